@@ -1,0 +1,60 @@
+/* disk: what the core asks of its storage: ordered keys, atomic batches, durable when told. */
+#ifndef RINGFS_NODE_CORE_DISK_H
+#define RINGFS_NODE_CORE_DISK_H
+
+#include "shared/bytes.h"
+
+/* Real side: node/disk_leveldb.c. Test side: tests/lib/disk_mem.c (forgets what was not synced).
+ *
+ * Reads, scans and commits are asked for and answered later: `done` is called on the loop thread, once,
+ * never from inside the asking call. Requests are the caller's memory until then. Reads see every commit
+ * whose `done` was called, and perhaps later ones; commits are applied in the order asked, each atomic.
+ * Legal answers: 0, ERR_CORRUPT (a checksum was wrong; nothing is returned), ERR_DISK, ERR_NO_SPACE,
+ * ERR_CLOSED. */
+struct disk_row {
+    struct bytes key;
+    struct bytes value;
+};
+
+struct disk_read {
+    struct bytes key; /* borrowed until done */
+    /* `value` is borrowed for the call; size 0 and status 0 = no such key (values are never empty). */
+    void (*done)(struct disk_read *read, int status, struct bytes value);
+    void *context;
+    struct disk_read *next; /* the disk's own */
+};
+
+struct disk_scan {
+    struct bytes first;  /* inclusive; borrowed until done */
+    struct bytes before; /* exclusive; borrowed until done */
+    uint32_t rows_max;
+    uint32_t bytes_max; /* of values; at least one row is returned */
+    /* `rows` are borrowed for the call, in key order; `more` = the range has further rows. */
+    void (*done)(struct disk_scan *scan, int status, const struct disk_row *rows, uint32_t n_rows,
+                 bool more);
+    void *context;
+    struct disk_scan *next; /* the disk's own */
+};
+struct disk_put {
+    struct bytes key;
+    struct bytes value; /* size 0 = delete the key */
+};
+struct disk_commit {
+    struct disk_put *puts; /* array, keys and values borrowed until done */
+    uint32_t n;
+    bool synced; /* `done` only after it is on the disk; else: in the log file, survives kill -9 */
+    void (*done)(struct disk_commit *commit, int status);
+    void *context;
+    struct disk_commit *next; /* the disk's own */
+};
+
+struct disk {
+    void *self;
+    void (*read)(void *self, struct disk_read *read);
+    void (*scan)(void *self, struct disk_scan *scan);
+    void (*commit)(void *self, struct disk_commit *commit);
+    /* Bytes free and in all on the file system of the data directory; 0 when it cannot tell. */
+    void (*space)(void *self, uint64_t *ret_free, uint64_t *ret_total);
+};
+
+#endif

@@ -1,0 +1,85 @@
+/* record: what a name in a directory stands for: attributes and where the contents are. */
+#ifndef RINGFS_SHARED_RECORD_H
+#define RINGFS_SHARED_RECORD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "shared/bytes.h"
+
+/* The value of an entry's row. Layout, versioned, with an offset table: docs/schema.md. Pure. */
+enum {
+    RECORD_INLINE_MAX = 4096,    /* contents of at most this size live in the record */
+    RECORD_TARGET_MAX = 4095,    /* a symlink's target */
+    RECORD_XATTRS_MAX = 64 << 10,
+    NAME_SIZE_MAX = 255,
+    BLOCK_SIZE = 64 << 10,
+    STRIPE_BLOCKS = 16, /* blocks of one partition: a stripe of 1 MiB */
+};
+
+/* 128 random bits, for life. The root directory's is all zeros but the last byte, 1. */
+struct id128 {
+    uint8_t bytes[16];
+};
+bool id128_equal(const struct id128 *a, const struct id128 *b);
+
+enum contents_kind {
+    CONTENTS_INLINE = 0, /* in the record (a file of size 0 too) */
+    CONTENTS_BLOCKS = 1, /* in rows of `contents` */
+};
+
+/* A rename to another partition that is under way, kept in the source's record (see namespace.h). */
+struct record_move {
+    bool under_way;
+    struct id128 txid;
+    struct id128 to_directory;
+    char to_name[NAME_SIZE_MAX + 1];
+    uint64_t started_ns;
+};
+
+struct record {
+    uint32_t mode; /* type and permission bits, as st_mode */
+    uint32_t uid, gid;
+    uint64_t file_id; /* random, for life: the inode number */
+    int64_t atime_ns, mtime_ns, ctime_ns; /* since 1970; may be negative */
+    uint64_t size;      /* files: bytes; symlinks: of the target */
+    uint64_t rdev;      /* device files */
+    struct id128 directory; /* directories: where their entries are */
+    enum contents_kind contents_kind;
+    struct id128 contents;  /* CONTENTS_BLOCKS: id of the blocks' rows */
+    struct bytes data;      /* CONTENTS_INLINE: the contents; symlinks: the target. See `owned` */
+    struct bytes xattrs;    /* encoded list (extended attributes); empty = none */
+    struct id128 txid;      /* of the rename that brought it here last; zeros = none */
+    struct record_move move;
+    void *owned; /* what data and xattrs point into, when the record owns it; NULL = borrowed */
+};
+
+void record_encode(const struct record *record, struct buffer *into);
+/* data and xattrs borrow `encoded`. ERR_INVALID for anything malformed or over a bound. */
+int record_decode(struct bytes encoded, struct record *ret);
+/* A deep copy that owns its bytes; record_release() frees them. `ret` need not be initialized. */
+void record_copy(const struct record *from, struct record *ret);
+void record_release(struct record *record);
+/* Replaces the inline data (copied), keeping xattrs; the record owns its bytes afterwards. */
+void record_set_data(struct record *record, struct bytes data);
+
+/* The inode number of a file or directory: of the root 1, else never 0 or 1. */
+uint64_t record_ino(const struct record *record);
+
+/* A directory's header: the row `h` of its partition. */
+enum directory_state {
+    DIRECTORY_LIVE = 1,
+    DIRECTORY_DYING = 2, /* being removed: creates in it fail */
+};
+struct header {
+    enum directory_state state;
+    uint32_t mode, uid, gid;
+    int64_t atime_ns, mtime_ns, ctime_ns; /* mtime, ctime: as set; the partition's tally may be later */
+    struct id128 parent;
+    char name[NAME_SIZE_MAX + 1]; /* under which the parent knew it when it was made or moved last */
+    uint8_t shard_bits;
+};
+void header_encode(const struct header *header, struct buffer *into);
+int header_decode(struct bytes encoded, struct header *ret);
+
+#endif

@@ -1,0 +1,3 @@
+# One line per test program: its file and what it links.
+set(U ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+unit_test(${U}/shared/bytes_test.c ringfs_shared)
