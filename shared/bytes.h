@@ -12,9 +12,9 @@ struct bytes {
     size_t size;
 };
 
-/* A growable run of bytes that it owns. Growth never fails: what is appended is bounded by the named
- * limits of message.h before it gets here, so running out of memory ends the process with a sentence.
- * Zero-initialized (`struct buffer b = {0}`) is an empty buffer. */
+/* A growable run of bytes that it owns. Growth never fails: what is appended is bounded by the
+ * named limits of message.h before it gets here, so running out of memory ends the process with a
+ * sentence. Zero-initialized (`struct buffer b = {0}`) is an empty buffer. */
 struct buffer {
     uint8_t *data;
     size_t size;
@@ -43,8 +43,8 @@ bool bytes_equal(struct bytes a, struct bytes b);
  * caller frees .data with free(). */
 struct bytes bytes_copy(struct bytes from);
 
-/* Appends. The integers are little-endian. buffer_put_sized8/16/32 append the size as that many bits
- * and then the bytes; the size must fit (asserted: callers check their limits first). */
+/* Appends. The integers are little-endian. buffer_put_sized8/16/32 append the size as that many
+ * bits and then the bytes; the size must fit (asserted: callers check their limits first). */
 void buffer_put(struct buffer *b, const void *data, size_t size);
 void buffer_put_bytes(struct buffer *b, struct bytes bytes);
 void buffer_put_u8(struct buffer *b, uint8_t value);

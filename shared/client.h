@@ -8,19 +8,21 @@
 #include "shared/ring.h"
 #include "shared/timers.h"
 
-/* Pure: reaches the world through env and timers only; runs in the simulator as it runs in the mount.
+/* Pure: reaches the world through env and timers only; runs in the simulator as it runs in the
+ * mount.
  *
- * It begins with the addresses it was given, says HELLO to each until one answers with the ring, and
- * from then on talks to every member. A request goes to the first live replica of its slice; on silence
- * for CLIENT_ATTEMPT_MS, on a link found dead, or on UNAVAILABLE or WRONG_RING, to the next one with the
- * same request payload (the operation id makes that harmless), round and round until the deadline, pausing
- * CLIENT_RETRY_MS between rounds. Exactly one answer per request, by its deadline.
+ * It begins with the addresses it was given, says HELLO to each until one answers with the ring,
+ * and from then on talks to every member. A request goes to the first live replica of its slice; on
+ * silence for CLIENT_ATTEMPT_MS, on a link found dead, or on UNAVAILABLE or WRONG_RING, to the next
+ * one with the same request payload (the operation id makes that harmless), round and round until
+ * the deadline, pausing CLIENT_RETRY_MS between rounds. Exactly one answer per request, by its
+ * deadline.
  *
  * Credits: nanomsg's raw REP drops replies silently when a connection is full, so at most
- * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit waits here
- * (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a link with nothing else to
- * say; CLIENT_SILENCE_MS without any message from it and the link is suspect (its requests move
- * on) and opened anew. */
+ * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit
+ * waits here (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a link with
+ * nothing else to say; CLIENT_SILENCE_MS without any message from it and the link is suspect (its
+ * requests move on) and opened anew. */
 enum {
     CLIENT_REQUESTS_MAX = 4096, /* in flight or waiting; beyond: ERR_BUSY */
     CLIENT_NODES_MAX = RING_MEMBERS_MAX,
@@ -43,15 +45,16 @@ struct client_request {
     struct bytes payload; /* borrowed until done */
     uint32_t reply_size;  /* expected at most, for credits; 0 = small (under 1 KiB) */
     int64_t deadline_ns;  /* on env's clock */
-    /* Called exactly once, from client_receive(), timers or client_free(); never from client_submit(). `payload`
-     * is the reply's, borrowed for the call. `status` is 0 or an error of err.h. */
+    /* Called exactly once, from client_receive(), timers or client_free(); never from
+     * client_submit(). `payload` is the reply's, borrowed for the call. `status` is 0 or an error
+     * of err.h. */
     void (*done)(struct client_request *request, int status, struct bytes payload);
     void *context;
     /* the client's own */
     uint64_t id;
     struct client_request *next, *prev;
     struct timer timer;
-    int32_t link;       /* index of the link it is out on; -1 = waiting */
+    int32_t link; /* index of the link it is out on; -1 = waiting */
     uint16_t attempt;
     bool sent_once;
     int last_error;
@@ -64,8 +67,8 @@ struct client_config {
 
 /* What a mount or ringctl wants to know of one node. */
 struct client_node {
-    uint16_t id;      /* 0 while unknown (a bootstrap address that has not answered) */
-    bool alive;       /* heard of within CLIENT_SILENCE_MS */
+    uint16_t id; /* 0 while unknown (a bootstrap address that has not answered) */
+    bool alive;  /* heard of within CLIENT_SILENCE_MS */
     char address[RING_ADDRESS_MAX];
     uint32_t in_flight;
     int64_t heard_ns;
@@ -79,11 +82,11 @@ void client_free(struct client *client);
 
 /* Takes a request. 0, or ERR_BUSY, ERR_TOO_BIG, ERR_INVALID: then `done` is not called. */
 int client_submit(struct client *client, struct client_request *request);
-/* Gives it up: `done` is called with ERR_INTERRUPTED before this returns (ERR_UNKNOWN for a BATCH that
- * was sent). */
+/* Gives it up: `done` is called with ERR_INTERRUPTED before this returns (ERR_UNKNOWN for a BATCH
+ * that was sent). */
 void client_cancel(struct client *client, struct client_request *request);
-/* A message came from the node at link `from->node` (the number that env.connect() was called with: a
- * link's number, which is not the node's id). */
+/* A message came from the node at link `from->node` (the number that env.connect() was called with:
+ * a link's number, which is not the node's id). */
 void client_receive(struct client *client, const struct endpoint *from,
                     const struct message *message);
 /* The transport found the link's connection closed: its requests move on at once. */
@@ -93,7 +96,8 @@ void client_link_down(struct client *client, uint16_t link);
 const struct ring *client_ring(const struct client *client);
 /* Fills at most `max`; returns how many there are. */
 uint32_t client_nodes(const struct client *client, struct client_node *ret, uint32_t max);
-/* Counters since the start: requests answered, messages sent, retries. For round trips per operation. */
+/* Counters since the start: requests answered, messages sent, retries. For round trips per
+ * operation. */
 struct client_counters {
     uint64_t requests, messages_sent, messages_received, retries, links_reopened;
 };

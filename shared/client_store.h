@@ -6,7 +6,8 @@
 #include "shared/store.h"
 
 /* Fills `ret` so that its calls submit to `client` and suspend the calling task until the answer.
- * Borrows both for the store's life. A call without a deadline on its task gets `deadline_default_ns`. */
+ * Borrows both for the store's life. A call without a deadline on its task gets
+ * `deadline_default_ns`. */
 void client_store_init(struct client *client, const struct env *env, int64_t deadline_default_ns,
                        struct store *ret);
 

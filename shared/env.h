@@ -7,14 +7,16 @@
 
 #include "shared/message.h"
 
-/* Both cores, the node's (node/core) and the client's (shared/client.h), reach the world through this
- * table only. Real side: node/main.c and shared/mount-side wiring over transport_nanomsg and loop. Test
- * side: tests/lib/sim.c. No call blocks, none calls back into the core before it returns. One thread. */
+/* Both cores, the node's (node/core) and the client's (shared/client.h), reach the world through
+ * this table only. Real side: node/main.c and shared/mount-side wiring over transport_nanomsg and
+ * loop. Test side: tests/lib/sim.c. No call blocks, none calls back into the core before it
+ * returns. One thread. */
 
 /* Where a message goes to or came from. */
 enum endpoint_kind {
-    ENDPOINT_NODE = 1,   /* the node `node`, over the link opened by connect() */
-    ENDPOINT_CLIENT = 2, /* a client's session; `route` is opaque to the core, good for any number of replies */
+    ENDPOINT_NODE = 1, /* the node `node`, over the link opened by connect() */
+    ENDPOINT_CLIENT =
+        2, /* a client's session; `route` is opaque to the core, good for any number of replies */
 };
 struct endpoint {
     enum endpoint_kind kind;
@@ -33,7 +35,8 @@ struct env {
     /* Opens (or re-opens at another address) the link to a node. The outcome shows only in whether
      * messages arrive. */
     void (*connect)(void *self, uint16_t node, const char *address);
-    /* Tears the link down and opens a fresh one at the same address: what is needed after silence. */
+    /* Tears the link down and opens a fresh one at the same address: what is needed after silence.
+     */
     void (*reconnect)(void *self, uint16_t node);
     void (*disconnect)(void *self, uint16_t node);
     /* Queues a message, which is copied. The order to one endpoint is kept. It may be lost without

@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-/* Kulkarni et al., "Logical Physical Clocks" (2014), with the logical part folded into the nanoseconds:
- * a stamp is the wall clock, or one more than the last stamp seen where the wall clock is not ahead of it.
- * Stamps order what a reader shows when it must show one sibling; they never decide what is dropped.
- * A stamp from elsewhere more than HLC_AHEAD_MAX_NS ahead of our wall clock is not learnt from, so that one
- * wrong clock does not drag all others along. Pure, one thread. */
+/* Kulkarni et al., "Logical Physical Clocks" (2014), with the logical part folded into the
+ * nanoseconds: a stamp is the wall clock, or one more than the last stamp seen where the wall clock
+ * is not ahead of it. Stamps order what a reader shows when it must show one sibling; they never
+ * decide what is dropped. A stamp from elsewhere more than HLC_AHEAD_MAX_NS ahead of our wall clock
+ * is not learnt from, so that one wrong clock does not drag all others along. Pure, one thread. */
 struct hlc {
     uint64_t last_ns;
 };

@@ -7,29 +7,30 @@
 
 #include "shared/timers.h"
 
-/* epoll, one thread. A turn: wait (until the earliest timer), run due timers, call the descriptors that are
- * ready, then call every turn-end hook (which is where what was queued in the turn is flushed). After
- * each event the loop spins for `spin_us` without sleeping (0 = never), because a wake-up of an idle core
- * costs more than the work it brings. */
+/* epoll, one thread. A turn: wait (until the earliest timer), run due timers, call the descriptors
+ * that are ready, then call every turn-end hook (which is where what was queued in the turn is
+ * flushed). After each event the loop spins for `spin_us` without sleeping (0 = never), because a
+ * wake-up of an idle core costs more than the work it brings. */
 struct loop;
 
 struct loop *loop_new(void);
 void loop_free(struct loop *loop);
-/* Monotonic ns, read once per turn and after each callback batch; cheap. `loop` as void * so that it
- * fits env.now_ns and tasks_new(). */
+/* Monotonic ns, read once per turn and after each callback batch; cheap. `loop` as void * so that
+ * it fits env.now_ns and tasks_new(). */
 int64_t loop_now_ns(void *loop);
 struct timers *loop_timers(struct loop *loop);
 void loop_set_spin_us(struct loop *loop, uint32_t spin_us);
 
-/* Watches a descriptor for reading; level-triggered. `ready` may return without draining. 0 or ERR_IO. */
+/* Watches a descriptor for reading; level-triggered. `ready` may return without draining. 0 or
+ * ERR_IO. */
 int loop_watch(struct loop *loop, int fd, void (*ready)(void *context), void *context);
 void loop_unwatch(struct loop *loop, int fd);
-/* Called at the end of every turn, in the order of adding; returns true while it has more to do right away
- * (the loop then does not sleep). */
+/* Called at the end of every turn, in the order of adding; returns true while it has more to do
+ * right away (the loop then does not sleep). */
 void loop_add_turn_end(struct loop *loop, bool (*hook)(void *context), void *context);
 void loop_remove_turn_end(struct loop *loop, bool (*hook)(void *context), void *context);
-/* Delivers these signals (blocked for the process from this call on, so call it before any thread or
- * nanomsg socket is made) to the callback, on the loop. 0 or ERR_IO. */
+/* Delivers these signals (blocked for the process from this call on, so call it before any thread
+ * or nanomsg socket is made) to the callback, on the loop. 0 or ERR_IO. */
 int loop_on_signals(struct loop *loop, const int *signals, int n_signals,
                     void (*caught)(void *context, int signal), void *context);
 /* Until loop_stop(). */

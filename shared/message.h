@@ -6,7 +6,8 @@
 
 #include "shared/bytes.h"
 
-/* Layout (little-endian; also in docs/wire.md). The partition key follows the header, then the payload.
+/* Layout (little-endian; also in docs/wire.md). The partition key follows the header, then the
+ * payload.
  *
  *   offset size field
  *        0    4 size          of the whole message, header included
@@ -15,12 +16,9 @@
  *        6    2 flags         enum message_flags
  *        8    8 id            chosen by the asker, returned in the reply
  *       16    8 ring_version  of the sender; 0 = has none yet
- *       24    4 budget_ms     time the asker will still wait; an executor drops what arrives or gets
- *                             its turn later than this after arrival
- *       28    2 sender        node id, 0 = a client
- *       30    2 key_size      0..MESSAGE_KEY_MAX
- *       32    4 payload_size  0..MESSAGE_PAYLOAD_MAX
- *       36    4 reserved      0
+ *       24    4 budget_ms     time the asker will still wait; an executor drops what arrives or
+ * gets its turn later than this after arrival 28    2 sender        node id, 0 = a client 30    2
+ * key_size      0..MESSAGE_KEY_MAX 32    4 payload_size  0..MESSAGE_PAYLOAD_MAX 36    4 reserved 0
  *       40    8 stamp_ns      hybrid logical clock of the sender
  *       48    - key, payload
  */
@@ -81,9 +79,9 @@ struct message {
 /* Appends the message. Its sizes must be within the limits (asserted). */
 void message_encode(const struct message *message, struct buffer *into);
 
-/* Decodes the first message of `from`, whose key and payload then borrow from it, and sets *ret_size
- * to the bytes it took. ERR_INVALID (outputs untouched) when `from` does not hold a whole message, a
- * size is beyond its limit or sizes disagree. An unknown type is not an error here. */
+/* Decodes the first message of `from`, whose key and payload then borrow from it, and sets
+ * *ret_size to the bytes it took. ERR_INVALID (outputs untouched) when `from` does not hold a whole
+ * message, a size is beyond its limit or sizes disagree. An unknown type is not an error here. */
 int message_decode(struct bytes from, struct message *ret, size_t *ret_size);
 
 #endif

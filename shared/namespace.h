@@ -5,17 +5,18 @@
 #include "shared/record.h"
 #include "shared/store.h"
 
-/* The mount, ringctl and the gateway reach files through these calls only. Every call may suspend, runs
- * in a task, and answers 0 or an error of err.h (NO_ENTRY, EXISTS, NOT_DIRECTORY, IS_DIRECTORY, NOT_EMPTY, STALE,
- * NAME_TOO_LONG, or what the store answered). Schema and crash order: docs/schema.md.
+/* The mount, ringctl and the gateway reach files through these calls only. Every call may suspend,
+ * runs in a task, and answers 0 or an error of err.h (NO_ENTRY, EXISTS, NOT_DIRECTORY,
+ * IS_DIRECTORY, NOT_EMPTY, STALE, NAME_TOO_LONG, or what the store answered). Schema and crash
+ * order: docs/schema.md.
  *
- * Every change is a conditional batch on one partition: read (usually cached by the caller as a `struct
- * entry`), change, put IF_MATCH, on a mismatch apply the change to the newer row and put again. What
- * spans partitions goes in an order in which a crash leaves the old state, the new state, or a leftover that the
- * next one to meet it finishes. Permissions are not checked here.
+ * Every change is a conditional batch on one partition: read (usually cached by the caller as a
+ * `struct entry`), change, put IF_MATCH, on a mismatch apply the change to the newer row and put
+ * again. What spans partitions goes in an order in which a crash leaves the old state, the new
+ * state, or a leftover that the next one to meet it finishes. Permissions are not checked here.
  *
- * The namespace keeps a bounded cache of directory headers (what a create's guard needs); it is corrected by
- * conflicts, never trusted. */
+ * The namespace keeps a bounded cache of directory headers (what a create's guard needs); it is
+ * corrected by conflicts, never trusted. */
 enum {
     NAMESPACE_HEADERS_MAX = 4096, /* cached */
     NAMESPACE_RETRIES_MAX = 64,   /* of a conditional batch before ERR_BUSY */
@@ -26,8 +27,8 @@ enum {
 
 struct namespace;
 
-/* Reads the superblock, writes it when the cluster has none yet. ERR_NOT_SUPPORTED for a format version of
- * a later ringfs. Borrows the store. */
+/* Reads the superblock, writes it when the cluster has none yet. ERR_NOT_SUPPORTED for a format
+ * version of a later ringfs. Borrows the store. */
 int namespace_open(struct store *store, struct namespace **ret);
 void namespace_close(struct namespace *ns);
 /* The id of the root directory. */
@@ -49,24 +50,26 @@ void entry_copy(const struct entry *from, struct entry *ret);
 /* The entry of a name; finishes or undoes a rename that it meets under way. */
 int namespace_lookup(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret);
-/* Makes a name for a record (file, symlink, device, fifo; copied; its file_id is chosen here when 0).
- * ERR_EXISTS when there is one: `ret` then is the existing entry. ERR_NO_ENTRY when the directory is gone. */
+/* Makes a name for a record (file, symlink, device, fifo; copied; its file_id is chosen here when
+ * 0). ERR_EXISTS when there is one: `ret` then is the existing entry. ERR_NO_ENTRY when the
+ * directory is gone. */
 int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
                      const struct record *record, struct entry *ret);
-/* Changes a record: `change` edits `record` (record_set_data() for data) and returns 0, or an error that
- * ends the call. It runs again on the newer record when another writer came first, so it must state the
- * change, not the result. `entry` becomes what was stored. ERR_STALE when the name now stands for another
- * file (file_id differs) or for none. `synced`: on W disks before the answer. */
+/* Changes a record: `change` edits `record` (record_set_data() for data) and returns 0, or an error
+ * that ends the call. It runs again on the newer record when another writer came first, so it must
+ * state the change, not the result. `entry` becomes what was stored. ERR_STALE when the name now
+ * stands for another file (file_id differs) or for none. `synced`: on W disks before the answer. */
 int namespace_update(struct namespace *ns, struct entry *entry,
                      int (*change)(void *context, struct record *record), void *context,
                      bool synced);
-/* Removes a name that is no directory. `ret_removed` (may be NULL) is what it stood for; the blocks are
- * the caller's to remove with contents_remove() when nobody has the file open. */
+/* Removes a name that is no directory. `ret_removed` (may be NULL) is what it stood for; the blocks
+ * are the caller's to remove with contents_remove() when nobody has the file open. */
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed);
-/* Renames within and across directories, replacing what is there as rename(2) says. RENAME_NOREPLACE and
- * RENAME_EXCHANGE: EXCHANGE is ERR_NOT_SUPPORTED across partitions. ERR_LOOP. `ret_replaced` (may be NULL; its name is
- * empty when nothing was replaced) as in unlink; `ret_moved` (may be NULL) is the entry at its new place. */
+/* Renames within and across directories, replacing what is there as rename(2) says.
+ * RENAME_NOREPLACE and RENAME_EXCHANGE: EXCHANGE is ERR_NOT_SUPPORTED across partitions. ERR_LOOP.
+ * `ret_replaced` (may be NULL; its name is empty when nothing was replaced) as in unlink;
+ * `ret_moved` (may be NULL) is the entry at its new place. */
 int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
@@ -98,9 +101,11 @@ int namespace_set_attributes(struct namespace *ns, const struct id128 *directory
                              const struct directory_attributes *attributes,
                              struct directory_attributes *ret);
 
-/* A page of a listing in cookie order. Entries created or deleted meanwhile never make it skip or repeat others. */
+/* A page of a listing in cookie order. Entries created or deleted meanwhile never make it skip or
+ * repeat others. */
 struct listing_entry {
-    uint64_t cookie; /* 63 bits, >= 16; rises strictly but among names of one hash, which share a page */
+    uint64_t
+        cookie; /* 63 bits, >= 16; rises strictly but among names of one hash, which share a page */
     struct entry entry;
 };
 struct listing {
@@ -109,49 +114,50 @@ struct listing {
     bool end; /* nothing after these */
 };
 void listing_release(struct listing *listing);
-/* Entries with a cookie greater than `after` (0 = from the start), about `entries_max` of them and at least
- * one unless at the end. A record of a directory in a listing has no header attributes
+/* Entries with a cookie greater than `after` (0 = from the start), about `entries_max` of them and
+ * at least one unless at the end. A record of a directory in a listing has no header attributes
  * (namespace_attributes() has them). */
 int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
                    uint32_t entries_max, struct listing *ret);
 
 /* ---- paths ---- */
-/* Walks "/a/b/c" (also "a/b/c"; "." and ".." and empty parts as in path_resolution(7); symlinks are not
- * followed). The root: ERR_IS_DIRECTORY. For a missing last part: ERR_NO_ENTRY with `ret` holding directory
- * and name, an empty record and no `seen`, so that it can be created. */
+/* Walks "/a/b/c" (also "a/b/c"; "." and ".." and empty parts as in path_resolution(7); symlinks are
+ * not followed). The root: ERR_IS_DIRECTORY. For a missing last part: ERR_NO_ENTRY with `ret`
+ * holding directory and name, an empty record and no `seen`, so that it can be created. */
 int namespace_resolve(struct namespace *ns, const char *path, struct entry *ret);
 /* The directory a path names, the root included. */
 int namespace_resolve_directory(struct namespace *ns, const char *path, struct id128 *ret);
-/* The partition key and sort key under which a path's entry lives, for "where is it": appended to empty
- * buffers. Resolves the parents. */
+/* The partition key and sort key under which a path's entry lives, for "where is it": appended to
+ * empty buffers. Resolves the parents. */
 int namespace_where(struct namespace *ns, const char *path, struct buffer *ret_partition,
                     struct buffer *ret_sort);
 
 /* ---- contents ---- */
-/* Blocks are BLOCK_SIZE, the last one of a file shorter; a missing block, and the missing tail of a short
- * one, reads as zeros. They have no versions of their own that matter: they are written before the record that
- * names them. */
+/* Blocks are BLOCK_SIZE, the last one of a file shorter; a missing block, and the missing tail of a
+ * short one, reads as zeros. They have no versions of their own that matter: they are written
+ * before the record that names them. */
 /* A fresh contents id. */
 struct id128 contents_new(struct namespace *ns);
-/* Reads one block into `into` (BLOCK_SIZE bytes of the caller's), zero-filled behind what is stored.
- * *ret_stored (may be NULL) = bytes stored, 0 for a hole. */
+/* Reads one block into `into` (BLOCK_SIZE bytes of the caller's), zero-filled behind what is
+ * stored. *ret_stored (may be NULL) = bytes stored, 0 for a hole. */
 int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                         uint8_t *into, uint32_t *ret_stored);
 /* Replaces one block. `data` at most BLOCK_SIZE, borrowed; trailing zeros need not be given. */
 int contents_write_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                          struct bytes data, bool synced);
-/* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it again is
- * harmless. */
+/* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it
+ * again is harmless. */
 int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t first,
                     uint64_t end);
 /* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
  * what was read. Blocks are fetched several at a time. */
-int contents_read(struct namespace *ns, const struct record *record, uint64_t offset,
-                  uint8_t *into, size_t size, size_t *ret_size);
+int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,
+                  size_t size, size_t *ret_size);
 
 /* ---- whole values, for ringctl and the gateway ---- */
-/* Writes a file's whole contents from `source` (returns bytes read into `into`, 0 at the end, or an error),
- * creating it (mode, uid, gid) or replacing the old contents in one step; streamed, a few blocks in memory. */
+/* Writes a file's whole contents from `source` (returns bytes read into `into`, 0 at the end, or an
+ * error), creating it (mode, uid, gid) or replacing the old contents in one step; streamed, a few
+ * blocks in memory. */
 int namespace_put(struct namespace *ns, const char *path, uint32_t mode, uint32_t uid, uint32_t gid,
                   int64_t (*source)(void *context, uint8_t *into, size_t size), void *context);
 /* Sends a file's contents to `sink` in order; an error from it ends the call. */

@@ -9,8 +9,8 @@
 
 /* The value of an entry's row. Layout, versioned, with an offset table: docs/schema.md. Pure. */
 enum {
-    RECORD_INLINE_MAX = 4096,    /* contents of at most this size live in the record */
-    RECORD_TARGET_MAX = 4095,    /* a symlink's target */
+    RECORD_INLINE_MAX = 4096, /* contents of at most this size live in the record */
+    RECORD_TARGET_MAX = 4095, /* a symlink's target */
     RECORD_XATTRS_MAX = 64 << 10,
     NAME_SIZE_MAX = 255,
     BLOCK_SIZE = 64 << 10,
@@ -28,7 +28,8 @@ enum contents_kind {
     CONTENTS_BLOCKS = 1, /* in rows of `contents` */
 };
 
-/* A rename to another partition that is under way, kept in the source's record (see namespace.h). */
+/* A rename to another partition that is under way, kept in the source's record (see namespace.h).
+ */
 struct record_move {
     bool under_way;
     struct id128 txid;
@@ -40,16 +41,16 @@ struct record_move {
 struct record {
     uint32_t mode; /* type and permission bits, as st_mode */
     uint32_t uid, gid;
-    uint64_t file_id; /* random, for life: the inode number */
+    uint64_t file_id;                     /* random, for life: the inode number */
     int64_t atime_ns, mtime_ns, ctime_ns; /* since 1970; may be negative */
-    uint64_t size;      /* files: bytes; symlinks: of the target */
-    uint64_t rdev;      /* device files */
-    struct id128 directory; /* directories: where their entries are */
+    uint64_t size;                        /* files: bytes; symlinks: of the target */
+    uint64_t rdev;                        /* device files */
+    struct id128 directory;               /* directories: where their entries are */
     enum contents_kind contents_kind;
-    struct id128 contents;  /* CONTENTS_BLOCKS: id of the blocks' rows */
-    struct bytes data;      /* CONTENTS_INLINE: the contents; symlinks: the target. See `owned` */
-    struct bytes xattrs;    /* encoded list (extended attributes); empty = none */
-    struct id128 txid;      /* of the rename that brought it here last; zeros = none */
+    struct id128 contents; /* CONTENTS_BLOCKS: id of the blocks' rows */
+    struct bytes data;     /* CONTENTS_INLINE: the contents; symlinks: the target. See `owned` */
+    struct bytes xattrs;   /* encoded list (extended attributes); empty = none */
+    struct id128 txid;     /* of the rename that brought it here last; zeros = none */
     struct record_move move;
     void *owned; /* what data and xattrs point into, when the record owns it; NULL = borrowed */
 };
@@ -74,9 +75,11 @@ enum directory_state {
 struct header {
     enum directory_state state;
     uint32_t mode, uid, gid;
-    int64_t atime_ns, mtime_ns, ctime_ns; /* mtime, ctime: as set; the partition's tally may be later */
+    int64_t atime_ns, mtime_ns,
+        ctime_ns; /* mtime, ctime: as set; the partition's tally may be later */
     struct id128 parent;
-    char name[NAME_SIZE_MAX + 1]; /* under which the parent knew it when it was made or moved last */
+    char
+        name[NAME_SIZE_MAX + 1]; /* under which the parent knew it when it was made or moved last */
     uint8_t shard_bits;
 };
 void header_encode(const struct header *header, struct buffer *into);

@@ -8,7 +8,8 @@
 #include "shared/versions.h"
 
 /* Every decoder checks all the bounds of message.h, borrows from its input, returns 0, ERR_INVALID
- * (malformed, outputs released) or ERR_TOO_BIG (a named bound exceeded). Exact layouts: docs/wire.md. */
+ * (malformed, outputs released) or ERR_TOO_BIG (a named bound exceeded). Exact layouts:
+ * docs/wire.md. */
 
 /* ---- BATCH: changes and checks on rows of one partition, applied all or not at all ---- */
 enum row_kind {
@@ -17,15 +18,16 @@ enum row_kind {
     ROW_GUARD = 3,  /* the condition only; nothing is written */
 };
 
-/* When an operation may go on. Checked by the coordinator, and again by every replica on what it holds.
+/* When an operation may go on. Checked by the coordinator, and again by every replica on what it
+ * holds.
  *
  *   ROW_ANY        always; replaces what `seen` covers, stays concurrent with the rest (eventual)
  *   ROW_OVERWRITE  always; as if `seen` were all that the coordinator knows of the row
- *   ROW_IF_MATCH   the replica's row holds nothing that `seen` does not cover. A replica that lags behind
- *                  (knows less than `seen`) passes: it learns the rest from the write
- *   ROW_IF_ABSENT  the replica holds no live sibling outside `seen` (`seen` = the tombstones' context, or
- *                  empty); tombstones that the coordinator knows are covered too
- *   ROW_COUNT_MAX  (guard only; sort key ignored) the partition has at most `count_max` live rows
+ *   ROW_IF_MATCH   the replica's row holds nothing that `seen` does not cover. A replica that lags
+ * behind (knows less than `seen`) passes: it learns the rest from the write ROW_IF_ABSENT  the
+ * replica holds no live sibling outside `seen` (`seen` = the tombstones' context, or empty);
+ * tombstones that the coordinator knows are covered too ROW_COUNT_MAX  (guard only; sort key
+ * ignored) the partition has at most `count_max` live rows
  *
  * A row that already holds this operation's id passes every condition (a retry). */
 enum row_condition {
@@ -37,12 +39,13 @@ enum row_condition {
 };
 
 struct row_op {
-    uint8_t kind;         /* enum row_kind */
-    uint8_t condition;    /* enum row_condition */
-    uint32_t count_max;   /* ROW_COUNT_MAX */
+    uint8_t kind;       /* enum row_kind */
+    uint8_t condition;  /* enum row_condition */
+    uint32_t count_max; /* ROW_COUNT_MAX */
     struct bytes sort_key;
-    struct bytes seen;    /* an encoded context; empty = nothing seen */
-    struct bytes value;   /* ROW_PUT; in REPLICATE: the row's new versions, encoded (PUT and DELETE) */
+    struct bytes seen; /* an encoded context; empty = nothing seen */
+    struct bytes
+        value; /* ROW_PUT; in REPLICATE: the row's new versions, encoded (PUT and DELETE) */
 };
 
 struct batch {
@@ -56,8 +59,8 @@ void batch_encode(const struct batch *batch, struct buffer *into);
 int batch_decode(struct bytes payload, bool replicate, struct batch *ret);
 void batch_release(struct batch *batch);
 
-/* The tally of a partition, kept by each replica in the same commit as the rows: how many rows are live
- * (have a sibling that is no tombstone), and when one last came to life or died. It is what a
+/* The tally of a partition, kept by each replica in the same commit as the rows: how many rows are
+ * live (have a sibling that is no tombstone), and when one last came to life or died. It is what a
  * directory's entry count and mtime derive from, so that a create never rewrites a shared row. */
 struct tally {
     uint64_t n_live;
@@ -85,8 +88,9 @@ void batch_reply_release(struct batch_reply *reply);
 /* ---- GET and READ: payload of the request = the sort key; of the reply: ---- */
 struct get_reply {
     struct tally tally;
-    struct bytes versions; /* encoded; empty = nobody ever wrote the row. With DIGEST: its 16-byte digest */
-    uint8_t needed;        /* UNAVAILABLE */
+    struct bytes
+        versions; /* encoded; empty = nobody ever wrote the row. With DIGEST: its 16-byte digest */
+    uint8_t needed; /* UNAVAILABLE */
     uint8_t answered;
 };
 void get_reply_encode(const struct get_reply *reply, struct buffer *into);
@@ -98,7 +102,8 @@ struct scan_request {
     struct bytes first;  /* the range's lower end, inclusive (empty = the partition's first row) */
     struct bytes before; /* the range's upper end, exclusive (empty = the partition's last row) */
     uint32_t rows_max;   /* examined rows, 1..SCAN_ROWS_MAX */
-    uint32_t bytes_max;  /* of the reply's rows, up to SCAN_BYTES_MAX; at least one row is returned */
+    uint32_t
+        bytes_max; /* of the reply's rows, up to SCAN_BYTES_MAX; at least one row is returned */
 };
 enum {
     SCAN_ROWS_MAX = 4096,
@@ -113,8 +118,8 @@ struct scan_row {
 };
 struct scan_reply {
     struct tally tally;
-    bool more;            /* rows may follow `cursor` */
-    struct bytes cursor;  /* the last sort key examined; where the next page resumes (`after`) */
+    bool more;           /* rows may follow `cursor` */
+    struct bytes cursor; /* the last sort key examined; where the next page resumes (`after`) */
     uint32_t n_rows;
     struct scan_row *rows; /* owned array of borrowed bytes: scan_reply_release() */
     struct bytes digest;   /* READ_SCAN with DIGEST: 16 bytes instead of rows */

@@ -7,15 +7,17 @@
 
 #include "shared/bytes.h"
 
-/* DeCandia et al., "Dynamo" (SOSP 2007) section 6.2, strategy 3: the hash space is cut into Q equal slices,
- * fixed for the life of a cluster. Position = XXH3-128 of the partition key under the cluster's seed;
- * slice = the position's top bits. Slices are dealt to members in proportion to their weight from a few
- * fixed permutations (Cidon et al., "Copysets", ATC 2013: few distinct replica sets, so that two dead nodes rarely
- * share one). The replicas of a slice are its owner and the owners of the next slices clockwise, skipping
- * members already taken and, as far as it can be had, zones already taken.
+/* DeCandia et al., "Dynamo" (SOSP 2007) section 6.2, strategy 3: the hash space is cut into Q equal
+ * slices, fixed for the life of a cluster. Position = XXH3-128 of the partition key under the
+ * cluster's seed; slice = the position's top bits. Slices are dealt to members in proportion to
+ * their weight from a few fixed permutations (Cidon et al., "Copysets", ATC 2013: few distinct
+ * replica sets, so that two dead nodes rarely share one). The replicas of a slice are its owner and
+ * the owners of the next slices clockwise, skipping members already taken and, as far as it can be
+ * had, zones already taken.
  *
  * A ring is a value: built once from a member list or decoded from bytes, then read only. The same
- * members, weights, zones, seed and Q give the same ring on every machine. Pure; reads from any thread. */
+ * members, weights, zones, seed and Q give the same ring on every machine. Pure; reads from any
+ * thread. */
 enum {
     RING_SLICES_DEFAULT = 1024, /* Q */
     RING_SLICES_MIN = 16,
@@ -61,7 +63,8 @@ int ring_decode(struct bytes encoded, struct ring *ret);
 
 /* The slice of a partition key. */
 uint16_t ring_slice(const struct ring *ring, struct bytes partition_key);
-/* The preference list of a slice: indexes into members, owner first; n_replicas_held of them. Borrowed. */
+/* The preference list of a slice: indexes into members, owner first; n_replicas_held of them.
+ * Borrowed. */
 const uint16_t *ring_preference(const struct ring *ring, uint16_t slice);
 /* Whether member `id` is one of the slice's replicas. */
 bool ring_is_replica(const struct ring *ring, uint16_t slice, uint16_t id);

@@ -4,27 +4,28 @@
 
 #include "shared/request.h"
 
-/* A row is (partition key, sort key) -> versions. Implementations: shared/client_store.c (a cluster),
- * tests/lib/store_mem.c (one process's memory). Everything above (namespace, fs, ringctl, gateway) reaches
- * rows only through this table. All three calls may suspend the calling task, end by the task's deadline,
- * and end early with ERR_INTERRUPTED. Any number of tasks may be in calls at once; calls for the same row by
- * different tasks are concurrent.
+/* A row is (partition key, sort key) -> versions. Implementations: shared/client_store.c (a
+ * cluster), tests/lib/store_mem.c (one process's memory). Everything above (namespace, fs, ringctl,
+ * gateway) reaches rows only through this table. All three calls may suspend the calling task, end
+ * by the task's deadline, and end early with ERR_INTERRUPTED. Any number of tasks may be in calls
+ * at once; calls for the same row by different tasks are concurrent.
  *
  * Answers besides 0:
  *   ERR_CONFLICT     (batch) a condition did not hold; nothing of the batch was applied
  *   ERR_UNAVAILABLE  not enough replicas; a write was applied nowhere that counts
- *   ERR_UNKNOWN      (batch) it may or may not have been applied; asking again with the same operation id
- *                    is harmless
- *   ERR_TIMEOUT      deadline passed before anything was sent, or a read that got no answer
- *   ERR_INVALID, ERR_TOO_BIG, ERR_SIBLINGS, ERR_NO_SPACE, ERR_BUSY, ERR_INTERRUPTED, ERR_CLOSED
- * A row that nobody wrote, or that is deleted, is not an error: its versions have no live sibling. */
+ *   ERR_UNKNOWN      (batch) it may or may not have been applied; asking again with the same
+ * operation id is harmless ERR_TIMEOUT      deadline passed before anything was sent, or a read
+ * that got no answer ERR_INVALID, ERR_TOO_BIG, ERR_SIBLINGS, ERR_NO_SPACE, ERR_BUSY,
+ * ERR_INTERRUPTED, ERR_CLOSED A row that nobody wrote, or that is deleted, is not an error: its
+ * versions have no live sibling. */
 enum consistency {
     LEVEL_QUORUM = 0, /* R or W of N */
     LEVEL_ONE = 1,
     LEVEL_ALL = 2,
 };
 
-/* Options of a call: enum consistency, MESSAGE_SYNCED (batch), MESSAGE_KEYS_ONLY, MESSAGE_TOMBSTONES (scan). */
+/* Options of a call: enum consistency, MESSAGE_SYNCED (batch), MESSAGE_KEYS_ONLY,
+ * MESSAGE_TOMBSTONES (scan). */
 typedef uint16_t store_options;
 
 /* A result that owns the bytes its parts point into. Zero-initialize; store_row_release() etc. */
@@ -42,8 +43,9 @@ struct store_page {
 void store_page_release(struct store_page *page);
 
 struct store_outcome {
-    struct batch_reply reply; /* contexts by op when done; failed_index and current on ERR_CONFLICT */
-    struct bytes held;        /* owned */
+    struct batch_reply
+        reply;         /* contexts by op when done; failed_index and current on ERR_CONFLICT */
+    struct bytes held; /* owned */
 };
 void store_outcome_release(struct store_outcome *outcome);
 
@@ -52,9 +54,9 @@ struct store {
     /* Reads one row. `ret` is filled only when the answer is 0. */
     int (*get)(void *self, struct bytes partition_key, struct bytes sort_key, store_options options,
                struct store_row *ret);
-    /* Applies a batch to one partition, all or nothing on each replica. `batch->op` must be fresh for
-     * a new write. `ret` (may be NULL) is filled when the answer is 0 or ERR_CONFLICT. Borrows the batch
-     * until it returns. */
+    /* Applies a batch to one partition, all or nothing on each replica. `batch->op` must be fresh
+     * for a new write. `ret` (may be NULL) is filled when the answer is 0 or ERR_CONFLICT. Borrows
+     * the batch until it returns. */
     int (*batch)(void *self, struct bytes partition_key, const struct batch *batch,
                  store_options options, struct store_outcome *ret);
     /* Reads one page of a partition. `ret` is filled only when the answer is 0. */

@@ -1,4 +1,5 @@
-/* task: stackful coroutines, so that an operation reads top to bottom and still waits without a thread. */
+/* task: stackful coroutines, so that an operation reads top to bottom and still waits without a
+ * thread. */
 #ifndef RINGFS_SHARED_TASK_H
 #define RINGFS_SHARED_TASK_H
 
@@ -7,13 +8,13 @@
 
 #include "shared/timers.h"
 
-/* All tasks of a `struct tasks` run on the thread that calls tasks_run(); one runs at a time, until it
- * suspends or ends. Functions that may suspend say so ("may suspend"); what a task read from shared state before such a call
- * is stale after it. Stacks are TASK_STACK_SIZE with a guard page, pooled. TASKS_MAX is the bound on
- * tasks alive: task_spawn() answers ERR_BUSY beyond it.
+/* All tasks of a `struct tasks` run on the thread that calls tasks_run(); one runs at a time, until
+ * it suspends or ends. Functions that may suspend say so ("may suspend"); what a task read from
+ * shared state before such a call is stale after it. Stacks are TASK_STACK_SIZE with a guard page,
+ * pooled. TASKS_MAX is the bound on tasks alive: task_spawn() answers ERR_BUSY beyond it.
  *
- * Every wait has a deadline: each task carries one (monotonic ns, inherited from the task that spawned
- * it), and can be interrupted; task_wait() returns early for both. */
+ * Every wait has a deadline: each task carries one (monotonic ns, inherited from the task that
+ * spawned it), and can be interrupted; task_wait() returns early for both. */
 enum {
     TASK_STACK_SIZE = 128 << 10, /* 512 KiB under a sanitizer */
     TASKS_MAX = 4096,
@@ -22,14 +23,14 @@ enum {
 struct task;
 struct tasks;
 
-/* `timers` (borrowed, outlives the tasks) serves deadlines and sleeps; whoever owns it runs it. `now_ns`
- * is the clock that goes with it. */
+/* `timers` (borrowed, outlives the tasks) serves deadlines and sleeps; whoever owns it runs it.
+ * `now_ns` is the clock that goes with it. */
 struct tasks *tasks_new(struct timers *timers, int64_t (*now_ns)(void *clock), void *clock);
 /* Every task must have ended (asserted). */
 void tasks_free(struct tasks *tasks);
 
-/* Makes a task that will run fn(arg) when tasks_run() gets to it. `deadline_ns` 0 = inherit from the
- * running task, or none when there is no running task. 0, or ERR_BUSY. */
+/* Makes a task that will run fn(arg) when tasks_run() gets to it. `deadline_ns` 0 = inherit from
+ * the running task, or none when there is no running task. 0, or ERR_BUSY. */
 int task_spawn(struct tasks *tasks, void (*fn)(void *arg), void *arg, int64_t deadline_ns);
 /* Runs every runnable task until none is left. Not from inside a task. */
 void tasks_run(struct tasks *tasks);
@@ -41,8 +42,8 @@ struct task *task_self(void);
 struct tasks *task_scheduler(const struct task *task);
 int64_t task_deadline_ns(const struct task *task);
 void task_set_deadline(struct task *task, int64_t deadline_ns);
-/* Makes the task's current or next task_wait() return ERR_INTERRUPTED, once. Any task may call it on
- * another; also from outside of tasks. */
+/* Makes the task's current or next task_wait() return ERR_INTERRUPTED, once. Any task may call it
+ * on another; also from outside of tasks. */
 void task_interrupt(struct task *task);
 
 /* A place to wait at: zero-initialized, embedded where the thing waited for lives. FIFO. */
@@ -54,7 +55,8 @@ struct task_queue {
 /* May suspend: until a wake on `queue`. 0 when woken, ERR_TIMEOUT at the task's deadline,
  * ERR_INTERRUPTED. Only from a task. The task is in no queue when it returns. */
 int task_wait(struct task_queue *queue);
-/* The same, whatever the deadline or interrupts: for joining children that have their own deadlines. */
+/* The same, whatever the deadline or interrupts: for joining children that have their own
+ * deadlines. */
 void task_wait_uninterrupted(struct task_queue *queue);
 void task_wake_one(struct task_queue *queue);
 void task_wake_all(struct task_queue *queue);
@@ -69,8 +71,8 @@ struct task_group {
     int status; /* of the first one that failed, in order of ending */
     struct task_queue done;
 };
-/* Runs `fn(arg)` in a task of its own and keeps its result; falls back to running it right here when
- * no further task can be made. Zero-initialize the group. May suspend. */
+/* Runs `fn(arg)` in a task of its own and keeps its result; falls back to running it right here
+ * when no further task can be made. Zero-initialize the group. May suspend. */
 void task_group_run(struct task_group *group, int (*fn)(void *arg), void *arg);
 /* May suspend: until at most `running_max` are still running. */
 void task_group_wait(struct task_group *group, uint32_t running_max);

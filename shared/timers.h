@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A pure binary heap ordered by (deadline, order of arming), so that equal deadlines fire in the order
- * in which they were armed and a simulated run replays exactly. Times are monotonic nanoseconds of
- * whatever clock the owner uses. Thousands of timers; every call is O(log n). One thread. */
+/* A pure binary heap ordered by (deadline, order of arming), so that equal deadlines fire in the
+ * order in which they were armed and a simulated run replays exactly. Times are monotonic
+ * nanoseconds of whatever clock the owner uses. Thousands of timers; every call is O(log n). One
+ * thread. */
 struct timer {
     int64_t at_ns;
     void (*fire)(void *context);
@@ -40,8 +41,8 @@ bool timer_armed(const struct timer *timer);
 
 /* The earliest deadline, TIMERS_NEVER when nothing is armed. */
 int64_t timers_next(const struct timers *timers);
-/* Fires every timer due at `now_ns`, each disarmed before its call; a timer armed by a callback for a
- * moment not later than `now_ns` fires in the same run. */
+/* Fires every timer due at `now_ns`, each disarmed before its call; a timer armed by a callback for
+ * a moment not later than `now_ns` fires in the same run. */
 void timers_run(struct timers *timers, int64_t now_ns);
 
 #endif

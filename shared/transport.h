@@ -5,19 +5,21 @@
 #include "shared/env.h"
 #include "shared/loop.h"
 
-/* transport_nanomsg.c is the only file that includes nanomsg. One per process, on the loop's thread.
+/* transport_nanomsg.c is the only file that includes nanomsg. One per process, on the loop's
+ * thread.
  *
- * A client opens one raw REQ socket per node, to the node's one bound raw REP; a node opens one PUSH
- * socket per peer, to the peer's one bound PULL. Messages sent in one turn of the loop leave as one
- * frame per endpoint (frame.h), at the turn's end; messages of TRANSPORT_BULK_SIZE and more in a frame of their own.
- * On tcp:// every frame is sealed with the cluster key (seal.h) and fenced against replay.
+ * A client opens one raw REQ socket per node, to the node's one bound raw REP; a node opens one
+ * PUSH socket per peer, to the peer's one bound PULL. Messages sent in one turn of the loop leave
+ * as one frame per endpoint (frame.h), at the turn's end; messages of TRANSPORT_BULK_SIZE and more
+ * in a frame of their own. On tcp:// every frame is sealed with the cluster key (seal.h) and fenced
+ * against replay.
  *
  * nanomsg's traps and what is done about them: docs/transport.md, one test each in
  * tests/unit/shared/transport_test.c. */
 enum {
     TRANSPORT_FRAME_FLUSH = 256 << 10, /* a frame that has grown this far leaves at once */
     TRANSPORT_BULK_SIZE = 64 << 10,
-    TRANSPORT_QUEUE_MAX = 32 << 20, /* bytes waiting for one endpoint; beyond: ERR_BUSY */
+    TRANSPORT_QUEUE_MAX = 32 << 20,    /* bytes waiting for one endpoint; beyond: ERR_BUSY */
     TRANSPORT_SOCKET_BUFFER = 4 << 20, /* asked for; the kernel's wmem_max may grant less */
 };
 
@@ -30,21 +32,21 @@ enum transport_role {
 
 struct transport_config {
     enum transport_role role;
-    uint16_t self_node;         /* 0 for a client */
-    const char *key_file;       /* NULL: tcp:// is refused */
-    /* A message came. Borrowed for the call. For a client `from.node` is the link's number; for a node
-     * it is the sender of a peer's frame, or ENDPOINT_CLIENT with the route for the answer. */
+    uint16_t self_node;   /* 0 for a client */
+    const char *key_file; /* NULL: tcp:// is refused */
+    /* A message came. Borrowed for the call. For a client `from.node` is the link's number; for a
+     * node it is the sender of a peer's frame, or ENDPOINT_CLIENT with the route for the answer. */
     void (*received)(void *context, const struct endpoint *from, const struct message *message);
-    /* The connection behind a link was lost (nanomsg goes on trying; polled every 50 ms while the link has been
-     * used within a second). */
+    /* The connection behind a link was lost (nanomsg goes on trying; polled every 50 ms while the
+     * link has been used within a second). */
     void (*link_down)(void *context, uint16_t link);
     /* One line for the log; level as in env.log. Already rate-limited per cause and origin. */
     void (*log)(void *context, int level, const char *line);
     void *context;
 };
 
-/* Borrows the loop. ERR_INVALID with a sentence in the log (key file missing, unreadable, of a mode open to
- * others, of a wrong size). */
+/* Borrows the loop. ERR_INVALID with a sentence in the log (key file missing, unreadable, of a mode
+ * open to others, of a wrong size). */
 int transport_new(struct loop *loop, const struct transport_config *config, struct transport **ret);
 /* Closes every socket; what was queued is given one last non-blocking try. */
 void transport_free(struct transport *transport);
@@ -52,7 +54,8 @@ void transport_free(struct transport *transport);
 /* Binds REP at the address and PULL at its peer address, ipc sockets with mode 0600. ERR_IN_USE,
  * ERR_INVALID, ERR_IO; a sentence goes to the log. A stale ipc socket file is replaced. */
 int transport_listen(struct transport *transport, const char *address);
-/* How many reply bytes a client may have outstanding: what the kernel grants for the send buffer. */
+/* How many reply bytes a client may have outstanding: what the kernel grants for the send buffer.
+ */
 uint32_t transport_credit(const struct transport *transport);
 
 /* As in env.h; `link` is the node id (peers) or the client's own number. */
@@ -64,7 +67,7 @@ int transport_send(struct transport *transport, const struct endpoint *to,
 
 struct transport_counters {
     uint64_t frames_in, frames_out, messages_in, messages_out, bytes_in, bytes_out;
-    uint64_t frames_bad; /* wrong magic, size, checksum, seal, replayed */
+    uint64_t frames_bad;     /* wrong magic, size, checksum, seal, replayed */
     uint64_t frames_refused; /* the socket would not take them for too long; dropped */
 };
 void transport_counters(const struct transport *transport, struct transport_counters *ret);

@@ -8,17 +8,17 @@
 
 #include "shared/bytes.h"
 
-/* After Preguiça, Baquero, Almeida, Fonte, Gonçalves: "Dotted Version Vectors" (2010), in the set form:
- * a row is a context (actor -> highest counter seen) and siblings, each with the dot of the write that
- * made it. A dot (actor, counter) is covered by a context that holds the actor with a counter at least
- * as high. A sibling that the other side's context covers and the other side does not hold has been
- * replaced. Clocks are never pruned.
+/* After Preguiça, Baquero, Almeida, Fonte, Gonçalves: "Dotted Version Vectors" (2010), in the set
+ * form: a row is a context (actor -> highest counter seen) and siblings, each with the dot of the
+ * write that made it. A dot (actor, counter) is covered by a context that holds the actor with a
+ * counter at least as high. A sibling that the other side's context covers and the other side does
+ * not hold has been replaced. Clocks are never pruned.
  *
- * The actor is the coordinating replica, not the client: node id (16 bits), incarnation (16), epoch (32).
- * The epoch is new after every start that was not preceded by a clean stop, durable before its first
- * use, and a counter is never used twice under one actor. An actor's own row always contains every dot
- * that it ever sent to others for that row; without this rule a later context would claim to have seen
- * what it has not.
+ * The actor is the coordinating replica, not the client: node id (16 bits), incarnation (16), epoch
+ * (32). The epoch is new after every start that was not preceded by a clean stop, durable before
+ * its first use, and a counter is never used twice under one actor. An actor's own row always
+ * contains every dot that it ever sent to others for that row; without this rule a later context
+ * would claim to have seen what it has not.
  *
  * Expected sizes: one sibling and one to five context entries nearly always. Pure, one thread. */
 struct dot {
@@ -26,8 +26,8 @@ struct dot {
     uint64_t counter;
 };
 
-/* 128 bits chosen by the client at random for each write; the same write sent again keeps its id, and
- * two siblings of one id are one write. */
+/* 128 bits chosen by the client at random for each write; the same write sent again keeps its id,
+ * and two siblings of one id are one write. */
 struct op_id {
     uint8_t bytes[16];
 };
@@ -86,19 +86,19 @@ void context_encode(const struct context *context, struct buffer *into);
 int context_decode(struct bytes encoded, struct context *ret);
 
 void versions_release(struct versions *v);
-/* The row's form on disk and on the wire (docs/wire.md, docs/disk.md). Values borrow `encoded`. Empty
- * bytes decode to the row nobody wrote. On ERR_INVALID `ret` is untouched. `ret` must be
+/* The row's form on disk and on the wire (docs/wire.md, docs/disk.md). Values borrow `encoded`.
+ * Empty bytes decode to the row nobody wrote. On ERR_INVALID `ret` is untouched. `ret` must be
  * zero-initialized or hold versions to overwrite. */
 void versions_encode(const struct versions *v, struct buffer *into);
 int versions_decode(struct bytes encoded, struct versions *ret);
 
-/* Joins what `other` knows into `into`; values stay borrowed from other's source, which must outlive
- * `into`. Commutative, associative, idempotent. Two siblings of one operation id become the one with
- * the lower dot. Returns whether `into` changed. */
+/* Joins what `other` knows into `into`; values stay borrowed from other's source, which must
+ * outlive `into`. Commutative, associative, idempotent. Two siblings of one operation id become the
+ * one with the lower dot. Returns whether `into` changed. */
 bool versions_merge(struct versions *into, const struct versions *other);
 
-/* The write `dot` by a client that had seen `seen`: replaces what `seen` covers, stays beside what it
- * does not, and learns dot and `seen`. The value is borrowed. */
+/* The write `dot` by a client that had seen `seen`: replaces what `seen` covers, stays beside what
+ * it does not, and learns dot and `seen`. The value is borrowed. */
 void versions_put(struct versions *v, const struct context *seen, const struct sibling *sibling);
 
 /* Whether the row holds nothing that `seen` does not cover (IF_MATCH holds). */
@@ -108,8 +108,8 @@ uint32_t versions_live(const struct versions *v);
 uint32_t versions_live_outside(const struct versions *v, const struct context *seen);
 /* The sibling written by this operation; NULL when there is none (any more). */
 const struct sibling *versions_find(const struct versions *v, const struct op_id *op);
-/* The sibling that a reader who must show one shows: a live one before a tombstone, then the highest
- * (stamp, operation id); the same everywhere. NULL when there is no sibling. */
+/* The sibling that a reader who must show one shows: a live one before a tombstone, then the
+ * highest (stamp, operation id); the same everywhere. NULL when there is no sibling. */
 const struct sibling *versions_winner(const struct versions *v);
 /* 128 bits over context and dots, equal when two replicas hold the same versions. */
 void versions_digest(const struct versions *v, uint8_t ret_digest[16]);

@@ -6,11 +6,11 @@
 
 /* Real side: node/disk_leveldb.c. Test side: tests/lib/disk_mem.c (forgets what was not synced).
  *
- * Reads, scans and commits are asked for and answered later: `done` is called on the loop thread, once,
- * never from inside the asking call. Requests are the caller's memory until then. Reads see every commit
- * whose `done` was called, and perhaps later ones; commits are applied in the order asked, each atomic.
- * Legal answers: 0, ERR_CORRUPT (a checksum was wrong; nothing is returned), ERR_DISK, ERR_NO_SPACE,
- * ERR_CLOSED. */
+ * Reads, scans and commits are asked for and answered later: `done` is called on the loop thread,
+ * once, never from inside the asking call. Requests are the caller's memory until then. Reads see
+ * every commit whose `done` was called, and perhaps later ones; commits are applied in the order
+ * asked, each atomic. Legal answers: 0, ERR_CORRUPT (a checksum was wrong; nothing is returned),
+ * ERR_DISK, ERR_NO_SPACE, ERR_CLOSED. */
 struct disk_row {
     struct bytes key;
     struct bytes value;
@@ -18,7 +18,8 @@ struct disk_row {
 
 struct disk_read {
     struct bytes key; /* borrowed until done */
-    /* `value` is borrowed for the call; size 0 and status 0 = no such key (values are never empty). */
+    /* `value` is borrowed for the call; size 0 and status 0 = no such key (values are never empty).
+     */
     void (*done)(struct disk_read *read, int status, struct bytes value);
     void *context;
     struct disk_read *next; /* the disk's own */

@@ -8,23 +8,24 @@
 #include "shared/ring.h"
 #include "shared/timers.h"
 
-/* Pure: no clock, dice, thread or I/O but through env, timers and disk; any number in one process. Every
- * function runs to completion on one thread, the owner's. Life: node_new(), node_start() (reads and raises the
- * epoch, then serves), node_receive() and timers in between, node_stop() (refuses new work, lets what is
- * in flight end), node_free(). */
+/* Pure: no clock, dice, thread or I/O but through env, timers and disk; any number in one process.
+ * Every function runs to completion on one thread, the owner's. Life: node_new(), node_start()
+ * (reads and raises the epoch, then serves), node_receive() and timers in between, node_stop()
+ * (refuses new work, lets what is in flight end), node_free(). */
 enum {
-    NODE_REQUESTS_MAX = 8192,       /* client requests being coordinated; beyond: BUSY */
-    NODE_APPLIES_MAX = 16384,       /* replica work in flight; beyond: BUSY */
+    NODE_REQUESTS_MAX = 8192,            /* client requests being coordinated; beyond: BUSY */
+    NODE_APPLIES_MAX = 16384,            /* replica work in flight; beyond: BUSY */
     NODE_INFLIGHT_BYTES_MAX = 256 << 20, /* payload bytes held for both; beyond: BUSY */
-    NODE_REPLICA_TIMEOUT_MS = 800,  /* a replica that has not answered a coordinator by then is counted out */
+    NODE_REPLICA_TIMEOUT_MS =
+        800, /* a replica that has not answered a coordinator by then is counted out */
 };
 
 struct node_config {
     uint16_t id;
-    uint16_t incarnation;   /* of the data directory: raised when it was lost and made anew */
-    uint8_t read_quorum;    /* R, 2 by default; at most N */
-    uint8_t write_quorum;   /* W, 2 by default; at most N */
-    uint32_t credit_bytes;  /* told to clients in HELLO */
+    uint16_t incarnation;  /* of the data directory: raised when it was lost and made anew */
+    uint8_t read_quorum;   /* R, 2 by default; at most N */
+    uint8_t write_quorum;  /* W, 2 by default; at most N */
+    uint32_t credit_bytes; /* told to clients in HELLO */
 };
 
 enum node_state {
@@ -43,20 +44,22 @@ struct node *node_new(const struct node_config *config, const struct env *env,
                       struct membership *membership);
 void node_free(struct node *node);
 
-/* Reads what the data directory knows of itself, makes a new epoch durable unless the last stop was clean,
- * opens the links to all members, then serves. Outcome: node_state(). */
+/* Reads what the data directory knows of itself, makes a new epoch durable unless the last stop was
+ * clean, opens the links to all members, then serves. Outcome: node_state(). */
 void node_start(struct node *node);
-/* Ends: no new requests; when those in flight have ended, marks the stop as clean and turns STOPPED. */
+/* Ends: no new requests; when those in flight have ended, marks the stop as clean and turns
+ * STOPPED. */
 void node_stop(struct node *node);
 enum node_state node_state(const struct node *node);
 /* Why the node is NODE_FAILED: an error of err.h. */
 int node_failure(const struct node *node);
 
-/* A message arrived. Anything malformed is answered INVALID (to a client) or counted (from a peer), never
- * applied. */
+/* A message arrived. Anything malformed is answered INVALID (to a client) or counted (from a peer),
+ * never applied. */
 void node_receive(struct node *node, const struct endpoint *from, const struct message *message);
 
-/* Counters and gauges, as sent in answer to STATS. Fills at most `max`, returns how many. Names are static. */
+/* Counters and gauges, as sent in answer to STATS. Fills at most `max`, returns how many. Names are
+ * static. */
 struct node_stat {
     const char *name;
     uint64_t value;
