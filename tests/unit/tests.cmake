@@ -1,3 +1,5 @@
 # One line per test program: its file and what it links.
 set(U ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+# The pure modules of shared.
+unit_test(${U}/shared/timers_test.c ringfs_shared)
 unit_test(${U}/shared/bytes_test.c ringfs_shared)
