@@ -18,7 +18,7 @@
  * (32). The epoch is new after every start that was not preceded by a clean stop, durable before
  * its first use, and a counter is never used twice under one actor. An actor's own row always
  * contains every dot that it ever sent to others for that row; without this rule a later context
- * would claim to have seen what it has not.
+ * would claim to have seen what it has not. Counters begin at 1.
  *
  * Expected sizes: one sibling and one to five context entries nearly always. Pure, one thread. */
 struct dot {
@@ -62,6 +62,10 @@ enum {
     VERSIONS_SIBLINGS_WARN = 25,
     VERSIONS_SIBLINGS_MAX = 100,
     VERSIONS_CONTEXT_MAX = 1000, /* entries; 16 bytes each */
+    /* What a row may decode to. The bounds above are where a coordinator refuses to let a row grow;
+     * merging what several coordinators accepted at once may pass them, and such a row must still
+     * be readable. No more than every member's share of a ring at its largest. */
+    VERSIONS_SIBLINGS_ROW_MAX = 256 * VERSIONS_SIBLINGS_MAX,
 };
 
 static inline uint64_t actor_of(uint16_t node, uint16_t incarnation, uint32_t epoch) {
@@ -92,13 +96,20 @@ void versions_release(struct versions *v);
 void versions_encode(const struct versions *v, struct buffer *into);
 int versions_decode(struct bytes encoded, struct versions *ret);
 
+/* The size of versions_encode()'s output. */
+size_t versions_encoded_size(const struct versions *v);
+
 /* Joins what `other` knows into `into`; values stay borrowed from other's source, which must
  * outlive `into`. Commutative, associative, idempotent. Two siblings of one operation id become the
- * one with the lower dot. Returns whether `into` changed. */
+ * one with the lower dot. (With such twins alone the grouping of merges can matter: a write that
+ * replaced one twin replaces the other too when they met before it came, and leaves it as a sibling
+ * when they did not. Replicas that exchange what they hold agree all the same, on the smaller set,
+ * and nothing is dropped that no write had seen.) Returns whether `into` changed. */
 bool versions_merge(struct versions *into, const struct versions *other);
 
 /* The write `dot` by a client that had seen `seen`: replaces what `seen` covers, stays beside what
- * it does not, and learns dot and `seen`. The value is borrowed. */
+ * it does not, and learns dot and `seen` (which may be the row's own context). When the row holds a
+ * sibling of the same operation after that, the lower dot stays. The value is borrowed. */
 void versions_put(struct versions *v, const struct context *seen, const struct sibling *sibling);
 
 /* Whether the row holds nothing that `seen` does not cover (IF_MATCH holds). */
