@@ -17,8 +17,11 @@
  *        8    8 id            chosen by the asker, returned in the reply
  *       16    8 ring_version  of the sender; 0 = has none yet
  *       24    4 budget_ms     time the asker will still wait; an executor drops what arrives or
- * gets its turn later than this after arrival 28    2 sender        node id, 0 = a client 30    2
- * key_size      0..MESSAGE_KEY_MAX 32    4 payload_size  0..MESSAGE_PAYLOAD_MAX 36    4 reserved 0
+ *                             gets its turn later than this after arrival
+ *       28    2 sender        node id, 0 = a client
+ *       30    2 key_size      0..MESSAGE_KEY_MAX
+ *       32    4 payload_size  0..MESSAGE_PAYLOAD_MAX
+ *       36    4 reserved      0
  *       40    8 stamp_ns      hybrid logical clock of the sender
  *       48    - key, payload
  */
