@@ -22,18 +22,22 @@ struct timers *loop_timers(struct loop *loop);
 void loop_set_spin_us(struct loop *loop, uint32_t spin_us);
 
 /* Watches a descriptor for reading; level-triggered. `ready` may return without draining. 0 or
- * ERR_IO. */
+ * ERR_IO. A descriptor is watched once at a time (asserted). */
 int loop_watch(struct loop *loop, int fd, void (*ready)(void *context), void *context);
+/* Ends the watch; nothing is called for it any more, not even for what the running turn had already
+ * found ready. Any handler may unwatch itself or others. Harmless on what is not watched. Call it
+ * before closing the descriptor. */
 void loop_unwatch(struct loop *loop, int fd);
 /* Called at the end of every turn, in the order of adding; returns true while it has more to do
  * right away (the loop then does not sleep). */
 void loop_add_turn_end(struct loop *loop, bool (*hook)(void *context), void *context);
+/* Also from inside a hook. At most 16 hooks (asserted). */
 void loop_remove_turn_end(struct loop *loop, bool (*hook)(void *context), void *context);
 /* Delivers these signals (blocked for the process from this call on, so call it before any thread
  * or nanomsg socket is made) to the callback, on the loop. 0 or ERR_IO. */
 int loop_on_signals(struct loop *loop, const int *signals, int n_signals,
                     void (*caught)(void *context, int signal), void *context);
-/* Until loop_stop(). */
+/* Turns until loop_stop(); the turn in which that is called ends first. */
 void loop_run(struct loop *loop);
 /* One turn, waiting at most `wait_ns` for an event. */
 void loop_turn(struct loop *loop, int64_t wait_ns);
