@@ -5,5 +5,6 @@ unit_test(${U}/shared/timers_test.c ringfs_shared)
 unit_test(${U}/shared/message_test.c ringfs_shared)
 unit_test(${U}/shared/versions_test.c ringfs_shared)
 unit_test(${U}/shared/bytes_test.c ringfs_shared)
+unit_test(${U}/shared/address_test.c ringfs_shared)
 # The edges: real descriptors and sockets.
 unit_test(${U}/shared/loop_test.c ringfs_transport)
