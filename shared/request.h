@@ -11,6 +11,9 @@
  * (malformed, outputs released) or ERR_TOO_BIG (a named bound exceeded). Exact layouts:
  * docs/wire.md. */
 
+/* 0, or ERR_TOO_BIG: the bound of a sort key, which is all that a GET or READ carries. */
+int sort_key_check(struct bytes sort_key);
+
 /* ---- BATCH: changes and checks on rows of one partition, applied all or not at all ---- */
 enum row_kind {
     ROW_PUT = 1,
@@ -24,10 +27,10 @@ enum row_kind {
  *   ROW_ANY        always; replaces what `seen` covers, stays concurrent with the rest (eventual)
  *   ROW_OVERWRITE  always; as if `seen` were all that the coordinator knows of the row
  *   ROW_IF_MATCH   the replica's row holds nothing that `seen` does not cover. A replica that lags
- * behind (knows less than `seen`) passes: it learns the rest from the write ROW_IF_ABSENT  the
- * replica holds no live sibling outside `seen` (`seen` = the tombstones' context, or empty);
- * tombstones that the coordinator knows are covered too ROW_COUNT_MAX  (guard only; sort key
- * ignored) the partition has at most `count_max` live rows
+ *                  behind (knows less than `seen`) passes: it learns the rest from the write
+ *   ROW_IF_ABSENT  the replica holds no live sibling outside `seen` (`seen` = the tombstones'
+ *                  context, or empty); tombstones that the coordinator knows are covered too
+ *   ROW_COUNT_MAX  (guard only; sort key ignored) the partition has at most `count_max` live rows
  *
  * A row that already holds this operation's id passes every condition (a retry). */
 enum row_condition {
@@ -44,8 +47,8 @@ struct row_op {
     uint32_t count_max; /* ROW_COUNT_MAX */
     struct bytes sort_key;
     struct bytes seen; /* an encoded context; empty = nothing seen */
-    struct bytes
-        value; /* ROW_PUT; in REPLICATE: the row's new versions, encoded (PUT and DELETE) */
+    /* ROW_PUT; in REPLICATE and REPAIR: the row's new versions, encoded (PUT and DELETE). */
+    struct bytes value;
 };
 
 struct batch {
@@ -54,8 +57,11 @@ struct batch {
     struct row_op *ops; /* owned by the decoder's caller: batch_release() */
 };
 
+/* 1..BATCH_ROWS_MAX operations; more is asserted against. */
 void batch_encode(const struct batch *batch, struct buffer *into);
-/* `replicate`: values are versions and may exceed VALUE_MAX by their clocks. */
+/* `replicate`: values are versions and may exceed VALUE_MAX by their clocks. No row is written
+ * twice in one batch (ERR_INVALID), since all its rows get one dot; guards may repeat. `seen` and
+ * versions are not looked into. */
 int batch_decode(struct bytes payload, bool replicate, struct batch *ret);
 void batch_release(struct batch *batch);
 
@@ -88,8 +94,8 @@ void batch_reply_release(struct batch_reply *reply);
 /* ---- GET and READ: payload of the request = the sort key; of the reply: ---- */
 struct get_reply {
     struct tally tally;
-    struct bytes
-        versions; /* encoded; empty = nobody ever wrote the row. With DIGEST: its 16-byte digest */
+    /* Encoded; empty = nobody ever wrote the row. With DIGEST: its 16-byte digest. */
+    struct bytes versions;
     uint8_t needed; /* UNAVAILABLE */
     uint8_t answered;
 };
@@ -102,8 +108,7 @@ struct scan_request {
     struct bytes first;  /* the range's lower end, inclusive (empty = the partition's first row) */
     struct bytes before; /* the range's upper end, exclusive (empty = the partition's last row) */
     uint32_t rows_max;   /* examined rows, 1..SCAN_ROWS_MAX */
-    uint32_t
-        bytes_max; /* of the reply's rows, up to SCAN_BYTES_MAX; at least one row is returned */
+    uint32_t bytes_max;  /* of the reply's rows, to SCAN_BYTES_MAX; at least one row is returned */
 };
 enum {
     SCAN_ROWS_MAX = 4096,
@@ -118,11 +123,14 @@ struct scan_row {
 };
 struct scan_reply {
     struct tally tally;
-    bool more;           /* rows may follow `cursor` */
-    struct bytes cursor; /* the last sort key examined; where the next page resumes (`after`) */
+    bool more; /* rows may follow `cursor` */
+    /* The last sort key examined; where the next page resumes (`after`). Not empty when `more`,
+     * since an empty `after` begins anew: a page never ends at the empty sort key. */
+    struct bytes cursor;
     uint32_t n_rows;
-    struct scan_row *rows; /* owned array of borrowed bytes: scan_reply_release() */
-    struct bytes digest;   /* READ_SCAN with DIGEST: 16 bytes instead of rows */
+    /* In ascending order (checked). Owned array of borrowed bytes: scan_reply_release(). */
+    struct scan_row *rows;
+    struct bytes digest; /* READ_SCAN with DIGEST: 16 bytes instead of rows */
 };
 void scan_reply_encode(const struct scan_reply *reply, struct buffer *into);
 int scan_reply_decode(struct bytes payload, struct scan_reply *ret);
@@ -139,10 +147,13 @@ int hello_reply_decode(struct bytes payload, struct hello_reply *ret);
 
 /* ---- STATS: name -> number rows, schema-free ---- */
 struct stat_row {
-    struct bytes name; /* at most 63 bytes */
+    struct bytes name; /* at most STAT_NAME_MAX bytes */
     uint64_t value;
 };
-enum { STATS_MAX = 256 };
+enum {
+    STATS_MAX = 256,
+    STAT_NAME_MAX = 63,
+};
 void stats_encode(const struct stat_row *rows, uint32_t n, struct buffer *into);
 /* Fills at most STATS_MAX rows of `ret` and their number. */
 int stats_decode(struct bytes payload, struct stat_row *ret, uint32_t *ret_n);
