@@ -1,0 +1,428 @@
+/* ring: dealing slices to members, and walking clockwise from a slice to its replicas. */
+#include "shared/ring.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "shared/err.h"
+
+enum {
+    RING_FORMAT = 1,
+    /* The ring is dealt in this many arcs, each from an order of its own. With one order and 100
+     * members 4 % of all pairs of members share a slice's quorum, with two 8 %, with a fresh order
+     * in every round 35 %; on the other side a lost member is rebuilt from 4 others, 8, or nearly
+     * all. */
+    ARCS = 2,
+};
+
+/* ---- members ---- */
+
+static int by_id(const void *a, const void *b) {
+    const struct ring_member *left = a, *right = b;
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+static bool is_text(const char *field, size_t size) {
+    return memchr(field, '\0', size) != NULL;
+}
+
+/* Whether the members, sorted by id, are within the bounds. */
+static bool members_are_sound(const struct ring_member *members, uint16_t n) {
+    for (uint16_t i = 0; i < n; i++) {
+        const struct ring_member *member = &members[i];
+        if (member->id == 0 || (i > 0 && members[i - 1].id >= member->id)) {
+            return false;
+        }
+        if (member->weight == 0 || member->weight > RING_WEIGHT_MAX) {
+            return false;
+        }
+        if (!is_text(member->address, sizeof(member->address)) ||
+            !is_text(member->zone, sizeof(member->zone))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool sizes_are_sound(uint16_t n_slices, uint16_t n_replicas, uint16_t n_members) {
+    return n_slices >= RING_SLICES_MIN && n_slices <= RING_SLICES_MAX && n_replicas >= 1 &&
+           n_replicas <= RING_REPLICAS_MAX && n_members >= 1 && n_members <= RING_MEMBERS_MAX;
+}
+
+/* Numbers the zones: a member's zone is the index of the first member in it, its own index when it
+ * is in none. Returns how many there are. */
+static uint16_t zones_number(const struct ring *ring, uint16_t zones[RING_MEMBERS_MAX]) {
+    uint16_t n_zones = 0;
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        const char *zone = ring->members[i].zone;
+        uint16_t first = i;
+        for (uint16_t j = 0; zone[0] != '\0' && j < i; j++) {
+            if (strcmp(zone, ring->members[j].zone) == 0) {
+                first = j;
+                break;
+            }
+        }
+        zones[i] = first;
+        n_zones = (uint16_t)(n_zones + (first == i));
+    }
+    return n_zones;
+}
+
+/* ---- dealing ---- */
+
+/* A member's place while an order is made. */
+struct seat {
+    uint16_t member;
+    uint16_t zone;
+    uint16_t rank; /* within its zone */
+    uint16_t zone_size;
+    uint64_t dice;
+    uint64_t zone_dice;
+};
+
+static uint64_t roll(uint64_t seed, uint8_t arc, uint8_t what, uint16_t number) {
+    const uint8_t input[4] = {arc, what, (uint8_t)number, (uint8_t)(number >> 8)};
+    return XXH3_64bits_withSeed(input, sizeof(input), seed);
+}
+
+static int by_zone(const void *a, const void *b) {
+    const struct seat *left = a, *right = b;
+    if (left->zone != right->zone) {
+        return left->zone < right->zone ? -1 : 1;
+    }
+    if (left->dice != right->dice) {
+        return left->dice < right->dice ? -1 : 1;
+    }
+    return (left->member > right->member) - (left->member < right->member);
+}
+
+/* Spreads each zone's members evenly: by (rank + 1/2) / zone_size, then zone by zone. */
+static int by_share(const void *a, const void *b) {
+    const struct seat *left = a, *right = b;
+    uint32_t left_share = (2u * left->rank + 1u) * right->zone_size;
+    uint32_t right_share = (2u * right->rank + 1u) * left->zone_size;
+    if (left_share != right_share) {
+        return left_share < right_share ? -1 : 1;
+    }
+    if (left->zone_dice != right->zone_dice) {
+        return left->zone_dice < right->zone_dice ? -1 : 1;
+    }
+    return by_zone(a, b);
+}
+
+static void seats_rank(struct seat *seats, uint16_t n) {
+    uint16_t first = 0;
+    for (uint16_t i = 0; i < n; i++) {
+        if (seats[i].zone != seats[first].zone) {
+            first = i;
+        }
+        seats[i].rank = (uint16_t)(i - first);
+    }
+    for (uint16_t i = n; i-- > 0;) {
+        bool last = i + 1 == n || seats[i + 1].zone != seats[i].zone;
+        seats[i].zone_size = last ? (uint16_t)(seats[i].rank + 1) : seats[i + 1].zone_size;
+    }
+}
+
+/* The order in which one arc deals to the members: drawn from the seed, with the members of one
+ * zone as far apart as may be. */
+static void order_draw(const struct ring *ring, uint8_t arc, uint16_t order[RING_MEMBERS_MAX]) {
+    uint16_t zones[RING_MEMBERS_MAX];
+    struct seat seats[RING_MEMBERS_MAX];
+    zones_number(ring, zones);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        seats[i] = (struct seat){.member = i, .zone = zones[i]};
+        seats[i].dice = roll(ring->seed, arc, 0, ring->members[i].id);
+        seats[i].zone_dice = roll(ring->seed, arc, 1, ring->members[zones[i]].id);
+    }
+    qsort(seats, ring->n_members, sizeof(seats[0]), by_zone);
+    seats_rank(seats, ring->n_members);
+    qsort(seats, ring->n_members, sizeof(seats[0]), by_share);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        order[i] = seats[i].member;
+    }
+}
+
+/* How many slices each member gets: in proportion to its weight, what rounding leaves over by the
+ * largest remainder, first in `order` among equals. */
+static void quotas_count(const struct ring *ring, const uint16_t order[RING_MEMBERS_MAX],
+                         uint32_t quotas[RING_MEMBERS_MAX]) {
+    uint32_t sum = 0, left = ring->n_slices;
+    uint32_t remainders[RING_MEMBERS_MAX];
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        sum += ring->members[i].weight;
+    }
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        uint32_t share = (uint32_t)ring->n_slices * ring->members[i].weight;
+        quotas[i] = share / sum;
+        remainders[i] = share % sum + 1; /* 0 = has had its extra slice */
+        left -= quotas[i];
+    }
+    for (; left > 0; left--) {
+        uint16_t best = order[0];
+        for (uint16_t i = 1; i < ring->n_members; i++) {
+            if (remainders[order[i]] > remainders[best]) {
+                best = order[i];
+            }
+        }
+        quotas[best]++;
+        remainders[best] = 0;
+    }
+}
+
+/* One member's turns in an arc: its j-th (from 0) comes at (j + (place + 1/2) / n) / weight, so
+ * that turns are evenly spaced, and members of equal weight take theirs in the same order each
+ * round. */
+struct turns {
+    uint64_t next; /* 2 * n * (j + (place + 1/2) / n): the numerator, whole */
+    uint32_t weight;
+    uint32_t left; /* of the member's quota, over all arcs */
+};
+
+static void arc_deal(struct ring *ring, const uint16_t *order, struct turns *turns, uint16_t from,
+                     uint16_t to) {
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        turns[order[i]].next = 2u * i + 1u;
+    }
+    for (uint16_t slice = from; slice < to; slice++) {
+        struct turns *first = NULL;
+        for (uint16_t i = 0; i < ring->n_members; i++) {
+            struct turns *turn = &turns[order[i]];
+            if (turn->left > 0 &&
+                (first == NULL || turn->next * first->weight < first->next * turn->weight)) {
+                first = turn;
+            }
+        }
+        assert(first != NULL);
+        first->next += 2u * ring->n_members;
+        first->left--;
+        ring->owners[slice] = (uint16_t)(first - turns);
+    }
+}
+
+static void slices_deal(struct ring *ring) {
+    uint16_t order[RING_MEMBERS_MAX];
+    uint32_t quotas[RING_MEMBERS_MAX];
+    struct turns turns[RING_MEMBERS_MAX];
+    order_draw(ring, 0, order);
+    quotas_count(ring, order, quotas);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        turns[i] = (struct turns){.weight = ring->members[i].weight, .left = quotas[i]};
+    }
+    for (uint8_t arc = 0; arc < ARCS; arc++) {
+        order_draw(ring, arc, order);
+        arc_deal(ring, order, turns, (uint16_t)(ring->n_slices * arc / ARCS),
+                 (uint16_t)(ring->n_slices * (arc + 1) / ARCS));
+    }
+}
+
+/* ---- walking ---- */
+
+struct walk {
+    const struct ring *ring;
+    const uint16_t *zones;
+    uint16_t *list; /* the preference list being made */
+    uint16_t n;
+};
+
+static bool walk_may_take(const struct walk *walk, uint16_t member, bool distinct_zones) {
+    for (uint16_t i = 0; i < walk->n; i++) {
+        if (walk->list[i] == member) {
+            return false;
+        }
+        if (distinct_zones && walk->zones[walk->list[i]] == walk->zones[member]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Once around the ring from `slice`, then over members that own nothing, until the list has `n`. */
+static void walk_take(struct walk *walk, uint16_t slice, uint16_t n, bool distinct_zones) {
+    const struct ring *ring = walk->ring;
+    for (uint16_t i = 0; i < ring->n_slices && walk->n < n; i++) {
+        uint16_t member = ring->owners[(slice + i) % ring->n_slices];
+        if (walk_may_take(walk, member, distinct_zones)) {
+            walk->list[walk->n++] = member;
+        }
+    }
+    for (uint16_t i = 0; i < ring->n_members && walk->n < n; i++) {
+        uint16_t member = (uint16_t)((slice + i) % ring->n_members);
+        if (walk_may_take(walk, member, distinct_zones)) {
+            walk->list[walk->n++] = member;
+        }
+    }
+}
+
+/* Fills in what follows from members and owners: n_replicas_held, preference, zones_dropped. */
+static void preferences_make(struct ring *ring) {
+    uint16_t zones[RING_MEMBERS_MAX];
+    uint16_t n_zones = zones_number(ring, zones);
+    uint16_t n = ring->n_replicas < ring->n_members ? ring->n_replicas : ring->n_members;
+    uint16_t n_distinct = n < n_zones ? n : n_zones;
+    ring->n_replicas_held = n;
+    ring->zones_dropped = n_distinct < n;
+    ring->preference = memory_new((size_t)ring->n_slices * n, sizeof(*ring->preference));
+    for (uint16_t slice = 0; slice < ring->n_slices; slice++) {
+        struct walk walk = {.ring = ring, .zones = zones};
+        walk.list = &ring->preference[(size_t)slice * n];
+        walk_take(&walk, slice, n_distinct, true);
+        walk_take(&walk, slice, n, false);
+        assert(walk.n == n);
+    }
+}
+
+/* ---- the ring ---- */
+
+int ring_build(uint64_t seed, uint16_t n_slices, uint16_t n_replicas,
+               const struct ring_member *members, uint16_t n_members, struct ring *ret) {
+    if (!sizes_are_sound(n_slices, n_replicas, n_members)) {
+        return ERR_INVALID;
+    }
+    struct ring ring = {.version = 1, .seed = seed, .n_slices = n_slices};
+    ring.n_replicas = n_replicas;
+    ring.n_members = n_members;
+    ring.members = memory_new(n_members, sizeof(*ring.members));
+    memcpy(ring.members, members, n_members * sizeof(*ring.members));
+    qsort(ring.members, n_members, sizeof(*ring.members), by_id);
+    if (!members_are_sound(ring.members, n_members)) {
+        ring_release(&ring);
+        return ERR_INVALID;
+    }
+    ring.owners = memory_new(n_slices, sizeof(*ring.owners));
+    slices_deal(&ring);
+    preferences_make(&ring);
+    *ret = ring;
+    return 0;
+}
+
+void ring_release(struct ring *ring) {
+    free(ring->members);
+    free(ring->owners);
+    free(ring->preference);
+    *ring = (struct ring){0};
+}
+
+void ring_encode(const struct ring *ring, struct buffer *into) {
+    buffer_put_u8(into, RING_FORMAT);
+    buffer_put_u64(into, ring->version);
+    buffer_put_u64(into, ring->seed);
+    buffer_put_u16(into, ring->n_slices);
+    buffer_put_u16(into, ring->n_replicas);
+    buffer_put_u16(into, ring->n_members);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        const struct ring_member *member = &ring->members[i];
+        buffer_put_u16(into, member->id);
+        buffer_put_u16(into, member->weight);
+        buffer_put_sized8(into, bytes_of_string(member->address));
+        buffer_put_sized8(into, bytes_of_string(member->zone));
+    }
+    for (uint16_t slice = 0; slice < ring->n_slices; slice++) {
+        buffer_put_u16(into, ring->owners[slice]);
+    }
+}
+
+/* Reads a text into a field of `size` bytes (zeroed), its terminator included. */
+static void text_take(struct reader *r, char *field, size_t size) {
+    struct bytes text = reader_sized8(r);
+    if (text.size >= size || (text.size > 0 && memchr(text.data, '\0', text.size) != NULL)) {
+        r->bad = true;
+    } else if (text.size > 0) {
+        memcpy(field, text.data, text.size);
+    }
+}
+
+/* The ring's members and owners, of which the sizes are known to be sound. */
+static int ring_take(struct reader *r, struct ring *ring) {
+    ring->members = memory_new(ring->n_members, sizeof(*ring->members));
+    ring->owners = memory_new(ring->n_slices, sizeof(*ring->owners));
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        struct ring_member *member = &ring->members[i];
+        member->id = reader_u16(r);
+        member->weight = reader_u16(r);
+        text_take(r, member->address, sizeof(member->address));
+        text_take(r, member->zone, sizeof(member->zone));
+    }
+    for (uint16_t slice = 0; slice < ring->n_slices; slice++) {
+        ring->owners[slice] = reader_u16(r);
+        if (ring->owners[slice] >= ring->n_members) {
+            return ERR_INVALID;
+        }
+    }
+    if (reader_end(r) != 0 || !members_are_sound(ring->members, ring->n_members)) {
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+int ring_decode(struct bytes encoded, struct ring *ret) {
+    struct reader r = reader_of(encoded);
+    struct ring ring = {0};
+    if (reader_u8(&r) != RING_FORMAT) {
+        return ERR_INVALID;
+    }
+    ring.version = reader_u64(&r);
+    ring.seed = reader_u64(&r);
+    ring.n_slices = reader_u16(&r);
+    ring.n_replicas = reader_u16(&r);
+    ring.n_members = reader_u16(&r);
+    if (r.bad || !sizes_are_sound(ring.n_slices, ring.n_replicas, ring.n_members)) {
+        return ERR_INVALID;
+    }
+    int err = ring_take(&r, &ring);
+    if (err != 0) {
+        ring_release(&ring);
+        return err;
+    }
+    preferences_make(&ring);
+    *ret = ring;
+    return 0;
+}
+
+uint16_t ring_slice(const struct ring *ring, struct bytes partition_key) {
+    XXH128_hash_t position =
+        XXH3_128bits_withSeed(partition_key.data, partition_key.size, ring->seed);
+    return (uint16_t)((position.high64 >> 32) * ring->n_slices >> 32);
+}
+
+const uint16_t *ring_preference(const struct ring *ring, uint16_t slice) {
+    assert(slice < ring->n_slices);
+    return &ring->preference[(size_t)slice * ring->n_replicas_held];
+}
+
+bool ring_is_replica(const struct ring *ring, uint16_t slice, uint16_t id) {
+    const uint16_t *list = ring_preference(ring, slice);
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        if (ring->members[list[i]].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int ring_member_index(const struct ring *ring, uint16_t id) {
+    uint16_t low = 0, high = ring->n_members;
+    while (low < high) {
+        uint16_t middle = (uint16_t)(low + (high - low) / 2);
+        if (ring->members[middle].id == id) {
+            return middle;
+        }
+        if (ring->members[middle].id < id) {
+            low = (uint16_t)(middle + 1);
+        } else {
+            high = middle;
+        }
+    }
+    return -1;
+}
+
+uint32_t ring_owned(const struct ring *ring, uint16_t member_index) {
+    uint32_t n = 0;
+    for (uint16_t slice = 0; slice < ring->n_slices; slice++) {
+        n += ring->owners[slice] == member_index;
+    }
+    return n;
+}
