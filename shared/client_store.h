@@ -5,10 +5,16 @@
 #include "shared/client.h"
 #include "shared/store.h"
 
+struct client_store {
+    struct client *client;
+    const struct env *env;
+    int64_t wait_ns;
+};
+
 /* Fills `ret` so that its calls submit to `client` and suspend the calling task until the answer.
- * Borrows both for the store's life. A call without a deadline on its task gets
- * `deadline_default_ns`. */
-void client_store_init(struct client *client, const struct env *env, int64_t deadline_default_ns,
-                       struct store *ret);
+ * `store` is the caller's memory; it and what it borrows outlive `ret`. A call without a deadline
+ * on its task is given `wait_ns`. */
+void client_store_init(struct client_store *store, struct client *client, const struct env *env,
+                       int64_t wait_ns, struct store *ret);
 
 #endif

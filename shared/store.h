@@ -25,8 +25,14 @@ enum consistency {
 };
 
 /* Options of a call: enum consistency, MESSAGE_SYNCED (batch), MESSAGE_KEYS_ONLY,
- * MESSAGE_TOMBSTONES (scan). */
+ * MESSAGE_TOMBSTONES (scan), STORE_LARGE. */
 typedef uint16_t store_options;
+enum {
+    /* get: the value is expected to be larger than STORE_SMALL_MAX (a block of contents). A hint
+     * for how many answers may be under way at once; nothing breaks when it is wrong. */
+    STORE_LARGE = 1 << 15,
+    STORE_SMALL_MAX = 5 << 10,
+};
 
 /* A result that owns the bytes its parts point into. Zero-initialize; store_row_release() etc. */
 struct store_row {

@@ -40,13 +40,16 @@ uint32_t tasks_alive(const struct tasks *tasks);
 /* The running task; NULL outside of tasks. Good until that task ends. */
 struct task *task_self(void);
 struct tasks *task_scheduler(const struct task *task);
+/* 0 = none. A deadline that has passed ends every further task_wait() at once, until it is moved.
+ */
 int64_t task_deadline_ns(const struct task *task);
 void task_set_deadline(struct task *task, int64_t deadline_ns);
 /* Makes the task's current or next task_wait() return ERR_INTERRUPTED, once. Any task may call it
  * on another; also from outside of tasks. */
 void task_interrupt(struct task *task);
 
-/* A place to wait at: zero-initialized, embedded where the thing waited for lives. FIFO. */
+/* A place to wait at: zero-initialized, embedded where the thing waited for lives. FIFO. A wake
+ * when nobody waits is not remembered: wait in a loop that checks the thing itself. */
 struct task_queue {
     struct task *first;
     struct task *last;
