@@ -21,6 +21,11 @@ enum {
     TRANSPORT_BULK_SIZE = 64 << 10,
     TRANSPORT_QUEUE_MAX = 32 << 20,    /* bytes waiting for one endpoint; beyond: ERR_BUSY */
     TRANSPORT_SOCKET_BUFFER = 4 << 20, /* asked for; the kernel's wmem_max may grant less */
+    TRANSPORT_STALL_MS = 2000,   /* a link that took nothing for so long: its queue is dropped */
+    TRANSPORT_POLL_MS = 50,      /* how often the connections of links in use are looked at */
+    TRANSPORT_IDLE_MS = 1000,    /* a link is in use for so long after it was sent to */
+    TRANSPORT_RECONNECT_MS = 10, /* pause before a connection is tried again; doubles up to... */
+    TRANSPORT_RECONNECT_MAX_MS = 500,
 };
 
 struct transport;

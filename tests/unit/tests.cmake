@@ -11,5 +11,6 @@ unit_test(${U}/shared/bytes_test.c ringfs_shared)
 unit_test(${U}/shared/address_test.c ringfs_shared)
 # The edges: real descriptors and sockets.
 unit_test(${U}/shared/loop_test.c ringfs_transport)
+unit_test(${U}/shared/transport_test.c ringfs_transport)
 unit_test(${U}/shared/task_test.c ringfs_shared)
 unit_test(${U}/node/disk_mem_test.c ringfs_testlib)
