@@ -14,3 +14,6 @@ unit_test(${U}/shared/loop_test.c ringfs_transport)
 unit_test(${U}/shared/transport_test.c ringfs_transport)
 unit_test(${U}/shared/task_test.c ringfs_shared)
 unit_test(${U}/node/disk_mem_test.c ringfs_testlib)
+# The node's edges.
+unit_test(${U}/node/disk_leveldb_test.c ringfs_disk)
+unit_test(${U}/node/disk_directory_test.c ringfs_disk)

@@ -1,0 +1,611 @@
+/* disk_leveldb: see the header. */
+#include "node/disk_leveldb.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <leveldb/c.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/disk_committer.h"
+#include "shared/err.h"
+
+/* Measured with values of 200 B to 64 KiB: the larger write buffer halves write amplification and
+ * keeps the writer from being slowed by level 0. */
+enum {
+    WRITE_BUFFER = 64 << 20,
+    TABLE_SIZE = 16 << 20,
+    BLOCK_CACHE = 64 << 20,
+    BLOOM_BITS = 10,
+    OPEN_TABLES = 1000,
+    DRAIN_ROUNDS = 8, /* of done callbacks asking for more, before other events get their turn */
+    FAILURE_MAX = 512,
+    ROWS_PATH_MAX = DISK_PATH_MAX + 64,
+};
+
+struct disk_leveldb {
+    struct disk seam;
+    struct disk_leveldb_config config;
+    char *directory;
+    leveldb_options_t *options;
+    leveldb_filterpolicy_t *bloom;
+    leveldb_cache_t *cache;
+    leveldb_readoptions_t *reading;
+    leveldb_readoptions_t *scanning; /* as reading, but leaves the block cache alone */
+    leveldb_writeoptions_t *buffered;
+    leveldb_writeoptions_t *synced;
+    leveldb_t *db;
+    struct disk_committer *committer;
+
+    /* asked for, to be served by drain */
+    struct disk_read *reads, *reads_last;
+    struct disk_scan *scans, *scans_last;
+    struct disk_commit *commits, *commits_last;
+    struct disk_commit *refused_busy, *refused_space, *refused_failed;
+    size_t commits_size; /* of `commits` */
+    size_t queued_size;  /* of all commits not done */
+    struct buffer page;  /* keys and values of the scan being answered */
+    struct disk_row *page_rows;
+    uint32_t page_capacity;
+
+    uint64_t space_free, space_total;
+    int64_t space_known_ns;
+
+    pthread_mutex_t mutex; /* guards what follows: the committer writes it too */
+    int failed;            /* the error every commit now gets */
+    char failure[FAILURE_MAX];
+    struct disk_leveldb_counters counters;
+};
+
+#define APPEND(first, last, item)                                                                  \
+    do {                                                                                           \
+        (item)->next = NULL;                                                                       \
+        if (first) {                                                                               \
+            (last)->next = (item);                                                                 \
+        } else {                                                                                   \
+            (first) = (item);                                                                      \
+        }                                                                                          \
+        (last) = (item);                                                                           \
+    } while (0)
+
+/* LevelDB's errors come as text only: "Corruption: ...", "IO error: FILE: No space left ...". */
+static int error_of(const char *text) {
+    if (strstr(text, "No space left on device")) {
+        return ERR_NO_SPACE;
+    }
+    return strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_DISK;
+}
+
+/* ---- writing: on the committer's thread, or on the loop's while the committer is idle ---- */
+
+static void failure_note(struct disk_leveldb *d, const char *text) {
+    int failed = error_of(text);
+    pthread_mutex_lock(&d->mutex);
+    if (!d->failed) {
+        /* A checksum error while writing comes from compaction: to the asker it is a failed disk.
+         */
+        d->failed = failed == ERR_CORRUPT ? ERR_DISK : failed;
+        snprintf(d->failure, sizeof d->failure, "%s", text);
+    }
+    pthread_mutex_unlock(&d->mutex);
+}
+
+static int failed_status(struct disk_leveldb *d) {
+    pthread_mutex_lock(&d->mutex);
+    int failed = d->failed;
+    pthread_mutex_unlock(&d->mutex);
+    return failed;
+}
+
+static uint64_t batch_fill(leveldb_writebatch_t *batch, const struct disk_commit *list) {
+    uint64_t size = 0;
+    for (const struct disk_commit *commit = list; commit; commit = commit->next) {
+        for (uint32_t i = 0; i < commit->n; i++) {
+            const struct disk_put *put = &commit->puts[i];
+            const char *key = (const char *)put->key.data;
+            if (put->value.size) {
+                leveldb_writebatch_put(batch, key, put->key.size, (const char *)put->value.data,
+                                       put->value.size);
+            } else {
+                leveldb_writebatch_delete(batch, key, put->key.size);
+            }
+        }
+        size += disk_commit_size(commit);
+    }
+    return size;
+}
+
+static void count_group(struct disk_leveldb *d, const struct disk_commit *list, uint64_t size,
+                        bool synced) {
+    pthread_mutex_lock(&d->mutex);
+    for (const struct disk_commit *commit = list; commit; commit = commit->next) {
+        d->counters.commits++;
+    }
+    d->counters.groups += list != NULL;
+    d->counters.syncs += synced;
+    d->counters.bytes_written += size;
+    pthread_mutex_unlock(&d->mutex);
+}
+
+/* disk_committer_config.write. Without a list the batch is empty: a record of twelve bytes, whose
+ * sync makes all before it in the log durable. */
+static int write_list(void *self, struct disk_commit *list, bool synced) {
+    struct disk_leveldb *d = self;
+    int failed = failed_status(d);
+    if (failed) {
+        return failed;
+    }
+    leveldb_writebatch_t *batch = leveldb_writebatch_create();
+    uint64_t size = batch_fill(batch, list);
+    char *error = NULL;
+    leveldb_write(d->db, synced ? d->synced : d->buffered, batch, &error);
+    leveldb_writebatch_destroy(batch);
+    if (error) {
+        failure_note(d, error);
+        leveldb_free(error);
+        return failed_status(d);
+    }
+    count_group(d, list, size, synced);
+    return 0;
+}
+
+/* ---- free space ---- */
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void space_update(struct disk_leveldb *d) {
+    int64_t now = now_ns();
+    if (d->space_known_ns && now - d->space_known_ns < DISK_SPACE_CHECK_MS * 1000000ll) {
+        return;
+    }
+    struct statvfs st;
+    d->space_known_ns = now;
+    if (statvfs(d->directory, &st) == 0) {
+        d->space_free = (uint64_t)st.f_bavail * st.f_frsize;
+        d->space_total = (uint64_t)st.f_blocks * st.f_frsize;
+    }
+}
+
+static bool space_enough(struct disk_leveldb *d, size_t size) {
+    space_update(d);
+    uint64_t reserve = d->config.reserve_bytes;
+    uint64_t needed = (size <= DISK_SMALL_COMMIT ? reserve / 2 : reserve) + d->queued_size + size;
+    return d->space_total == 0 || d->space_free >= needed;
+}
+
+/* ---- the seam: everything is queued, nothing answered ---- */
+
+static void seam_read(void *self, struct disk_read *read) {
+    struct disk_leveldb *d = self;
+    APPEND(d->reads, d->reads_last, read);
+}
+
+static void seam_scan(void *self, struct disk_scan *scan) {
+    struct disk_leveldb *d = self;
+    APPEND(d->scans, d->scans_last, scan);
+}
+
+static void seam_commit(void *self, struct disk_commit *commit) {
+    struct disk_leveldb *d = self;
+    size_t size = disk_commit_size(commit);
+    struct disk_commit **refused = NULL;
+    if (failed_status(d)) {
+        refused = &d->refused_failed;
+    } else if (!space_enough(d, size)) {
+        d->counters.refused_space++;
+        refused = &d->refused_space;
+    } else if (d->queued_size && d->queued_size + size > DISK_QUEUE_BYTES_MAX) {
+        d->counters.refused_busy++;
+        refused = &d->refused_busy;
+    }
+    if (refused) {
+        commit->next = *refused;
+        *refused = commit;
+        return;
+    }
+    APPEND(d->commits, d->commits_last, commit);
+    d->commits_size += size;
+    d->queued_size += size;
+}
+
+static void seam_space(void *self, uint64_t *ret_free, uint64_t *ret_total) {
+    struct disk_leveldb *d = self;
+    space_update(d);
+    *ret_free = d->space_free;
+    *ret_total = d->space_total;
+}
+
+/* ---- answering ---- */
+
+static void corrupt_count(struct disk_leveldb *d, int status) {
+    d->counters.corrupt += status == ERR_CORRUPT;
+}
+
+static void read_answer(struct disk_leveldb *d, struct disk_read *read) {
+    char *error = NULL;
+    size_t size = 0;
+    d->counters.reads++;
+    char *value =
+        leveldb_get(d->db, d->reading, (const char *)read->key.data, read->key.size, &size, &error);
+    if (error) {
+        int status = error_of(error);
+        leveldb_free(error);
+        corrupt_count(d, status);
+        read->done(read, status, bytes_of(NULL, 0));
+        return;
+    }
+    read->done(read, 0, bytes_of(value, value ? size : 0));
+    leveldb_free(value);
+}
+
+static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struct bytes value) {
+    if (n == d->page_capacity) {
+        d->page_capacity = n ? n * 2 : 64;
+        d->page_rows = memory_resize(d->page_rows, d->page_capacity * sizeof *d->page_rows);
+    }
+    /* Only the sizes: the buffer may still move. page_point() sets the addresses. */
+    d->page_rows[n].key.size = key.size;
+    d->page_rows[n].value.size = value.size;
+    buffer_put_bytes(&d->page, key);
+    buffer_put_bytes(&d->page, value);
+}
+
+static void page_point(struct disk_leveldb *d, uint32_t n) {
+    const uint8_t *at = d->page.data;
+    for (uint32_t i = 0; i < n; i++) {
+        struct disk_row *row = &d->page_rows[i];
+        row->key.data = at;
+        row->value.data = at + row->key.size;
+        at += row->key.size + row->value.size;
+    }
+}
+
+/* Fills the page; returns the number of rows. */
+static uint32_t page_read(struct disk_leveldb *d, const struct disk_scan *scan,
+                          leveldb_iterator_t *at, bool *ret_more) {
+    uint32_t n = 0;
+    size_t values = 0;
+    buffer_clear(&d->page);
+    leveldb_iter_seek(at, (const char *)scan->first.data, scan->first.size);
+    for (; leveldb_iter_valid(at); leveldb_iter_next(at)) {
+        struct bytes key, value;
+        key.data = (const uint8_t *)leveldb_iter_key(at, &key.size);
+        if (bytes_compare(key, scan->before) >= 0) {
+            break;
+        }
+        value.data = (const uint8_t *)leveldb_iter_value(at, &value.size);
+        if (n > 0 && (n >= scan->rows_max || values + value.size > scan->bytes_max)) {
+            *ret_more = true;
+            break;
+        }
+        page_add(d, n++, key, value);
+        values += value.size;
+    }
+    page_point(d, n);
+    return n;
+}
+
+static void scan_answer(struct disk_leveldb *d, struct disk_scan *scan) {
+    d->counters.scans++;
+    bool more = false;
+    leveldb_iterator_t *at = leveldb_create_iterator(d->db, d->scanning);
+    uint32_t n = page_read(d, scan, at, &more);
+    /* An iterator steps over a damaged block as if its rows were not there; only this tells. */
+    char *error = NULL;
+    leveldb_iter_get_error(at, &error);
+    leveldb_iter_destroy(at);
+    if (error) {
+        int status = error_of(error);
+        leveldb_free(error);
+        corrupt_count(d, status);
+        scan->done(scan, status, NULL, 0, false);
+        return;
+    }
+    scan->done(scan, 0, d->page_rows, n, more);
+}
+
+static bool reads_drain(struct disk_leveldb *d) {
+    struct disk_read *read = d->reads;
+    struct disk_scan *scan = d->scans;
+    bool any = read || scan;
+    d->reads = d->reads_last = NULL;
+    d->scans = d->scans_last = NULL;
+    while (read) {
+        struct disk_read *next = read->next;
+        read_answer(d, read);
+        read = next;
+    }
+    while (scan) {
+        struct disk_scan *next = scan->next;
+        scan_answer(d, scan);
+        scan = next;
+    }
+    return any;
+}
+
+static bool refused_drain(struct disk_commit **refused, int status) {
+    struct disk_commit *commit = *refused;
+    bool any = commit != NULL;
+    *refused = NULL;
+    while (commit) {
+        struct disk_commit *next = commit->next;
+        commit->done(commit, status);
+        commit = next;
+    }
+    return any;
+}
+
+static bool groups_drain(struct disk_leveldb *d) {
+    struct disk_group *group = disk_committer_take(d->committer);
+    bool any = group != NULL;
+    while (group) {
+        struct disk_group *next_group = group->next;
+        for (struct disk_commit *commit = group->list; commit;) {
+            struct disk_commit *next = commit->next;
+            d->queued_size -= disk_commit_size(commit);
+            commit->done(commit, group->status);
+            commit = next;
+        }
+        free(group);
+        group = next_group;
+    }
+    return any;
+}
+
+static bool commits_submit(struct disk_leveldb *d) {
+    struct disk_commit *list = d->commits;
+    size_t size = d->commits_size;
+    d->commits = d->commits_last = NULL;
+    d->commits_size = 0;
+    if (list) {
+        disk_committer_submit(d->committer, list, size);
+    }
+    return list != NULL;
+}
+
+static bool drain_round(struct disk_leveldb *d) {
+    bool any = reads_drain(d);
+    any = commits_submit(d) || any;
+    any = groups_drain(d) || any;
+    any = refused_drain(&d->refused_busy, ERR_BUSY) || any;
+    any = refused_drain(&d->refused_space, ERR_NO_SPACE) || any;
+    return refused_drain(&d->refused_failed, failed_status(d)) || any;
+}
+
+bool disk_leveldb_drain(void *disk) {
+    for (int i = 0; i < DRAIN_ROUNDS; i++) {
+        if (!drain_round(disk)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void disk_leveldb_ready(void *disk) {
+    struct disk_leveldb *d = disk;
+    uint64_t count;
+    ssize_t size = read(disk_committer_event_fd(d->committer), &count, sizeof count);
+    (void)size; /* the turn's end drains; only the readiness had to be taken back */
+}
+
+/* ---- opening ---- */
+
+static void options_make(struct disk_leveldb *d) {
+    d->options = leveldb_options_create();
+    d->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
+    d->cache = leveldb_cache_create_lru(BLOCK_CACHE);
+    leveldb_options_set_write_buffer_size(d->options, WRITE_BUFFER);
+    leveldb_options_set_max_file_size(d->options, TABLE_SIZE);
+    leveldb_options_set_max_open_files(d->options, OPEN_TABLES);
+    leveldb_options_set_cache(d->options, d->cache);
+    leveldb_options_set_filter_policy(d->options, d->bloom);
+    leveldb_options_set_compression(d->options, leveldb_no_compression);
+    leveldb_options_set_paranoid_checks(d->options, 1);
+    d->reading = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(d->reading, 1);
+    d->scanning = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(d->scanning, 1);
+    leveldb_readoptions_set_fill_cache(d->scanning, 0);
+    d->buffered = leveldb_writeoptions_create();
+    d->synced = leveldb_writeoptions_create();
+    leveldb_writeoptions_set_sync(d->synced, 1);
+}
+
+static bool exists(const char *directory, const char *name) {
+    char path[ROWS_PATH_MAX + 64];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return stat(path, &st) == 0;
+}
+
+/* Whether the directory holds tables or logs of LevelDB, "NUMBER.ldb" or "NUMBER.log". */
+static bool holds_rows(const char *path) {
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        found = dot && (strcmp(dot, ".ldb") == 0 || strcmp(dot, ".log") == 0);
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return found;
+}
+
+/* LevelDB makes a fresh database over the files of one that lost its CURRENT, without a word. So
+ * rows are created only where none were before, which `rows.created` remembers. */
+static int creation_check(const struct disk_leveldb *d, const char *rows, bool *ret_create,
+                          char why[DISK_WHY_MAX]) {
+    bool created = exists(d->directory, "rows.created");
+    bool current = exists(rows, "CURRENT");
+    if (!current && (created || holds_rows(rows))) {
+        snprintf(
+            why, DISK_WHY_MAX,
+            "%s/rows has lost its file CURRENT, so its rows cannot be read: put it back from a "
+            "backup, or move %s aside and start again; the other replicas hold its rows",
+            d->directory, d->directory);
+        return ERR_CORRUPT;
+    }
+    *ret_create = !current;
+    return 0;
+}
+
+static int say_open_error(const struct disk_leveldb *d, const char *error, char why[DISK_WHY_MAX]) {
+    int status = error_of(error);
+    if (status == ERR_NO_SPACE) {
+        snprintf(why, DISK_WHY_MAX, "no space left on the disk of %s: free some and start again",
+                 d->directory);
+    } else if (strstr(error, "LOCK")) {
+        status = ERR_IN_USE;
+        snprintf(why, DISK_WHY_MAX,
+                 "%s/rows is in use by another process: stop that one first (%s)", d->directory,
+                 error);
+    } else if (status == ERR_CORRUPT) {
+        snprintf(why, DISK_WHY_MAX,
+                 "the rows in %s are damaged (%s); nothing was changed: move the directory aside "
+                 "and start again; the other replicas hold its rows",
+                 d->directory, error);
+    } else {
+        snprintf(why, DISK_WHY_MAX, "cannot open the rows in %s (%s): check the disk", d->directory,
+                 error);
+    }
+    return status;
+}
+
+static int rows_open(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
+    char rows[ROWS_PATH_MAX];
+    bool create = false;
+    snprintf(rows, sizeof rows, "%s/rows", d->directory);
+    int status = creation_check(d, rows, &create, why);
+    if (status) {
+        return status;
+    }
+    char *error = NULL;
+    leveldb_options_set_create_if_missing(d->options, create);
+    d->db = leveldb_open(d->options, rows, &error);
+    if (error) {
+        status = say_open_error(d, error, why);
+        leveldb_free(error);
+        return status;
+    }
+    if (!exists(d->directory, "rows.created") &&
+        disk_file_write(d->directory, "rows.created", "the rows exist\n")) {
+        snprintf(why, DISK_WHY_MAX, "cannot write %s/rows.created (%s)", d->directory,
+                 strerror(errno));
+        return ERR_DISK;
+    }
+    return 0;
+}
+
+static void release(struct disk_leveldb *d) {
+    if (d->committer) {
+        disk_committer_free(d->committer);
+    }
+    if (d->db) {
+        leveldb_close(d->db);
+    }
+    leveldb_options_destroy(d->options);
+    leveldb_filterpolicy_destroy(d->bloom);
+    leveldb_cache_destroy(d->cache);
+    leveldb_readoptions_destroy(d->reading);
+    leveldb_readoptions_destroy(d->scanning);
+    leveldb_writeoptions_destroy(d->buffered);
+    leveldb_writeoptions_destroy(d->synced);
+    pthread_mutex_destroy(&d->mutex);
+    buffer_release(&d->page);
+    free(d->page_rows);
+    free(d->directory);
+    free(d);
+}
+
+static int committer_begin(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
+    struct disk_committer_config config = {
+        .write = write_list, .self = d, .never_inline = d->config.never_inline};
+    int status = disk_committer_start(&config, &d->committer);
+    if (status) {
+        snprintf(why, DISK_WHY_MAX,
+                 "cannot start the committer thread: too many threads or open "
+                 "files on this machine");
+    }
+    return status;
+}
+
+int disk_leveldb_open(const struct disk_leveldb_config *config, struct disk_leveldb **ret,
+                      char why[DISK_WHY_MAX]) {
+    assert(strlen(config->directory) <= DISK_PATH_MAX);
+    struct disk_leveldb *d = memory_new(1, sizeof *d);
+    d->config = *config;
+    d->directory = strdup(config->directory);
+    if (d->config.reserve_bytes == 0) {
+        d->config.reserve_bytes = DISK_RESERVE_BYTES;
+    }
+    d->seam = (struct disk){d, seam_read, seam_scan, seam_commit, seam_space};
+    pthread_mutex_init(&d->mutex, NULL);
+    options_make(d);
+    int status = rows_open(d, why);
+    if (!status) {
+        status = committer_begin(d, why);
+    }
+    if (status) {
+        release(d);
+        return status;
+    }
+    *ret = d;
+    return 0;
+}
+
+static void reads_refuse(struct disk_leveldb *d) {
+    while (d->reads) {
+        struct disk_read *read = d->reads;
+        d->reads = read->next;
+        read->done(read, ERR_CLOSED, bytes_of(NULL, 0));
+    }
+    while (d->scans) {
+        struct disk_scan *scan = d->scans;
+        d->scans = scan->next;
+        scan->done(scan, ERR_CLOSED, NULL, 0, false);
+    }
+}
+
+void disk_leveldb_close(struct disk_leveldb *disk) {
+    commits_submit(disk);
+    disk_committer_stop(disk->committer);
+    reads_refuse(disk);
+    groups_drain(disk);
+    refused_drain(&disk->refused_busy, ERR_BUSY);
+    refused_drain(&disk->refused_space, ERR_NO_SPACE);
+    refused_drain(&disk->refused_failed, ERR_DISK);
+    /* What a callback asked for in answer to these. */
+    reads_refuse(disk);
+    refused_drain(&disk->commits, ERR_CLOSED);
+    release(disk);
+}
+
+const struct disk *disk_leveldb_seam(struct disk_leveldb *disk) {
+    return &disk->seam;
+}
+
+int disk_leveldb_event_fd(const struct disk_leveldb *disk) {
+    return disk_committer_event_fd(disk->committer);
+}
+
+const char *disk_leveldb_failure(struct disk_leveldb *disk) {
+    return failed_status(disk) ? disk->failure : NULL;
+}
+
+void disk_leveldb_counters(struct disk_leveldb *disk, struct disk_leveldb_counters *ret) {
+    pthread_mutex_lock(&disk->mutex);
+    *ret = disk->counters;
+    pthread_mutex_unlock(&disk->mutex);
+}

@@ -1,0 +1,62 @@
+/* disk_leveldb: the disk seam on LevelDB. */
+#ifndef RINGFS_NODE_DISK_LEVELDB_H
+#define RINGFS_NODE_DISK_LEVELDB_H
+
+#include "node/core/disk.h"
+#include "node/disk_directory.h"
+
+/* disk_leveldb.c is the only file that includes LevelDB. Reads and scans are served on the loop
+ * thread, small unsynced commits too; everything else is written by one committer thread
+ * (disk_committer.h). `done` is called from disk_leveldb_drain() only, never inside the asking
+ * call. What is refused and what to do then: docs/disk.md.
+ *
+ * A write that fails is the last one: LevelDB may have left half a record behind it, and a record
+ * after that would make the log unreadable. From then on commits are refused with the same error,
+ * reads go on, and disk_leveldb_failure() says why; the directory must be opened anew.
+ *
+ * Durability: `synced` commits are fsynced before `done`; others are in the log file (survive the
+ * end of the process however it comes) and are synced within a second. All functions are the loop
+ * thread's. */
+enum {
+    DISK_QUEUE_BYTES_MAX = 64 << 20, /* of commits not yet done; beyond: ERR_BUSY */
+    DISK_RESERVE_BYTES = 256 << 20,  /* free space kept for compaction; below: ERR_NO_SPACE ... */
+    DISK_SMALL_COMMIT = 4 << 10,     /* ... but commits up to this size may use half of it, so that
+                                        a full cluster can still delete */
+    DISK_SPACE_CHECK_MS = 200,       /* how old the known free space may be */
+};
+
+struct disk_leveldb;
+
+struct disk_leveldb_config {
+    const char *directory;  /* of disk_directory_open(), held open by the caller */
+    uint64_t reserve_bytes; /* 0 = DISK_RESERVE_BYTES */
+    bool never_inline;      /* all commits through the committer thread: for comparison */
+};
+
+/* Opens the rows, or makes them on the first start. Refusals with a sentence in `why`:
+ * ERR_CORRUPT (rows damaged or partly gone), ERR_NO_SPACE, ERR_IN_USE, ERR_DISK. */
+int disk_leveldb_open(const struct disk_leveldb_config *config, struct disk_leveldb **ret,
+                      char why[DISK_WHY_MAX]);
+/* Answers what still waits (reads ERR_CLOSED, commits as they end), syncs everything, closes. */
+void disk_leveldb_close(struct disk_leveldb *disk);
+
+/* The seam; good until close. */
+const struct disk *disk_leveldb_seam(struct disk_leveldb *disk);
+
+/* For the loop: watch the descriptor with disk_leveldb_ready(), and call disk_leveldb_drain() at
+ * every turn's end (before the transport's hook, so that answers leave in the same turn). drain
+ * returns true when it has more to do right away. `disk` as void * so that they fit the loop. */
+int disk_leveldb_event_fd(const struct disk_leveldb *disk);
+void disk_leveldb_ready(void *disk);
+bool disk_leveldb_drain(void *disk);
+
+/* NULL, or the error of the write that failed. Good until close. */
+const char *disk_leveldb_failure(struct disk_leveldb *disk);
+
+struct disk_leveldb_counters {
+    uint64_t reads, scans, commits, groups, syncs, bytes_written, refused_busy, refused_space;
+    uint64_t corrupt; /* reads and scans answered ERR_CORRUPT */
+};
+void disk_leveldb_counters(struct disk_leveldb *disk, struct disk_leveldb_counters *ret);
+
+#endif

@@ -1,0 +1,467 @@
+/* disk_leveldb: rows are answered in their turn, survive, and damage is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/disk_leveldb.h"
+#include "shared/err.h"
+
+#if defined(__SANITIZE_THREAD__)
+/* LevelDB itself is not instrumented: what it orders by its own atomics cannot be seen. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+    return "called_from_lib:libleveldb\n";
+}
+#endif
+
+static char directory[64];
+static struct disk_leveldb *disk;
+static const struct disk *seam;
+
+/* ---- the fixture ---- */
+
+static int make_directory(void **state) {
+    (void)state;
+    strcpy(directory, "/tmp/ringfs-disk-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void close_disk(void) {
+    if (disk) {
+        disk_leveldb_close(disk);
+    }
+    disk = NULL;
+}
+
+static int remove_directory(void **state) {
+    (void)state;
+    close_disk();
+    return nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static int try_open(uint64_t reserve_bytes, bool never_inline, char why[DISK_WHY_MAX]) {
+    struct disk_leveldb_config config = {directory, reserve_bytes, never_inline};
+    why[0] = '\0';
+    int status = disk_leveldb_open(&config, &disk, why);
+    seam = status ? NULL : disk_leveldb_seam(disk);
+    return status;
+}
+
+static void open_disk(void) {
+    char why[DISK_WHY_MAX];
+    assert_int_equal(try_open(1, false, why), 0);
+}
+
+static void reopen_disk(void) {
+    close_disk();
+    open_disk();
+}
+
+/* Drains until `*count` is `n`; a committer that never answers fails the test, not hangs it. */
+static void drain_until(const int *count, int n) {
+    while (disk_leveldb_drain(disk)) {
+    }
+    while (*count < n) {
+        struct pollfd wait = {disk_leveldb_event_fd(disk), POLLIN, 0};
+        assert_int_equal(poll(&wait, 1, 20000), 1);
+        disk_leveldb_ready(disk);
+        while (disk_leveldb_drain(disk)) {
+        }
+    }
+}
+
+/* ---- asking and waiting ---- */
+
+static int n_done;
+static int last_status;
+static char last_value[256];
+
+static void commit_done(struct disk_commit *commit, int status) {
+    (void)commit;
+    n_done++;
+    last_status = status;
+}
+
+static int put(const char *key, const char *value, bool synced) {
+    struct disk_put row = {bytes_of_string(key), bytes_of_string(value)};
+    struct disk_commit commit = {.puts = &row, .n = 1, .synced = synced, .done = commit_done};
+    n_done = 0;
+    seam->commit(seam->self, &commit);
+    assert_int_equal(n_done, 0);
+    drain_until(&n_done, 1);
+    assert_int_equal(n_done, 1);
+    return last_status;
+}
+
+static void read_done(struct disk_read *read, int status, struct bytes value) {
+    (void)read;
+    n_done++;
+    last_status = status;
+    assert_true(value.size < sizeof last_value);
+    memcpy(last_value, value.size ? value.data : (const uint8_t *)"", value.size);
+    last_value[value.size] = '\0';
+}
+
+static const char *get(const char *key) {
+    struct disk_read read = {.key = bytes_of_string(key), .done = read_done};
+    n_done = 0;
+    seam->read(seam->self, &read);
+    assert_int_equal(n_done, 0);
+    drain_until(&n_done, 1);
+    return last_value;
+}
+
+static char scanned[512];
+static bool scanned_more;
+
+static void scan_done(struct disk_scan *scan, int status, const struct disk_row *rows,
+                      uint32_t n_rows, bool more) {
+    (void)scan;
+    n_done++;
+    last_status = status;
+    scanned_more = more;
+    scanned[0] = '\0';
+    for (uint32_t i = 0; i < n_rows; i++) {
+        size_t at = strlen(scanned);
+        snprintf(scanned + at, sizeof scanned - at, "%.*s=%.*s ", (int)rows[i].key.size,
+                 (const char *)rows[i].key.data, (int)rows[i].value.size,
+                 (const char *)rows[i].value.data);
+    }
+}
+
+static const char *scan(const char *first, const char *before, uint32_t rows_max,
+                        uint32_t bytes_max) {
+    struct disk_scan ask = {.first = bytes_of_string(first),
+                            .before = bytes_of_string(before),
+                            .rows_max = rows_max,
+                            .bytes_max = bytes_max,
+                            .done = scan_done};
+    n_done = 0;
+    seam->scan(seam->self, &ask);
+    assert_int_equal(n_done, 0);
+    drain_until(&n_done, 1);
+    return scanned;
+}
+
+static struct disk_leveldb_counters counters(void) {
+    struct disk_leveldb_counters ret;
+    disk_leveldb_counters(disk, &ret);
+    return ret;
+}
+
+/* ---- rows ---- */
+
+static void a_committed_row_is_read_back(void **state) {
+    (void)state;
+    open_disk();
+    assert_int_equal(put("a", "one", false), 0);
+    assert_string_equal(get("a"), "one");
+    assert_int_equal(put("a", "two", true), 0);
+    assert_string_equal(get("a"), "two");
+    assert_string_equal(get("b"), "");
+    assert_int_equal(last_status, 0);
+}
+
+static void a_row_put_with_an_empty_value_is_gone(void **state) {
+    (void)state;
+    open_disk();
+    put("a", "one", false);
+    assert_int_equal(put("a", "", false), 0);
+    assert_string_equal(get("a"), "");
+    assert_string_equal(scan("a", "z", 10, 1000), "");
+}
+
+static void a_scan_returns_its_range_in_order(void **state) {
+    (void)state;
+    open_disk();
+    put("c", "3", false);
+    put("a", "1", false);
+    put("d", "4", false);
+    put("b", "2", false);
+    assert_string_equal(scan("b", "d", 10, 1000), "b=2 c=3 ");
+    assert_false(scanned_more);
+    assert_string_equal(scan("a", "zz", 10, 1000), "a=1 b=2 c=3 d=4 ");
+    assert_string_equal(scan("x", "zz", 10, 1000), "");
+    assert_false(scanned_more);
+}
+
+static void a_scan_that_stops_at_a_bound_says_there_is_more(void **state) {
+    (void)state;
+    open_disk();
+    put("a", "1111", false);
+    put("b", "2222", false);
+    put("c", "3333", false);
+    assert_string_equal(scan("a", "z", 2, 1000), "a=1111 b=2222 ");
+    assert_true(scanned_more);
+    assert_string_equal(scan("a", "z", 10, 9), "a=1111 b=2222 ");
+    assert_true(scanned_more);
+    assert_string_equal(scan("a", "z", 10, 1), "a=1111 ");
+    assert_true(scanned_more);
+    assert_string_equal(scan("a", "c", 2, 1000), "a=1111 b=2222 ");
+    assert_false(scanned_more);
+}
+
+/* ---- commits ---- */
+
+enum { MANY = 300 };
+
+static void commits_are_applied_in_the_order_asked(void **state) {
+    (void)state;
+    open_disk();
+    static struct disk_commit commits[MANY];
+    static struct disk_put rows[MANY];
+    static char values[MANY][8];
+    n_done = 0;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(values[i], sizeof values[i], "%d", i);
+        rows[i] = (struct disk_put){bytes_of_string("k"), bytes_of_string(values[i])};
+        commits[i] = (struct disk_commit){
+            .puts = &rows[i], .n = 1, .synced = i % 7 == 0, .done = commit_done};
+        seam->commit(seam->self, &commits[i]);
+        if (i % 5 == 0) {
+            disk_leveldb_drain(disk);
+        }
+    }
+    drain_until(&n_done, MANY);
+    assert_int_equal(n_done, MANY);
+    assert_string_equal(get("k"), "299");
+    assert_int_equal(counters().commits, MANY);
+    assert_true(counters().groups < MANY); /* they shared writes */
+}
+
+static void the_committer_alone_gives_the_same_rows(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    assert_int_equal(try_open(1, true, why), 0);
+    struct disk_put rows[2] = {{bytes_of_string("a"), bytes_of_string("1")},
+                               {bytes_of_string("b"), bytes_of_string("2")}};
+    struct disk_commit commit = {.puts = rows, .n = 2, .done = commit_done};
+    n_done = 0;
+    seam->commit(seam->self, &commit);
+    drain_until(&n_done, 1);
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 b=2 ");
+}
+
+static void chain_done(struct disk_commit *commit, int status) {
+    int *left = commit->context;
+    assert_int_equal(status, 0);
+    n_done++;
+    if (--*left > 0) {
+        int before = n_done;
+        seam->commit(seam->self, commit);
+        assert_int_equal(n_done, before); /* not inside the asking call */
+    }
+}
+
+static void a_callback_may_ask_again_and_is_answered_later(void **state) {
+    (void)state;
+    open_disk();
+    int left = 40;
+    struct disk_put row = {bytes_of_string("a"), bytes_of_string("1")};
+    struct disk_commit commit = {.puts = &row, .n = 1, .done = chain_done, .context = &left};
+    n_done = 0;
+    seam->commit(seam->self, &commit);
+    drain_until(&n_done, 40);
+    assert_int_equal(left, 0);
+}
+
+static void a_full_queue_answers_busy_and_loses_nothing(void **state) {
+    (void)state;
+    open_disk();
+    enum { BIG = 20 << 20 };
+    char *value = calloc(1, BIG);
+    struct disk_put row = {bytes_of_string("a"), bytes_of(value, BIG)};
+    struct disk_commit commits[4];
+    n_done = 0;
+    for (int i = 0; i < 4; i++) {
+        commits[i] = (struct disk_commit){.puts = &row, .n = 1, .done = commit_done};
+        seam->commit(seam->self, &commits[i]);
+    }
+    drain_until(&n_done, 4);
+    assert_int_equal(counters().refused_busy, 1);
+    assert_int_equal(counters().commits, 3);
+    assert_int_equal(put("b", "small", false), 0);
+    free(value);
+}
+
+static void below_the_reserve_commits_are_refused_and_reads_go_on(void **state) {
+    (void)state;
+    open_disk();
+    put("a", "1", true);
+    close_disk();
+    char why[DISK_WHY_MAX];
+    assert_int_equal(try_open(1ull << 60, false, why), 0);
+    assert_int_equal(put("a", "2", false), ERR_NO_SPACE);
+    assert_string_equal(get("a"), "1");
+    assert_null(disk_leveldb_failure(disk));
+}
+
+static void rows_survive_a_reopening(void **state) {
+    (void)state;
+    open_disk();
+    put("a", "1", false);
+    put("b", "2", true);
+    reopen_disk();
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 b=2 ");
+}
+
+static void work_queued_at_close_is_answered(void **state) {
+    (void)state;
+    open_disk();
+    struct disk_put row = {bytes_of_string("a"), bytes_of_string("1")};
+    struct disk_commit commit = {.puts = &row, .n = 1, .synced = true, .done = commit_done};
+    seam->commit(seam->self, &commit);
+    n_done = 0;
+    close_disk();
+    assert_int_equal(n_done, 1);
+    assert_int_equal(last_status, 0);
+    open_disk();
+    assert_string_equal(get("a"), "1");
+}
+
+/* ---- damage ---- */
+
+/* The path of some file of the rows with this suffix. */
+static const char *rows_file(const char *suffix) {
+    static char path[512];
+    char rows[128];
+    snprintf(rows, sizeof rows, "%s/rows", directory);
+    DIR *dir = opendir(rows);
+    assert_non_null(dir);
+    path[0] = '\0';
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        size_t size = strlen(entry->d_name), n = strlen(suffix);
+        if (size >= n && strcmp(entry->d_name + size - n, suffix) == 0) {
+            snprintf(path, sizeof path, "%s/%s", rows, entry->d_name);
+        }
+    }
+    closedir(dir);
+    assert_true(path[0]);
+    return path;
+}
+
+static void damage(const char *path, off_t offset) {
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "damage!!", 8, offset), 8);
+    close(fd);
+}
+
+static void a_lost_current_is_refused_not_recreated(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    open_disk();
+    put("a", "1", true);
+    close_disk();
+    assert_int_equal(unlink(rows_file("CURRENT")), 0);
+    assert_int_equal(try_open(1, false, why), ERR_CORRUPT);
+    assert_non_null(strstr(why, "CURRENT"));
+    assert_non_null(strstr(why, directory));
+}
+
+static void lost_rows_are_refused_not_recreated(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX], rows[128], away[128];
+    open_disk();
+    put("a", "1", true);
+    close_disk();
+    snprintf(rows, sizeof rows, "%s/rows", directory);
+    snprintf(away, sizeof away, "%s/away", directory);
+    assert_int_equal(rename(rows, away), 0);
+    assert_int_equal(try_open(1, false, why), ERR_CORRUPT);
+}
+
+static void damage_in_the_middle_of_the_log_is_refused_with_a_sentence(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    open_disk();
+    for (int i = 0; i < 100; i++) {
+        put("a", "a value of some length, so that the log has a middle", false);
+    }
+    close_disk();
+    damage(rows_file(".log"), 2000);
+    assert_int_equal(try_open(1, false, why), ERR_CORRUPT);
+    assert_non_null(strstr(why, "move the directory aside"));
+}
+
+static void a_torn_end_of_the_log_loses_only_the_last_record(void **state) {
+    (void)state;
+    open_disk();
+    put("a", "1", true);
+    put("b", "2", true);
+    close_disk();
+    const char *log = rows_file(".log");
+    struct stat st;
+    assert_int_equal(stat(log, &st), 0);
+    assert_int_equal(truncate(log, st.st_size - 3), 0);
+    open_disk();
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 ");
+}
+
+/* Opening again moves the rows from the log into a table. */
+static void fill_table(void) {
+    open_disk();
+    char key[8];
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "k%03d", i);
+        put(key, "a value that fills the blocks of the table so that it has several", false);
+    }
+    reopen_disk();
+    close_disk();
+}
+
+static void a_damaged_table_answers_corrupt_to_reads_and_scans(void **state) {
+    (void)state;
+    fill_table();
+    damage(rows_file(".ldb"), 1000);
+    open_disk();
+    get("k005");
+    assert_int_equal(last_status, ERR_CORRUPT);
+    assert_string_equal(scan("k000", "k999", 4000, 1 << 20), "");
+    assert_int_equal(last_status, ERR_CORRUPT);
+    assert_int_equal(counters().corrupt, 2);
+    get("k450");
+    assert_int_equal(last_status, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+
+int main(void) {
+    umask(077);
+    const struct CMUnitTest tests[] = {
+        TEST(a_committed_row_is_read_back),
+        TEST(a_row_put_with_an_empty_value_is_gone),
+        TEST(a_scan_returns_its_range_in_order),
+        TEST(a_scan_that_stops_at_a_bound_says_there_is_more),
+        TEST(commits_are_applied_in_the_order_asked),
+        TEST(the_committer_alone_gives_the_same_rows),
+        TEST(a_callback_may_ask_again_and_is_answered_later),
+        TEST(a_full_queue_answers_busy_and_loses_nothing),
+        TEST(below_the_reserve_commits_are_refused_and_reads_go_on),
+        TEST(rows_survive_a_reopening),
+        TEST(work_queued_at_close_is_answered),
+        TEST(a_lost_current_is_refused_not_recreated),
+        TEST(lost_rows_are_refused_not_recreated),
+        TEST(damage_in_the_middle_of_the_log_is_refused_with_a_sentence),
+        TEST(a_torn_end_of_the_log_loses_only_the_last_record),
+        TEST(a_damaged_table_answers_corrupt_to_reads_and_scans),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
