@@ -27,6 +27,7 @@ struct timers {
 
 #define TIMERS_NEVER INT64_MAX
 
+/* Nothing armed; no memory taken yet. */
 void timers_init(struct timers *timers);
 /* Frees the heap; timers still armed are forgotten, never fired. */
 void timers_release(struct timers *timers);

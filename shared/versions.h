@@ -75,13 +75,17 @@ static inline uint16_t actor_node(uint64_t actor) {
     return (uint16_t)(actor >> 48);
 }
 
+/* Frees the entries; the context is empty and usable afterwards. */
 void context_release(struct context *context);
+/* Whether the context holds the dot's actor with a counter at least as high. */
 bool context_covers(const struct context *context, struct dot dot);
 /* Every dot covered by `other` is covered by `context`. */
 bool context_includes(const struct context *context, const struct context *other);
 /* Raises the entry of the dot's actor to at least its counter. */
 void context_add(struct context *context, struct dot dot);
+/* Afterwards `into` covers what either covered; may be one and the same. */
 void context_join(struct context *into, const struct context *other);
+/* Overwrites `into`, which must be zero-initialized or hold a context; keeps its memory. */
 void context_copy(struct context *into, const struct context *from);
 /* The opaque form that clients carry (docs/wire.md): count, then (actor, counter) pairs. Decoding
  * checks order and bounds; empty bytes are the empty context; on error `ret` is untouched and the
@@ -89,6 +93,7 @@ void context_copy(struct context *into, const struct context *from);
 void context_encode(const struct context *context, struct buffer *into);
 int context_decode(struct bytes encoded, struct context *ret);
 
+/* Frees context and siblings (not the values); the row is empty and usable afterwards. */
 void versions_release(struct versions *v);
 /* The row's form on disk and on the wire (docs/wire.md, docs/disk.md). Values borrow `encoded`.
  * Empty bytes decode to the row nobody wrote. On ERR_INVALID `ret` is untouched. `ret` must be
@@ -127,6 +132,7 @@ void versions_digest(const struct versions *v, uint8_t ret_digest[16]);
 /* The invariants (sorted, unique dots, every dot covered by the context); asserts. */
 void versions_check(const struct versions *v);
 
+/* Whether two writes are one. */
 bool op_id_equal(const struct op_id *a, const struct op_id *b);
 
 #endif

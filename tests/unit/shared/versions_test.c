@@ -522,6 +522,37 @@ static void every_truncated_row_is_refused_and_a_flipped_bit_means_what_it_says(
     versions_release(&v);
 }
 
+/* The answer to a row of one sibling after one of its bytes, counted from the end, was changed. */
+static int decode_changed(const struct buffer *row, size_t from_end, uint8_t byte) {
+    struct versions got = {0};
+    struct buffer changed = {0};
+    buffer_put_bytes(&changed, buffer_bytes(row));
+    changed.data[changed.size - from_end] = byte;
+    int err = versions_decode(buffer_bytes(&changed), &got);
+    buffer_release(&changed);
+    versions_release(&got);
+    return err;
+}
+
+static void a_row_that_breaks_its_invariants_is_refused(void **state) {
+    (void)state;
+    struct versions v = {0};
+    struct buffer b = {0};
+    put(&v, NULL, write_of(ACTOR_A, 3, 1, "1234"));
+    encoded(&v, &b);
+    const size_t flags = 4 + 4 + 1, counter = flags + 16 + 8 + 8, actor = counter + 8;
+    assert_int_equal(decode_changed(&b, flags, 0), 0);
+    assert_int_equal(decode_changed(&b, flags, SIBLING_TOMBSTONE), ERR_INVALID); /* with a value */
+    assert_int_equal(decode_changed(&b, flags, 2), ERR_INVALID);                 /* unknown flag */
+    assert_int_equal(decode_changed(&b, counter, 2), 0);
+    assert_int_equal(decode_changed(&b, counter, 0), ERR_INVALID); /* counters begin at 1 */
+    assert_int_equal(decode_changed(&b, counter, 4), ERR_INVALID); /* not in the context */
+    assert_int_equal(decode_changed(&b, actor, ACTOR_B), ERR_INVALID);
+    assert_int_equal(decode_changed(&b, b.size, 2), ERR_INVALID); /* unknown format */
+    buffer_release(&b);
+    versions_release(&v);
+}
+
 static void a_row_with_more_siblings_than_may_be_written_can_still_be_read(void **state) {
     (void)state;
     struct versions v = {0}, back = {0};
@@ -556,6 +587,7 @@ int main(void) {
         cmocka_unit_test(contexts_do_what_a_table_of_highest_counters_does),
         cmocka_unit_test(an_encoded_context_decodes_to_itself_and_bad_ones_are_refused),
         cmocka_unit_test(every_truncated_row_is_refused_and_a_flipped_bit_means_what_it_says),
+        cmocka_unit_test(a_row_that_breaks_its_invariants_is_refused),
         cmocka_unit_test(a_row_with_more_siblings_than_may_be_written_can_still_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
