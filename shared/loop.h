@@ -13,6 +13,8 @@
  * wake-up of an idle core costs more than the work it brings. */
 struct loop;
 
+/* Never fails: the process ends with a sentence when the kernel gives no epoll descriptor. What was
+ * watched and hooked is forgotten by loop_free(), not closed. */
 struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 /* Monotonic ns, read once per turn and after each callback batch; cheap. `loop` as void * so that

@@ -5,8 +5,9 @@
 #include "shared/env.h"
 #include "shared/loop.h"
 
-/* transport_nanomsg.c is the only file that includes nanomsg. One per process, on the loop's
- * thread.
+/* transport_nanomsg*.c are the only files that include nanomsg. On the loop's thread. Signals that
+ * the loop delivers must be set up before, and no process forks after the first transport was
+ * made: nanomsg's thread would be missing in the child.
  *
  * A client opens one raw REQ socket per node, to the node's one bound raw REP; a node opens one
  * PUSH socket per peer, to the peer's one bound PULL. Messages sent in one turn of the loop leave
