@@ -76,6 +76,7 @@ static inline struct bytes buffer_bytes(const struct buffer *b) {
 static inline struct reader reader_of(struct bytes bytes) {
     return (struct reader){bytes.data, bytes.size, false};
 }
+/* The next little-endian integer; 0 (and `bad`) behind the end. */
 uint8_t reader_u8(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);

@@ -27,6 +27,7 @@ int session_new(struct loop *loop, const struct session_config *config, struct s
 /* Every task must have ended. */
 void session_free(struct session *session);
 
+/* The parts, for what stands on them; each lives as long as the session. */
 struct tasks *session_tasks(struct session *session);
 struct store *session_store(struct session *session);
 struct client *session_client(struct session *session);

@@ -20,7 +20,8 @@ CORE = ("node/core/",)
 PURE = ("shared/",)
 EDGES = {"shared/loop.c", "shared/transport_nanomsg.c", "shared/transport_nanomsg_link.c",
          "shared/transport_nanomsg_parcel.c", "shared/transport_nanomsg_receive.c", "shared/transport_nanomsg_reply.c",
-         "shared/seal.c", "shared/session.c", "shared/task.c"}
+         "shared/seal.c", "shared/session.c", "shared/task.c",
+         "shared/env_system.c"}
 IMPURE = re.compile(r'#include <(time|pthread|threads|unistd|fcntl|signal|poll|sys/(?!types|stat\.h)[a-z]+|nanomsg|leveldb|fuse|sodium|ucontext)')
 # Each library is included by one file.
 ONLY = {

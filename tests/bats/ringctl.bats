@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# ringctl on three real nodes.
+
+load lib
+
+setup() {
+    start_cluster 3
+}
+
+teardown() {
+    stop_cluster
+}
+
+@test "what put wrote is what get prints, byte for byte" {
+    ringctl put /greeting "hello"
+    [ "$(ringctl get /greeting)" = hello ]
+    head -c 3000 /dev/urandom >"$BASE/binary"
+    ringctl put /binary <"$BASE/binary"
+    ringctl get /binary | cmp - "$BASE/binary"
+}
+
+@test "put replaces the old value" {
+    ringctl put /a one
+    ringctl put /a two
+    [ "$(ringctl get /a)" = two ]
+}
+
+@test "a value of 5 MB streams both ways" {
+    head -c 5000000 /dev/urandom >"$BASE/big"
+    ringctl put /big - <"$BASE/big"
+    ringctl get /big | cmp - "$BASE/big"
+    ringctl put /big small
+    [ "$(ringctl get /big)" = small ]
+}
+
+@test "an empty value is a file" {
+    ringctl put /empty ""
+    run ringctl get /empty
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+}
+
+@test "what is not there is exit code 3 and a sentence" {
+    run ringctl get /nothing
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"/nothing"* ]]
+    run ringctl del /nothing
+    [ "$status" -eq 3 ]
+    run ringctl put /no/such/directory x
+    [ "$status" -eq 3 ]
+}
+
+@test "del removes, and ls shows what is left" {
+    ringctl put /a 1
+    ringctl put /b 2
+    [ "$(ringctl ls / | sort | paste -sd,)" = "a,b" ]
+    ringctl del /a
+    [ "$(ringctl ls)" = b ]
+    run ringctl get /a
+    [ "$status" -eq 3 ]
+}
+
+@test "usage errors are exit code 2" {
+    run ringctl bogus
+    [ "$status" -eq 2 ]
+    run ringctl put
+    [ "$status" -eq 2 ]
+    run ringctl --timeout never status
+    [ "$status" -eq 2 ]
+    run ringctl --help
+    [ "$status" -eq 0 ]
+    run ringctl put --help
+    [ "$status" -eq 0 ]
+}
+
+@test "with one node of three killed everything goes on, status says which is silent" {
+    ringctl put /a before
+    kill_node 2
+    [ "$(ringctl get /a)" = before ]
+    ringctl put /b after
+    [ "$(ringctl get /b)" = after ]
+    run ringctl status
+    [ "$status" -eq 1 ]
+    [[ "$output" == *silent* ]]
+    start_node 2
+    wait_for 10 ringctl status
+}
+
+@test "with two of three killed put and get fail with exit code 4 within the timeout" {
+    ringctl put /a before
+    kill_node 1
+    kill_node 2
+    local start=$SECONDS
+    run ringctl --timeout 3 put /a after
+    [ "$status" -eq 4 ] || [ "$status" -eq 1 ]
+    run ringctl --timeout 3 get /a
+    [ "$status" -eq 4 ]
+    [ $((SECONDS - start)) -le 8 ]
+    start_node 1
+    start_node 2
+    wait_for 10 ringctl get /a
+}
+
+@test "without a cluster: exit code 4 and a sentence" {
+    run command "$BUILD/node/ringctl" --cluster "ipc://$BASE/nowhere" --timeout 1 status
+    [ "$status" -eq 4 ]
+    [[ "$output" == *"no node answers"* ]]
+}
+
+@test "--json is JSON" {
+    ringctl put /a 1
+    for command in status ring "where /a" "stat /a" "ls /"; do
+        # shellcheck disable=SC2086 # a command and its argument
+        ringctl --json $command | python3 -c 'import json, sys; json.load(sys.stdin)'
+    done
+    [ "$(ringctl --json where /a | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["replicas"]))')" = 3 ]
+}
+
+@test "keygen writes a key that only its owner can read, and never overwrites one" {
+    ringctl keygen "$BASE/key"
+    [ "$(stat -c %a "$BASE/key")" = 600 ]
+    run ringctl keygen "$BASE/key"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"never overwritten"* ]]
+}
