@@ -2,6 +2,7 @@
 set(U ${CMAKE_CURRENT_SOURCE_DIR}/unit)
 # The pure modules of shared.
 unit_test(${U}/shared/timers_test.c ringfs_shared)
+unit_test(${U}/shared/wire_test.c ringfs_shared)
 unit_test(${U}/shared/hlc_test.c ringfs_shared)
 unit_test(${U}/shared/ring_test.c ringfs_shared)
 unit_test(${U}/shared/request_test.c ringfs_shared)
