@@ -12,25 +12,35 @@
  * mount.
  *
  * It begins with the addresses it was given, says HELLO to each until one answers with the ring,
- * and from then on talks to every member. A request goes to the first live replica of its slice; on
- * silence for CLIENT_ATTEMPT_MS, on a link found dead, or on UNAVAILABLE or WRONG_RING, to the next
- * one with the same request payload (the operation id makes that harmless), round and round until
- * the deadline, pausing CLIENT_RETRY_MS between rounds. Exactly one answer per request, by its
- * deadline.
+ * and from then on talks to every member (one link per node; of rings the higher version wins). A
+ * request goes to the first live replica of its slice; on silence for CLIENT_ATTEMPT_MS, on a link
+ * found dead, or on an answer that another replica may better (UNAVAILABLE, WRONG_RING, BUSY,
+ * TIMEOUT, CLOSED, UNKNOWN; a disk's failure once around), to the next one with the same payload
+ * (the operation id makes that harmless), round and round until the deadline, pausing
+ * CLIENT_RETRY_MS between rounds and after BUSY. When none of the replicas is alive, any live node
+ * is asked to pass it on. Exactly one answer per request, by its deadline; a late success of an
+ * earlier attempt is as good as the one waited for, other late or doubled answers are ignored.
+ *
+ * At the deadline: a BATCH that was sent is ERR_UNKNOWN, unless every attempt was answered as not
+ * applied (then the last of these answers); a read is what was last answered, else ERR_TIMEOUT.
  *
  * Credits: nanomsg's raw REP drops replies silently when a connection is full, so at most
  * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit
- * waits here (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a link with
- * nothing else to say; CLIENT_SILENCE_MS without any message from it and the link is suspect (its
- * requests move on) and opened anew. */
+ * waits here in order (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a
+ * link that says nothing; CLIENT_SILENCE_MS without any message from it and the link is suspect
+ * (its requests move on) and opened anew. */
 enum {
     CLIENT_REQUESTS_MAX = 4096, /* in flight or waiting; beyond: ERR_BUSY */
     CLIENT_NODES_MAX = RING_MEMBERS_MAX,
+    CLIENT_ADDRESSES_MAX = 64, /* bootstrap addresses */
     CLIENT_ATTEMPT_MS = 1000,
     CLIENT_RETRY_MS = 50,
+    CLIENT_TICK_MS = 100, /* how often the links are looked at */
     CLIENT_PING_MS = 300,
     CLIENT_SILENCE_MS = 1200,
     CLIENT_BUDGET_MAX_MS = 60000, /* told to nodes; the caller's deadline may be later */
+    CLIENT_REPLY_SMALL = 1 << 10,
+    CLIENT_CREDIT_DEFAULT = 64 << 10, /* until a node has told its own */
 };
 
 struct client;
@@ -51,12 +61,17 @@ struct client_request {
     void (*done)(struct client_request *request, int status, struct bytes payload);
     void *context;
     /* the client's own */
+    struct client *client;
     uint64_t id;
     struct client_request *next, *prev;
     struct timer timer;
-    int32_t link; /* index of the link it is out on; -1 = waiting */
-    uint16_t attempt;
+    int32_t link;     /* the link it is queued for or out on; -1 = waiting */
+    uint32_t cost;    /* of the link's credit while it is out */
+    uint16_t attempt; /* place in the preference list to try next, in this round */
+    uint16_t n_rounds;
+    uint8_t state;
     bool sent_once;
+    bool uncertain; /* an attempt was given up without knowing what came of it */
     int last_error;
 };
 
@@ -80,7 +95,8 @@ int client_new(const struct client_config *config, const struct env *env, struct
 /* Answers everything outstanding with ERR_CLOSED. */
 void client_free(struct client *client);
 
-/* Takes a request. 0, or ERR_BUSY, ERR_TOO_BIG, ERR_INVALID: then `done` is not called. */
+/* Takes a request. 0, or ERR_BUSY, ERR_TOO_BIG, ERR_INVALID, ERR_CLOSED: then `done` is not called.
+ */
 int client_submit(struct client *client, struct client_request *request);
 /* Gives it up: `done` is called with ERR_INTERRUPTED before this returns (ERR_UNKNOWN for a BATCH
  * that was sent). */
