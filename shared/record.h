@@ -15,6 +15,7 @@ enum {
     NAME_SIZE_MAX = 255,
     BLOCK_SIZE = 64 << 10,
     STRIPE_BLOCKS = 16, /* blocks of one partition: a stripe of 1 MiB */
+    SHARD_BITS_MAX = 8,
 };
 
 /* 128 random bits, for life. The root directory's is all zeros but the last byte, 1. */
@@ -22,6 +23,9 @@ struct id128 {
     uint8_t bytes[16];
 };
 bool id128_equal(const struct id128 *a, const struct id128 *b);
+bool id128_is_zero(const struct id128 *id);
+/* 1 to 255 bytes, no slash, not "." or "..". 0, ERR_INVALID, ERR_NAME_TOO_LONG. */
+int name_check(const char *name);
 
 enum contents_kind {
     CONTENTS_INLINE = 0, /* in the record (a file of size 0 too) */
@@ -38,34 +42,53 @@ struct record_move {
     uint64_t started_ns;
 };
 
+/* The last rename that brought the record here from another partition: who removes or moves the
+ * record first makes sure that the source is gone. No arrival: txid all zeros. */
+struct record_arrival {
+    struct id128 txid;
+    struct id128 from_directory;
+    char from_name[NAME_SIZE_MAX + 1];
+};
+
 struct record {
     uint32_t mode; /* type and permission bits, as st_mode */
     uint32_t uid, gid;
     uint64_t file_id;                     /* random, for life: the inode number */
     int64_t atime_ns, mtime_ns, ctime_ns; /* since 1970; may be negative */
-    uint64_t size;                        /* files: bytes; symlinks: of the target */
-    uint64_t rdev;                        /* device files */
-    struct id128 directory;               /* directories: where their entries are */
+    uint64_t size;          /* files: bytes, up to INT64_MAX; symlinks: of the target */
+    uint64_t rdev;          /* device files */
+    struct id128 directory; /* directories: where their entries are */
     enum contents_kind contents_kind;
     struct id128 contents; /* CONTENTS_BLOCKS: id of the blocks' rows */
-    struct bytes data;     /* CONTENTS_INLINE: the contents; symlinks: the target. See `owned` */
+    struct bytes data;     /* CONTENTS_INLINE: the contents, up to `size`, the rest reads as zeros;
+                            * symlinks: the target. See `owned` */
     struct bytes xattrs;   /* encoded list (extended attributes); empty = none */
-    struct id128 txid;     /* of the rename that brought it here last; zeros = none */
+    struct record_arrival arrival;
     struct record_move move;
     void *owned; /* what data and xattrs point into, when the record owns it; NULL = borrowed */
 };
 
+/* The bounds above and what the fields must be to each other; ERR_INVALID when they are not. */
+int record_check(const struct record *record);
+/* The record must pass record_check() (asserted). */
 void record_encode(const struct record *record, struct buffer *into);
 /* data and xattrs borrow `encoded`. ERR_INVALID for anything malformed or over a bound. */
 int record_decode(struct bytes encoded, struct record *ret);
 /* A deep copy that owns its bytes; record_release() frees them. `ret` need not be initialized. */
 void record_copy(const struct record *from, struct record *ret);
 void record_release(struct record *record);
-/* Replaces the inline data (copied), keeping xattrs; the record owns its bytes afterwards. */
+/* Replaces the inline data (copied), keeping xattrs; the record owns its bytes afterwards. Size and
+ * contents_kind stay the caller's to set. */
 void record_set_data(struct record *record, struct bytes data);
+/* The same for the xattrs. */
+void record_set_xattrs(struct record *record, struct bytes xattrs);
+/* Whether two files hold the same contents, as far as the records tell. */
+bool record_same_contents(const struct record *a, const struct record *b);
 
 /* The inode number of a file or directory: of the root 1, else never 0 or 1. */
 uint64_t record_ino(const struct record *record);
+/* The same for a directory of which only the id is known. */
+uint64_t directory_ino(const struct id128 *directory);
 
 /* A directory's header: the row `h` of its partition. */
 enum directory_state {
@@ -75,13 +98,14 @@ enum directory_state {
 struct header {
     enum directory_state state;
     uint32_t mode, uid, gid;
-    int64_t atime_ns, mtime_ns,
-        ctime_ns; /* mtime, ctime: as set; the partition's tally may be later */
+    int64_t atime_ns, mtime_ns, ctime_ns; /* as set; entries made or removed since: see below */
+    /* The tally's changed_ns when mtime was set: mtime holds until the tally goes beyond it. */
+    uint64_t mtime_tally_ns;
     struct id128 parent;
-    char
-        name[NAME_SIZE_MAX + 1]; /* under which the parent knew it when it was made or moved last */
+    char name[NAME_SIZE_MAX + 1]; /* in the parent, when it was made or moved last; root: empty */
     uint8_t shard_bits;
 };
+/* shard_bits at most SHARD_BITS_MAX; other bounds as in records. ERR_INVALID as there. */
 void header_encode(const struct header *header, struct buffer *into);
 int header_decode(struct bytes encoded, struct header *ret);
 

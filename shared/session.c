@@ -77,14 +77,14 @@ static bool run_tasks(void *self) {
 
 /* Splits a copy of the list in place; answers how many addresses, or an error with a sentence
  * logged. */
-static int split_addresses(struct session *s, char *list, const char *ret[CLIENT_ADDRESSES_MAX]) {
+static int split_addresses(struct session *s, char *list, const char *ret[CLIENT_NODES_MAX]) {
     int n = 0;
     char *rest = NULL;
     char line[RING_ADDRESS_MAX + 200];
     for (char *a = strtok_r(list, ", \t\n", &rest); a != NULL;
          a = strtok_r(NULL, ", \t\n", &rest)) {
         const char *why = NULL;
-        if (n == CLIENT_ADDRESSES_MAX || address_check(a, &why) != 0) {
+        if (n == CLIENT_NODES_MAX || address_check(a, &why) != 0) {
             snprintf(line, sizeof line, "cluster address %.150s: %s", a,
                      why != NULL ? why : "too many addresses");
             log_line(s, 0, line);
@@ -140,7 +140,7 @@ int session_new(struct loop *loop, const struct session_config *config, struct s
     loop_add_turn_end(loop, run_tasks, s);
 
     struct bytes list = bytes_copy(bytes_of_string(config->addresses));
-    const char *addresses[CLIENT_ADDRESSES_MAX];
+    const char *addresses[CLIENT_NODES_MAX];
     int n = split_addresses(s, (char *)(uintptr_t)list.data, addresses);
     int status = n < 0 ? n : start_client(s, addresses, (uint16_t)n);
     free((void *)(uintptr_t)list.data);

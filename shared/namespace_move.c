@@ -1,0 +1,151 @@
+/* namespace_move: what a rename between partitions leaves when it is under way: waiting for it,
+ * finishing it, undoing it. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shared/err.h"
+#include "shared/namespace_rows.h"
+#include "shared/task.h"
+
+/* The order of such a rename (namespace_rename.c), M = the move's txid:
+ *
+ *   1. source:       record, marked moving (M, where to)      the source is frozen from here on
+ *   2. destination:  record, arrived (M, where from)          the commit point
+ *   3. directories:  the header's back-pointer
+ *   4. source:       tombstone
+ *
+ * Whoever meets a marked source looks at the destination. Arrived by M: steps 3 and 4 remain, and
+ * anyone may do them. Not arrived: it belongs to its client for MOVE_ABANDONED_NS_SECONDS. After
+ * that it is undone: first the destination's row is touched (a tombstone, or the same record
+ * again), which makes step 2 fail if it is still to come, for it expects the row as it was before
+ * step 1; then the mark is taken off. Step 2 thus cannot follow an undo, whatever the clocks say.
+ *
+ * The destination's record could be removed or moved on before step 4, and then nobody could tell
+ * any more that the move had been committed: so whoever removes a record that has arrived does step
+ * 4 first (move_source_gone). */
+enum { MOVE_POLL_NS = 20 * 1000 * 1000 };
+
+static bool arrived_by(const struct entry *there, const struct record_move *move) {
+    return id128_equal(&there->record.arrival.txid, &move->txid);
+}
+
+int back_pointer_set(struct namespace *ns, const struct id128 *child, const struct id128 *from,
+                     const struct id128 *parent, const char *name) {
+    int err = ERR_CONFLICT;
+    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+        struct header_row row;
+        err = header_read(ns, child, &row);
+        if (err < 0) {
+            return err;
+        }
+        if (row.found && row.header.state == DIRECTORY_LIVE &&
+            id128_equal(&row.header.parent, from)) {
+            row.header.parent = *parent;
+            memcpy(row.header.name, name, strlen(name) + 1);
+            err = header_write(ns, child, &row);
+        }
+        free((void *)row.seen.data);
+    }
+    return err == ERR_CONFLICT ? ERR_BUSY : err;
+}
+
+int move_finish(struct namespace *ns, const struct entry *source) {
+    const struct record_move *move = &source->record.move;
+    if (S_ISDIR(source->record.mode)) {
+        int err = back_pointer_set(ns, &source->record.directory, &source->directory,
+                                   &move->to_directory, move->to_name);
+        if (err < 0) {
+            return err;
+        }
+    }
+    int err = entry_delete(ns, source, NULL);
+    return err == ERR_CONFLICT ? 0 : err; /* somebody else finished it */
+}
+
+/* Makes step 2 fail if it is still to come. `there`: the destination, which the move has not
+ * reached. ERR_CONFLICT when it has changed meanwhile. */
+static int refuse(struct namespace *ns, struct entry *there) {
+    if (there->record.mode == 0) {
+        return entry_delete(ns, there, NULL); /* a tombstone on an absent row */
+    }
+    int err = entry_replace(ns, there, &there->record, 0);
+    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
+}
+
+int move_unmark(struct namespace *ns, const struct entry *source) {
+    struct entry back;
+    entry_copy(source, &back);
+    struct record record = back.record;
+    record.move = (struct record_move){0};
+    int err = entry_replace(ns, &back, &record, 0);
+    entry_release(&back);
+    return err;
+}
+
+bool move_abandoned(struct namespace *ns, uint64_t started_ns) {
+    int64_t age = (int64_t)(ns->store->wall_ns(ns->store->self) - started_ns);
+    int64_t limit = (int64_t)MOVE_ABANDONED_NS_SECONDS * 1000 * 1000 * 1000;
+    return age > limit || age < -limit; /* a start far ahead is somebody's wrong clock */
+}
+
+int move_settle(struct namespace *ns, const struct entry *source, enum standing *ret) {
+    const struct record_move *move = &source->record.move;
+    struct entry there;
+    *ret = STANDING_HERE;
+    if (!move->under_way) {
+        return 0;
+    }
+    int err = entry_read(ns, &move->to_directory, move->to_name, &there);
+    if (err == 0 && arrived_by(&there, move)) {
+        *ret = STANDING_SETTLED;
+        err = move_finish(ns, source);
+    } else if (err < 0 && err != ERR_NO_ENTRY) {
+        *ret = STANDING_MOVING;
+    } else if (!move_abandoned(ns, move->started_ns)) {
+        *ret = STANDING_MOVING;
+        err = 0;
+    } else {
+        *ret = STANDING_SETTLED;
+        err = refuse(ns, &there);
+        err = err < 0 ? err : move_unmark(ns, source);
+    }
+    entry_release(&there);
+    /* Another client was faster with one of the rows: they are to be read again. */
+    return err == ERR_CONFLICT || err == ERR_NO_ENTRY ? 0 : err;
+}
+
+int move_source_gone(struct namespace *ns, const struct record *record) {
+    const struct record_arrival *arrival = &record->arrival;
+    if (id128_is_zero(&arrival->txid)) {
+        return 0;
+    }
+    struct entry source;
+    int err = entry_read(ns, &arrival->from_directory, arrival->from_name, &source);
+    if (err == 0 && source.record.move.under_way &&
+        id128_equal(&source.record.move.txid, &arrival->txid)) {
+        err = move_finish(ns, &source);
+    }
+    entry_release(&source);
+    return err == ERR_NO_ENTRY || err == ERR_CORRUPT ? 0 : err;
+}
+
+int entry_read_settled(struct namespace *ns, const struct id128 *directory, const char *name,
+                       struct entry *ret) {
+    for (;;) {
+        enum standing standing;
+        int err = entry_read(ns, directory, name, ret);
+        if (err < 0) {
+            return err;
+        }
+        err = entry_stands(ns, ret, &standing);
+        if (err < 0 || standing == STANDING_HERE) {
+            return err;
+        }
+        entry_release(ret);
+        err = standing == STANDING_MOVING ? task_sleep(MOVE_POLL_NS) : 0;
+        if (err < 0) {
+            return err;
+        }
+    }
+}

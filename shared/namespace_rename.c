@@ -1,0 +1,359 @@
+/* namespace_rename: within a partition one batch; between partitions in the order of
+ * namespace_move.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shared/err.h"
+#include "shared/namespace_rows.h"
+
+/* One rename, over all its tries. */
+struct rename {
+    const struct id128 *from_directory, *to_directory;
+    const char *from_name, *to_name;
+    unsigned flags;
+    struct entry from; /* as read in this try */
+    struct entry to;   /* record.mode 0: nothing there */
+    bool same_place;
+    /* A try thought lost may have moved `from` already. */
+    bool doubtful;
+    struct record doubted;
+    struct entry moved; /* result */
+};
+
+static bool to_exists(const struct rename *r) {
+    return r->to.record.mode != 0;
+}
+
+static struct key partition_of(const struct id128 *directory, const char *name) {
+    return key_directory(directory, directory_shard(directory, name_hash(name)));
+}
+
+static bool one_partition(const struct rename *r) {
+    struct key from = partition_of(r->from_directory, r->from_name);
+    struct key to = partition_of(r->to_directory, r->to_name);
+    return bytes_equal(key_bytes(&from), key_bytes(&to));
+}
+
+/* ---- what rename(2) says about the two names ---- */
+
+static int check_kinds(const struct rename *r) {
+    bool from_directory = S_ISDIR(r->from.record.mode);
+    if (r->flags & RENAME_EXCHANGE) {
+        if (!to_exists(r)) {
+            return ERR_NO_ENTRY;
+        }
+        return one_partition(r) ? 0 : ERR_NOT_SUPPORTED;
+    }
+    if (!to_exists(r)) {
+        return 0;
+    }
+    if (r->flags & RENAME_NOREPLACE) {
+        return ERR_EXISTS;
+    }
+    if (from_directory != S_ISDIR(r->to.record.mode)) {
+        return from_directory ? ERR_NOT_DIRECTORY : ERR_IS_DIRECTORY;
+    }
+    return 0;
+}
+
+/* Makes both names ready to be changed: earlier renames finished, an empty directory that is to be
+ * replaced marked dying. */
+static int prepare(struct namespace *ns, struct rename *r) {
+    int err = move_source_gone(ns, &r->from.record);
+    if (err == 0 && to_exists(r)) {
+        err = move_source_gone(ns, &r->to.record);
+    }
+    if (err == 0 && to_exists(r) && S_ISDIR(r->to.record.mode) && !(r->flags & RENAME_EXCHANGE)) {
+        err = rmdir_begin(ns, &r->to.record.directory);
+    }
+    return err;
+}
+
+/* The record as it is to be at its new place; borrows the old one's bytes. */
+static struct record record_moved(struct namespace *ns, const struct record *from) {
+    struct record record = *from;
+    record.ctime_ns = (int64_t)ns->store->wall_ns(ns->store->self);
+    record.arrival = (struct record_arrival){0};
+    record.move = (struct record_move){0};
+    return record;
+}
+
+/* ---- within one partition ---- */
+
+static struct row_op put_op(const struct key *sort, const struct entry *entry,
+                            const struct buffer *value) {
+    return (struct row_op){.kind = ROW_PUT,
+                           .condition = ROW_IF_MATCH,
+                           .sort_key = key_bytes(sort),
+                           .seen = entry->seen,
+                           .value = buffer_bytes(value)};
+}
+
+/* No guard: the source lives until this very batch, so its directory cannot be dying. */
+static int rename_within(struct namespace *ns, struct rename *r) {
+    struct key partition = partition_of(r->from_directory, r->from_name);
+    struct key from_key = key_entry(r->from_name), to_key = key_entry(r->to_name);
+    struct record moved = record_moved(ns, &r->from.record);
+    struct buffer to_value = {0}, from_value = {0};
+    record_encode(&moved, &to_value);
+    struct commit commit = {.n = 2};
+    commit.ops[0] = put_op(&to_key, &r->to, &to_value);
+    if (r->flags & RENAME_EXCHANGE) {
+        struct record back = record_moved(ns, &r->to.record);
+        record_encode(&back, &from_value);
+    }
+    commit.ops[1] = put_op(&from_key, &r->from, &from_value);
+    if (!(r->flags & RENAME_EXCHANGE)) {
+        commit.ops[1].kind = ROW_DELETE;
+    }
+    int err = commit_run(ns, &partition, &commit, 0);
+    if (err == 0) {
+        entry_copy(&r->to, &r->moved);
+        entry_stored(&r->moved, &moved, &commit, 0);
+    }
+    r->doubtful = r->doubtful || commit.doubtful;
+    commit_release(&commit);
+    buffer_release(&to_value);
+    buffer_release(&from_value);
+    return err;
+}
+
+/* ---- between partitions ---- */
+
+static int mark(struct namespace *ns, struct rename *r) {
+    struct record marked = r->from.record;
+    marked.arrival = (struct record_arrival){0}; /* prepare() saw to it that it is over */
+    marked.move = (struct record_move){.under_way = true,
+                                       .txid = namespace_id(ns),
+                                       .to_directory = *r->to_directory,
+                                       .started_ns = ns->store->wall_ns(ns->store->self)};
+    memcpy(marked.move.to_name, r->to_name, strlen(r->to_name) + 1);
+    int err = entry_replace(ns, &r->from, &marked, 0);
+    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
+}
+
+/* The destination's row is not what it was. Ours all the same, from a try thought lost? */
+static bool arrived_before(const struct rename *r, const struct commit *commit) {
+    struct entry there;
+    int err =
+        entry_from_encoded(r->to_directory, r->to_name, commit->outcome.reply.current, &there);
+    bool ours = err == 0 && id128_equal(&there.record.arrival.txid, &r->from.record.move.txid);
+    entry_release(&there);
+    return ours;
+}
+
+static int arrive_try(struct namespace *ns, struct rename *r, const struct record *record,
+                      struct bytes encoded, bool *ret_again) {
+    struct bytes header_seen;
+    int err = header_guard(ns, r->to_directory, &header_seen);
+    *ret_again = false;
+    if (err < 0) {
+        return err;
+    }
+    struct key partition = partition_of(r->to_directory, r->to_name);
+    struct key sort = key_entry(r->to_name), header = key_header();
+    struct commit commit = {.n = 1};
+    commit.ops[0] = (struct row_op){.kind = ROW_PUT,
+                                    .condition = ROW_IF_MATCH,
+                                    .sort_key = key_bytes(&sort),
+                                    .seen = r->to.seen,
+                                    .value = encoded};
+    if (!id128_equal(r->to_directory, &namespace_root)) {
+        commit.ops[commit.n++] = header_guard_op(&header, header_seen);
+    }
+    err = commit_run(ns, &partition, &commit, 0);
+    if (err == ERR_CONFLICT && commit.outcome.reply.failed_index == 1) {
+        header_forget(ns, r->to_directory);
+        *ret_again = true;
+    } else if (err == ERR_CONFLICT && arrived_before(r, &commit)) {
+        err = 0;
+    }
+    if (err == 0) {
+        entry_copy(&r->to, &r->moved);
+        entry_stored(&r->moved, record, &commit, 0);
+    }
+    commit_release(&commit);
+    free((void *)header_seen.data);
+    return err;
+}
+
+/* The commit point. */
+static int arrive(struct namespace *ns, struct rename *r) {
+    struct record record = record_moved(ns, &r->from.record);
+    record.arrival = (struct record_arrival){.txid = r->from.record.move.txid,
+                                             .from_directory = *r->from_directory};
+    memcpy(record.arrival.from_name, r->from_name, strlen(r->from_name) + 1);
+    struct buffer encoded = {0};
+    record_encode(&record, &encoded);
+    int err = ERR_CONFLICT;
+    bool again = true;
+    for (int i = 0; again && i < NAMESPACE_RETRIES_MAX; i++) {
+        err = arrive_try(ns, r, &record, buffer_bytes(&encoded), &again);
+    }
+    buffer_release(&encoded);
+    return err;
+}
+
+static int rename_across(struct namespace *ns, struct rename *r, const struct tree_lock *lock) {
+    int err = mark(ns, r);
+    if (err < 0) {
+        return err;
+    }
+    err = lock && !tree_locked(ns, lock) ? ERR_CONFLICT : arrive(ns, r);
+    if (err == 0) {
+        /* It has happened; what these leave undone, the next one to meet the source does. */
+        move_finish(ns, &r->from);
+        return 0;
+    }
+    if (err == ERR_CONFLICT || err == ERR_NO_ENTRY) {
+        move_unmark(ns, &r->from); /* surely not arrived: nothing was applied */
+    }
+    return err; /* else it stays marked, and is settled once the destination can be asked */
+}
+
+/* A directory that gets another parent takes its turn with all others of its kind. */
+static int rename_across_parents(struct namespace *ns, struct rename *r) {
+    struct tree_lock lock;
+    int err = tree_lock(ns, &r->from, r->to_directory, &lock);
+    if (err < 0) {
+        return err;
+    }
+    err = prepare(ns, r);
+    if (err == 0) {
+        err = rename_across(ns, r, &lock);
+    }
+    tree_unlock(ns, &lock);
+    return err;
+}
+
+/* ---- the whole ---- */
+
+/* Reads both names. ERR_EXISTS and the like are check_kinds()'s. */
+static int read_names(struct namespace *ns, struct rename *r) {
+    int err = entry_read_settled(ns, r->from_directory, r->from_name, &r->from);
+    if (err == 0 || (err == ERR_NO_ENTRY && r->doubtful)) {
+        int to = entry_read_settled(ns, r->to_directory, r->to_name, &r->to);
+        if (to < 0 && to != ERR_NO_ENTRY) {
+            return to;
+        }
+    }
+    return err;
+}
+
+/* The source is gone: by our own doing? */
+static int gone_before(struct rename *r) {
+    if (!r->doubtful || !to_exists(r) || !record_same_file(&r->to.record, &r->doubted)) {
+        return ERR_NO_ENTRY;
+    }
+    entry_copy(&r->to, &r->moved);
+    entry_release(&r->to); /* what it replaced is not known any more */
+    return 0;
+}
+
+/* After success: what is no part of the commit. */
+static void settle_directories(struct namespace *ns, const struct rename *r) {
+    if (S_ISDIR(r->moved.record.mode) && one_partition(r)) {
+        back_pointer_set(ns, &r->moved.record.directory, r->from_directory, r->to_directory,
+                         r->to_name);
+    }
+    if (!to_exists(r) || !S_ISDIR(r->to.record.mode)) {
+        return;
+    }
+    if (r->flags & RENAME_EXCHANGE) {
+        back_pointer_set(ns, &r->to.record.directory, r->to_directory, r->from_directory,
+                         r->from_name);
+    } else {
+        rmdir_end(ns, &r->to.record.directory);
+    }
+}
+
+static int rename_move(struct namespace *ns, struct rename *r) {
+    if (one_partition(r)) {
+        int err = prepare(ns, r);
+        return err < 0 ? err : rename_within(ns, r);
+    }
+    if (S_ISDIR(r->from.record.mode) && !id128_equal(r->from_directory, r->to_directory)) {
+        return rename_across_parents(ns, r);
+    }
+    int err = prepare(ns, r);
+    return err < 0 ? err : rename_across(ns, r, NULL);
+}
+
+static int rename_try(struct namespace *ns, struct rename *r) {
+    int err = read_names(ns, r);
+    if (err < 0) {
+        return err == ERR_NO_ENTRY ? gone_before(r) : err;
+    }
+    err = check_kinds(r);
+    if (err < 0) {
+        return err;
+    }
+    if (r->same_place || (to_exists(r) && record_same_file(&r->from.record, &r->to.record))) {
+        entry_copy(&r->to, &r->moved);
+        entry_release(&r->to);
+        return 0;
+    }
+    err = rename_move(ns, r);
+    if (err == 0) {
+        settle_directories(ns, r);
+    }
+    return err;
+}
+
+/* Between tries: nothing read is kept but what a doubtful try may have moved. */
+static void rename_forget(struct rename *r) {
+    if (r->doubtful && r->from.record.mode != 0) {
+        record_release(&r->doubted);
+        record_copy(&r->from.record, &r->doubted);
+    }
+    entry_release(&r->from);
+    entry_release(&r->to);
+}
+
+static int rename_check(const struct rename *r) {
+    const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE;
+    int err = name_check(r->from_name);
+    err = err < 0 ? err : name_check(r->to_name);
+    if (err == 0 && ((r->flags & ~known) || r->flags == known)) {
+        err = ERR_INVALID;
+    }
+    return err;
+}
+
+int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
+                     const char *from_name, const struct id128 *to_directory, const char *to_name,
+                     unsigned flags, struct entry *ret_moved, struct entry *ret_replaced) {
+    struct rename r = {.from_directory = from_directory,
+                       .to_directory = to_directory,
+                       .from_name = from_name,
+                       .to_name = to_name,
+                       .flags = flags,
+                       .same_place = id128_equal(from_directory, to_directory) &&
+                                     strcmp(from_name, to_name) == 0};
+    int err = rename_check(&r);
+    if (err < 0) {
+        return err;
+    }
+    err = ERR_CONFLICT;
+    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+        rename_forget(&r);
+        err = rename_try(ns, &r);
+    }
+    if (err == 0 && ret_moved) {
+        *ret_moved = r.moved;
+    } else {
+        entry_release(&r.moved);
+    }
+    bool replaced = err == 0 && to_exists(&r) && !(flags & RENAME_EXCHANGE);
+    if (ret_replaced) {
+        *ret_replaced = replaced ? r.to : (struct entry){0};
+    }
+    if (!replaced || !ret_replaced) {
+        entry_release(&r.to);
+    }
+    entry_release(&r.from);
+    record_release(&r.doubted);
+    return err == ERR_CONFLICT ? ERR_BUSY : err;
+}

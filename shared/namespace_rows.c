@@ -1,0 +1,294 @@
+/* namespace_rows: keys, conditional batches and entries' rows. */
+#include "shared/namespace_rows.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
+
+#include "shared/err.h"
+
+/* ---- keys ---- */
+
+static void key_put(struct key *key, const void *data, size_t size) {
+    assert(key->size + size <= sizeof key->data);
+    memcpy(key->data + key->size, data, size);
+    key->size += size;
+}
+
+/* Big-endian, so that keys sort as numbers. */
+static void key_put_u64(struct key *key, uint64_t value) {
+    uint8_t big[8];
+    for (int i = 0; i < 8; i++) {
+        big[i] = (uint8_t)(value >> (56 - 8 * i));
+    }
+    key_put(key, big, sizeof big);
+}
+
+static struct key key_of(char kind) {
+    return (struct key){.data = {(uint8_t)kind}, .size = 1};
+}
+
+uint64_t name_hash(const char *name) {
+    return XXH3_64bits(name, strlen(name)) >> 1;
+}
+
+uint8_t directory_shard_bits(const struct id128 *directory) {
+    return id128_equal(directory, &namespace_root) ? ROOT_SHARD_BITS : 0;
+}
+
+uint8_t directory_shard(const struct id128 *directory, uint64_t hash) {
+    uint8_t bits = directory_shard_bits(directory);
+    return bits == 0 ? 0 : (uint8_t)(hash >> (63 - bits));
+}
+
+struct key key_directory(const struct id128 *directory, uint8_t shard) {
+    struct key key = key_of('d');
+    key_put(&key, directory->bytes, sizeof directory->bytes);
+    key_put(&key, &shard, 1);
+    return key;
+}
+
+struct key key_header(void) {
+    return key_of('h');
+}
+
+struct key key_entry(const char *name) {
+    struct key key = key_of('e');
+    key_put_u64(&key, name_hash(name));
+    key_put(&key, name, strlen(name));
+    return key;
+}
+
+struct key key_entries_from(uint64_t hash) {
+    struct key key = key_of('e');
+    key_put_u64(&key, hash);
+    return key;
+}
+
+struct key key_entries_end(void) {
+    return key_of('f');
+}
+
+struct key key_stripe(const struct id128 *contents, uint64_t stripe) {
+    struct key key = key_of('b');
+    key_put(&key, contents->bytes, sizeof contents->bytes);
+    key_put_u64(&key, stripe);
+    return key;
+}
+
+struct key key_block(uint64_t index) {
+    struct key key = {.size = 0};
+    key_put_u64(&key, index);
+    return key;
+}
+
+struct key key_superblock(void) {
+    return key_of('s');
+}
+
+struct id128 namespace_id(struct namespace *ns) {
+    struct id128 id;
+    do {
+        bytes_store_u64(id.bytes, ns->store->random(ns->store->self));
+        bytes_store_u64(id.bytes + 8, ns->store->random(ns->store->self));
+    } while (id128_is_zero(&id) || id128_equal(&id, &namespace_root));
+    return id;
+}
+
+/* ---- commits ---- */
+
+int commit_run(struct namespace *ns, const struct key *partition, struct commit *commit,
+               store_options options) {
+    struct store *store = ns->store;
+    commit->op = store->op_id(store->self);
+    struct batch batch = {.op = commit->op, .n = commit->n, .ops = commit->ops};
+    int err = ERR_UNKNOWN;
+    for (int i = 0; i < COMMIT_UNKNOWN_MAX; i++) {
+        err = store->batch(store->self, key_bytes(partition), &batch, options, &commit->outcome);
+        if (err == 0 || err == ERR_CONFLICT) {
+            return err;
+        }
+        if (err != ERR_UNKNOWN) {
+            break;
+        }
+        commit->doubtful = true;
+    }
+    /* What an earlier try left unknown, a later one that was not sent cannot make known. */
+    return commit->doubtful ? ERR_UNKNOWN : err;
+}
+
+void commit_release(struct commit *commit) {
+    store_outcome_release(&commit->outcome);
+}
+
+struct bytes commit_context(const struct commit *commit, uint32_t index) {
+    const struct batch_reply *reply = &commit->outcome.reply;
+    return bytes_copy(index < reply->n_contexts ? reply->contexts[index] : (struct bytes){0});
+}
+
+/* ---- entries ---- */
+
+static void entry_begin(struct entry *entry, const struct id128 *directory, const char *name) {
+    *entry = (struct entry){.directory = *directory};
+    memcpy(entry->name, name, strlen(name) + 1);
+}
+
+/* Other live siblings that hold something else than the one shown. */
+static uint16_t conflicts_count(const struct versions *versions, const struct sibling *winner,
+                                const struct record *shown) {
+    uint16_t n = 0;
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        const struct sibling *sibling = &versions->siblings[i];
+        struct record other;
+        if (sibling == winner || (sibling->flags & SIBLING_TOMBSTONE)) {
+            continue;
+        }
+        if (record_decode(sibling->value, &other) < 0 || !record_same_contents(&other, shown)) {
+            n++;
+        }
+    }
+    return n;
+}
+
+int entry_from_versions(const struct id128 *directory, const char *name,
+                        const struct versions *versions, struct entry *ret) {
+    entry_begin(ret, directory, name);
+    struct buffer seen = {0};
+    if (versions->context.n > 0) {
+        context_encode(&versions->context, &seen);
+    }
+    ret->seen = bytes_copy(buffer_bytes(&seen));
+    buffer_release(&seen);
+    const struct sibling *winner = versions_winner(versions);
+    if (winner == NULL || (winner->flags & SIBLING_TOMBSTONE)) {
+        return ERR_NO_ENTRY;
+    }
+    struct record shown;
+    if (record_decode(winner->value, &shown) < 0) {
+        return ERR_CORRUPT;
+    }
+    record_copy(&shown, &ret->record);
+    ret->version = winner->op;
+    ret->n_conflicts = conflicts_count(versions, winner, &shown);
+    return 0;
+}
+
+int entry_from_encoded(const struct id128 *directory, const char *name, struct bytes encoded,
+                       struct entry *ret) {
+    struct versions versions = {0};
+    if (versions_decode(encoded, &versions) < 0) {
+        entry_begin(ret, directory, name);
+        return ERR_CORRUPT;
+    }
+    int err = entry_from_versions(directory, name, &versions, ret);
+    versions_release(&versions);
+    return err;
+}
+
+int entry_read(struct namespace *ns, const struct id128 *directory, const char *name,
+               struct entry *ret) {
+    struct key partition = key_directory(directory, directory_shard(directory, name_hash(name)));
+    struct key sort = key_entry(name);
+    struct store_row row = {0};
+    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort), LEVEL_QUORUM,
+                             &row);
+    if (err < 0) {
+        entry_begin(ret, directory, name);
+        return err;
+    }
+    err = entry_from_versions(directory, name, &row.versions, ret);
+    store_row_release(&row);
+    return err;
+}
+
+void entry_stored(struct entry *entry, const struct record *record, const struct commit *commit,
+                  uint32_t index) {
+    struct record stored;
+    record_copy(record, &stored); /* before the release: it may be the entry's own */
+    record_release(&entry->record);
+    entry->record = stored;
+    free((void *)entry->seen.data);
+    entry->seen = commit_context(commit, index);
+    entry->version = commit->op;
+    entry->n_conflicts = 0;
+}
+
+static struct key entry_partition(const struct entry *entry) {
+    return key_directory(&entry->directory,
+                         directory_shard(&entry->directory, name_hash(entry->name)));
+}
+
+int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doubtful) {
+    struct key partition = entry_partition(entry);
+    struct key sort = key_entry(entry->name);
+    struct commit commit = {.n = 1};
+    commit.ops[0] = (struct row_op){.kind = ROW_DELETE,
+                                    .condition = ROW_IF_MATCH,
+                                    .sort_key = key_bytes(&sort),
+                                    .seen = entry->seen};
+    int err = commit_run(ns, &partition, &commit, 0);
+    if (ret_doubtful) {
+        *ret_doubtful = commit.doubtful;
+    }
+    commit_release(&commit);
+    return err;
+}
+
+/* After a conflict on the entry's row: becomes the newer one. ERR_CONFLICT, or why it did not. */
+static int entry_renew(struct entry *entry, const struct commit *commit) {
+    struct entry newer;
+    int err =
+        entry_from_encoded(&entry->directory, entry->name, commit->outcome.reply.current, &newer);
+    if (err < 0) {
+        entry_release(&newer);
+        return err;
+    }
+    entry_release(entry);
+    *entry = newer;
+    return ERR_CONFLICT;
+}
+
+int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
+                  store_options options) {
+    struct key partition = entry_partition(entry);
+    struct key sort = key_entry(entry->name);
+    struct buffer value = {0};
+    record_encode(record, &value);
+    struct commit commit = {.n = 1};
+    commit.ops[0] = (struct row_op){.kind = ROW_PUT,
+                                    .condition = ROW_IF_MATCH,
+                                    .sort_key = key_bytes(&sort),
+                                    .seen = entry->seen,
+                                    .value = buffer_bytes(&value)};
+    int err = commit_run(ns, &partition, &commit, options);
+    if (err == 0) {
+        entry_stored(entry, record, &commit, 0);
+    } else if (err == ERR_CONFLICT) {
+        err = entry_renew(entry, &commit);
+    }
+    commit_release(&commit);
+    buffer_release(&value);
+    return err;
+}
+
+bool record_same_file(const struct record *a, const struct record *b) {
+    if (S_ISDIR(a->mode) || S_ISDIR(b->mode)) {
+        return S_ISDIR(a->mode) && S_ISDIR(b->mode) && id128_equal(&a->directory, &b->directory);
+    }
+    return a->file_id == b->file_id;
+}
+
+void entry_release(struct entry *entry) {
+    record_release(&entry->record);
+    free((void *)entry->seen.data);
+    *entry = (struct entry){0};
+}
+
+void entry_copy(const struct entry *from, struct entry *ret) {
+    *ret = *from;
+    record_copy(&from->record, &ret->record);
+    ret->seen = bytes_copy(from->seen);
+}

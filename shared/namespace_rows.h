@@ -1,0 +1,176 @@
+/* namespace_rows: the namespace's keys, and reading and writing its rows. Private to namespace*.c.
+ */
+#ifndef RINGFS_SHARED_NAMESPACE_ROWS_H
+#define RINGFS_SHARED_NAMESPACE_ROWS_H
+
+#include "shared/namespace.h"
+
+/* Keys: docs/schema.md. Large enough for every key. */
+struct key {
+    uint8_t data[1 + 8 + NAME_SIZE_MAX];
+    size_t size;
+};
+static inline struct bytes key_bytes(const struct key *key) {
+    return (struct bytes){key->data, key->size};
+}
+/* 63 bits: what orders a listing and picks the shard. */
+uint64_t name_hash(const char *name);
+uint8_t directory_shard_bits(const struct id128 *directory);
+uint8_t directory_shard(const struct id128 *directory, uint64_t hash);
+struct key key_directory(const struct id128 *directory, uint8_t shard);
+struct key key_header(void);
+struct key key_entry(const char *name);
+/* The lowest key of an entry whose name has a hash of `hash` or more. */
+struct key key_entries_from(uint64_t hash);
+/* Behind every entry. */
+struct key key_entries_end(void);
+struct key key_stripe(const struct id128 *contents, uint64_t stripe);
+struct key key_block(uint64_t index);
+struct key key_superblock(void);
+
+/* A slot of the cache of headers: what a create needs for its guard. */
+struct header_slot {
+    struct id128 directory;
+    struct bytes seen; /* owned; the header's context */
+};
+
+struct namespace {
+    struct store *store;
+    struct header_slot *headers; /* NAMESPACE_HEADERS_MAX, direct-mapped by id */
+};
+
+struct id128 namespace_id(struct namespace *ns);
+
+/* ---- one conditional batch ---- */
+enum { COMMIT_OPS_MAX = 4, COMMIT_UNKNOWN_MAX = 3 };
+
+/* Fill `ops` and `n`; zero-initialize the rest. commit_release() frees the outcome, not the ops'
+ * bytes. */
+struct commit {
+    struct row_op ops[COMMIT_OPS_MAX];
+    uint32_t n;
+    struct op_id op; /* set by commit_run() */
+    struct store_outcome outcome;
+    /* A try ended UNKNOWN before: a conflict may mean that our own write took place and was
+     * replaced by another since. */
+    bool doubtful;
+};
+/* Sends the batch, and again with the same operation id (which is harmless) while the store does
+ * not know whether it was applied. The store's answer; ERR_UNKNOWN when it stays unknown. May
+ * suspend. */
+int commit_run(struct namespace *ns, const struct key *partition, struct commit *commit,
+               store_options options);
+/* Ready for another run, with the same ops. */
+void commit_release(struct commit *commit);
+/* The new context of the row of ops[index], owned by the caller. After an answer of 0. */
+struct bytes commit_context(const struct commit *commit, uint32_t index);
+
+/* ---- entries ---- */
+/* Fills `ret` from a row's versions. 0; ERR_NO_ENTRY (the row has no live sibling: directory, name
+ * and seen are set all the same); ERR_CORRUPT for a value that is no record. `ret` is overwritten,
+ * and to be released whatever the answer. */
+int entry_from_versions(const struct id128 *directory, const char *name,
+                        const struct versions *versions, struct entry *ret);
+/* The same from encoded versions. */
+int entry_from_encoded(const struct id128 *directory, const char *name, struct bytes versions,
+                       struct entry *ret);
+/* Reads an entry's row as it is, a rename under way included. May suspend. */
+int entry_read(struct namespace *ns, const struct id128 *directory, const char *name,
+               struct entry *ret);
+/* Becomes what ops[index] of a commit stored: a copy of `record`, the new context, the version. */
+void entry_stored(struct entry *entry, const struct record *record, const struct commit *commit,
+                  uint32_t index);
+/* Removes the entry's row if it is still what `entry` saw. ERR_CONFLICT when not; *ret_doubtful
+ * (may be NULL) is then as in struct commit. May suspend. */
+int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doubtful);
+/* Replaces the record of the row if it is still what `entry` saw; on 0 the entry is what was
+ * stored. `record` is borrowed. ERR_CONFLICT: entry is the newer one, or ERR_NO_ENTRY when the row
+ * is gone. May suspend. */
+int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
+                  store_options options);
+/* Whether two records are of one file or directory. */
+bool record_same_file(const struct record *a, const struct record *b);
+
+/* ---- headers ---- */
+struct header_row {
+    bool found;   /* there is a live one, in `header` */
+    bool deleted; /* there was one */
+    struct header header;
+    struct bytes seen; /* owned: free() */
+    struct tally tally;
+};
+/* Reads the header's row; the root without one gets its defaults and found = false. Keeps the cache
+ * right. 0, ERR_CORRUPT, or the store's error. `ret` is overwritten; free(ret->seen.data) when the
+ * answer was 0. May suspend. */
+int header_read(struct namespace *ns, const struct id128 *directory, struct header_row *ret);
+/* Writes it under IF_MATCH `row->seen`; row->seen becomes the new context. May suspend. */
+int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row);
+/* The cached context of a live header, copied (owned by the caller); read when it is not cached.
+ * Of the root: empty, it needs no guard. ERR_NO_ENTRY when the directory is gone; one that was left
+ * dying is removed for good on the way. May suspend. */
+int header_guard(struct namespace *ns, const struct id128 *directory, struct bytes *ret_seen);
+bool header_cached(const struct namespace *ns, const struct id128 *directory);
+void header_remember(struct namespace *ns, const struct id128 *directory, struct bytes seen);
+void header_forget(struct namespace *ns, const struct id128 *directory);
+/* The guard's operation: the header is as `seen` (borrowed). Not for the root. */
+struct row_op header_guard_op(const struct key *header, struct bytes seen);
+
+/* The first, irrevocable step of removing a directory: marks its header dying if there is no entry.
+ * 0 also when it was dying or gone already. ERR_NOT_EMPTY. May suspend. */
+int rmdir_begin(struct namespace *ns, const struct id128 *child);
+/* The last: removes a dying header. May suspend. */
+int rmdir_end(struct namespace *ns, const struct id128 *child);
+/* Finishes the removal of a directory whose header is dying or deleted: removes `entry` when it is
+ * (still) its name, then the header. May suspend. */
+int rmdir_finish(struct namespace *ns, const struct id128 *child, const struct id128 *parent,
+                 const char *name);
+
+/* ---- renames between partitions (namespace_move.c) ---- */
+enum standing {
+    STANDING_HERE,   /* the entry stands */
+    STANDING_MOVING, /* a rename is under way in another client: stands for now, is not to change */
+    STANDING_SETTLED, /* a leftover was finished or undone: read the row again */
+};
+/* What became of the rename that `entry` is the source of: finishes, undoes or leaves it. May
+ * suspend. */
+int move_settle(struct namespace *ns, const struct entry *entry, enum standing *ret);
+/* The steps after the commit point, for the source of a rename that has arrived. May suspend. */
+int move_finish(struct namespace *ns, const struct entry *source);
+/* Takes the mark off a source whose rename surely has not arrived and never will. ERR_CONFLICT or
+ * ERR_NO_ENTRY when the source has changed. May suspend. */
+int move_unmark(struct namespace *ns, const struct entry *source);
+/* Whether what began then is no longer its client's. */
+bool move_abandoned(struct namespace *ns, uint64_t started_ns);
+/* Points the header of a live directory to its place, unless another rename has moved it on from
+ * the parent `from` already. May suspend. */
+int back_pointer_set(struct namespace *ns, const struct id128 *child, const struct id128 *from,
+                     const struct id128 *parent, const char *name);
+/* Makes sure that the source of the rename that brought `record` to its place is gone. To be called
+ * before the entry is removed, replaced or moved on. May suspend. */
+int move_source_gone(struct namespace *ns, const struct record *record);
+/* Makes a name for a record that passes record_check(), under its directory's guard. As
+ * namespace_create(). May suspend. */
+int entry_insert(struct namespace *ns, const struct id128 *directory, const char *name,
+                 const struct record *record, struct entry *ret);
+/* The order among moves of directories to other parents: one at a time, or two of them could each
+ * pass its check and together close a loop. Waits for its turn. `ret` is held until tree_unlock().
+ * ERR_LOOP when `child` is `parent` or above it. May suspend. */
+struct tree_lock {
+    struct bytes seen; /* owned */
+    uint64_t started_ns;
+};
+int tree_lock(struct namespace *ns, const struct entry *child, const struct id128 *parent,
+              struct tree_lock *ret);
+void tree_unlock(struct namespace *ns, struct tree_lock *lock);
+/* Whether it may still be relied on: others take it over when it is MOVE_ABANDONED_NS_SECONDS old.
+ */
+bool tree_locked(struct namespace *ns, const struct tree_lock *lock);
+
+/* Settles a rename and a crashed rmdir that `entry` is left over from. May suspend. */
+int entry_stands(struct namespace *ns, const struct entry *entry, enum standing *ret);
+/* entry_read() of what stands; what changes an entry begins with it: it waits until no rename is
+ * under way. ERR_NO_ENTRY and the rest as entry_read(). May suspend. */
+int entry_read_settled(struct namespace *ns, const struct id128 *directory, const char *name,
+                       struct entry *ret);
+
+#endif
