@@ -59,6 +59,8 @@ struct disk_mem {
     struct failure failure;
     uint64_t space_free;
     uint64_t space_total;
+    void (*changed)(void *context, struct bytes key, struct bytes old, struct bytes now);
+    void *changed_context;
 };
 
 /* The index of the first pair whose key is not below `key`. */
@@ -142,6 +144,10 @@ static void apply(struct disk_mem *mem, const struct disk_commit *commit) {
     struct undo_commit undo = {memory_new(commit->n, sizeof *undo.undos), commit->n};
     for (uint32_t i = 0; i < commit->n; i++) {
         undo.undos[i] = undo_of(mem, commit->puts[i].key);
+        if (mem->changed != NULL) {
+            mem->changed(mem->changed_context, commit->puts[i].key, undo.undos[i].value,
+                         commit->puts[i].value);
+        }
         put_pair(mem, commit->puts[i].key, commit->puts[i].value);
     }
     if (mem->n_unsynced == mem->unsynced_capacity) {
@@ -417,4 +423,12 @@ struct disk_row disk_mem_at(const struct disk_mem *mem, uint32_t index) {
 struct bytes disk_mem_get(const struct disk_mem *mem, struct bytes key) {
     uint32_t index = lower_bound(mem, key);
     return found_at(mem, index, key) ? mem->pairs[index].value : bytes_of(NULL, 0);
+}
+
+void disk_mem_watch(struct disk_mem *mem,
+                    void (*changed)(void *context, struct bytes key, struct bytes old,
+                                    struct bytes now),
+                    void *context) {
+    mem->changed = changed;
+    mem->changed_context = context;
 }

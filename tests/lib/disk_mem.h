@@ -69,6 +69,13 @@ void disk_mem_fail(struct disk_mem *mem, unsigned works, int status, uint32_t co
 bool disk_mem_corrupt(struct disk_mem *mem, struct bytes key);
 /* What disk.space answers; 0, 0 at first. */
 void disk_mem_set_space(struct disk_mem *mem, uint64_t free_bytes, uint64_t total);
+/* `changed` is called for each key of each commit that is applied, before it is (also for what a
+ * crash keeps): a look over the shoulder for tests that judge every state a disk was in. An empty
+ * value = no such key. All bytes are borrowed for the call. */
+void disk_mem_watch(struct disk_mem *mem,
+                    void (*changed)(void *context, struct bytes key, struct bytes old,
+                                    struct bytes now),
+                    void *context);
 /* The contents: size and the index-th pair in key order; borrowed until the next change. */
 uint32_t disk_mem_size(const struct disk_mem *mem);
 struct disk_row disk_mem_at(const struct disk_mem *mem, uint32_t index);

@@ -25,3 +25,5 @@ unit_test(${U}/shared/client_test.c ringfs_shared)
 # The namespace, over a store in memory.
 unit_test(${U}/shared/record_test.c ringfs_shared)
 unit_test(${U}/shared/namespace_test.c ringfs_testlib)
+unit_test(${U}/node/node_options_test.c ringfs_node)
+unit_test(${U}/lib/sim_test.c ringfs_testlib)
