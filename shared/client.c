@@ -279,6 +279,7 @@ int client_new(const struct client_config *config, const struct env *env, struct
     struct client *client = memory_new(1, sizeof *client);
     client->env = env;
     client->timers = timers;
+    client->n_links = 1;
     client->generation = 1 + env->random(env->self) % (UINT64_C(1) << 40);
     for (uint32_t i = 0; i < CLIENT_REQUESTS_MAX; i++) {
         client->free_slots[i] = (uint16_t)(CLIENT_REQUESTS_MAX - 1 - i);

@@ -102,7 +102,7 @@ int client_submit(struct client *client, struct client_request *request);
  * that was sent). */
 void client_cancel(struct client *client, struct client_request *request);
 /* A message came from the node at link `from->node` (the number that env.connect() was called with:
- * a link's number, which is not the node's id). */
+ * a link's number, from 1, which is not the node's id). */
 void client_receive(struct client *client, const struct endpoint *from,
                     const struct message *message);
 /* The transport found the link's connection closed: its requests move on at once. */

@@ -243,7 +243,7 @@ void links_tick(struct client *client) {
 /* ---- opening and the ring ---- */
 
 int32_t link_open(struct client *client, const char *address, uint16_t node) {
-    uint32_t index = 0;
+    uint32_t index = 1;
     while (index < client->n_links && client->links[index].used) {
         index++;
     }

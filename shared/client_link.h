@@ -16,7 +16,8 @@ enum request_state {
     REQUEST_SENT = 3,
 };
 
-enum { CLIENT_LINKS_MAX = CLIENT_NODES_MAX + CLIENT_ADDRESSES_MAX };
+/* Links are numbered from 1: to a transport 0 is "no node". */
+enum { CLIENT_LINKS_MAX = 1 + CLIENT_NODES_MAX + CLIENT_ADDRESSES_MAX };
 
 #define CLIENT_MS INT64_C(1000000)
 

@@ -204,6 +204,7 @@ int session_run(struct session *s, int (*fn)(void *context), void *context, int6
     if (status != 0) {
         return status;
     }
+    tasks_run(s->tasks); /* begins now, not after the loop's next event */
     while (!run.ended) {
         loop_turn(s->loop, INT64_MAX);
     }
