@@ -158,25 +158,40 @@ int transport_address_key(struct transport *transport, const char *address,
 
 /* ---- Listening ---- */
 
-/* Removes the file of a socket that nobody listens at any more; nanomsg would do so too, but ends
- * the process when it may not. */
-static int ipc_make_room(struct transport *transport, const char *path) {
-    struct stat status;
-    if (lstat(path, &status) != 0) {
-        return 0;
-    }
+/* Whether somebody listens at the socket; false too when its file is a stale one. */
+static bool ipc_is_live(const char *path) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
-    int fd = S_ISSOCK(status.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0) : -1;
-    bool stale = fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof(name)) != 0 &&
-                 errno == ECONNREFUSED;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool live =
+        fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0 || errno != ECONNREFUSED;
     if (fd >= 0) {
         close(fd);
     }
-    if (!stale) {
-        transport_tell(transport, 0, CAUSE_ALWAYS, 0, "%s: %s", path,
-                       S_ISSOCK(status.st_mode) ? "another process listens there"
-                                                : "there is a file that is no socket");
+    return live;
+}
+
+/* Looks first whether the name can be bound: nanomsg ends the process when it may not remove a
+ * stale socket's file, and leaks when it cannot bind. */
+static int ipc_make_room(struct transport *transport, const char *path) {
+    char directory[RING_ADDRESS_MAX];
+    snprintf(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path + 1), path);
+    struct stat status;
+    const char *why = NULL;
+    if (access(directory, W_OK | X_OK) != 0) {
+        transport_tell(transport, 0, CAUSE_ALWAYS, 0, "%s: %s", directory, strerror(errno));
+        return ERR_IO;
+    }
+    if (lstat(path, &status) != 0) {
+        return 0;
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        why = "there is a file that is no socket";
+    } else if (ipc_is_live(path)) {
+        why = "another process listens there";
+    }
+    if (why != NULL) {
+        transport_tell(transport, 0, CAUSE_ALWAYS, 0, "%s: %s", path, why);
         return ERR_IN_USE;
     }
     if (unlink(path) != 0) {
