@@ -23,8 +23,8 @@ static int block_read(struct namespace *ns, const struct id128 *contents, uint64
     struct key partition = key_stripe(contents, index / STRIPE_BLOCKS);
     struct key sort = key_block(index);
     struct store_row row = {0};
-    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort), LEVEL_QUORUM,
-                             &row);
+    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort),
+                             LEVEL_QUORUM | STORE_LARGE, &row);
     if (err < 0) {
         return err;
     }
