@@ -121,5 +121,5 @@ teardown() {
     [ "$(stat -c %a "$BASE/key")" = 600 ]
     run ringctl keygen "$BASE/key"
     [ "$status" -eq 1 ]
-    [[ "$output" == *"never overwritten"* ]]
+    [[ "$output" == *"left alone"* ]]
 }

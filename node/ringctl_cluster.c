@@ -1,0 +1,214 @@
+/* ringctl_cluster: status, ring, where and keygen: the nodes and what they hold. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/ringctl.h"
+#include "shared/seal.h"
+
+enum { STATUS_WAIT_MS = 1500 };
+
+/* ---- status -------------------------------------------------------------------------------------
+ */
+
+/* One node's answer; asked for by a task of its own, so that a dead node delays nobody else's. */
+struct answer {
+    struct ctl *ctl;
+    const struct ring_member *member;
+    int status;
+    struct bytes payload; /* owned; the rows point into it */
+    struct stat_row rows[STATS_MAX];
+    uint32_t n_rows;
+};
+
+static int ask_node(void *context) {
+    struct answer *a = context;
+    a->status = session_ask(a->ctl->session, MESSAGE_STATS, a->member->id, &a->payload);
+    if (a->status == 0) {
+        a->status = stats_decode(a->payload, a->rows, &a->n_rows);
+    }
+    return 0;
+}
+
+static uint64_t stat_value(const struct answer *a, const char *name) {
+    for (uint32_t i = 0; i < a->n_rows; i++) {
+        if (bytes_equal(a->rows[i].name, bytes_of_string(name))) {
+            return a->rows[i].value;
+        }
+    }
+    return 0;
+}
+
+static void print_status_line(const struct answer *a) {
+    if (a->status != 0) {
+        printf("%4u  %-8s %s\n", a->member->id, "silent", a->member->address);
+        return;
+    }
+    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member->id, "answers",
+           a->member->address, (unsigned long long)stat_value(a, "requests_get"),
+           (unsigned long long)stat_value(a, "requests_batch"),
+           (unsigned long long)stat_value(a, "requests_scan"),
+           (double)stat_value(a, "disk_free_bytes") / (1 << 30));
+}
+
+static json_t *answer_json(const struct answer *a) {
+    json_t *stats = json_object();
+    for (uint32_t i = 0; i < a->n_rows; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)a->rows[i].name.size,
+                 (const char *)a->rows[i].name.data);
+        json_object_set_new(stats, name, json_integer((json_int_t)a->rows[i].value));
+    }
+    return json_pack("{s:i, s:s, s:s, s:b, s:o}", "id", (int)a->member->id, "address",
+                     a->member->address, "zone", a->member->zone, "alive", a->status == 0, "stats",
+                     stats);
+}
+
+static void print_status(const struct ctl *ctl, const struct answer *answers, uint32_t n) {
+    const struct ring *ring = client_ring(session_client(ctl->session));
+    if (ctl->json) {
+        json_t *nodes = json_array();
+        for (uint32_t i = 0; i < n; i++) {
+            json_array_append_new(nodes, answer_json(&answers[i]));
+        }
+        json_t *all =
+            json_pack("{s:I, s:i, s:i, s:o}", "ring_version", (json_int_t)ring->version, "slices",
+                      (int)ring->n_slices, "replicas", (int)ring->n_replicas_held, "nodes", nodes);
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(all);
+        return;
+    }
+    printf("%4s  %-8s %-40s %10s %10s %10s %12s\n", "node", "state", "address", "gets", "batches",
+           "scans", "free");
+    for (uint32_t i = 0; i < n; i++) {
+        print_status_line(&answers[i]);
+    }
+}
+
+int ctl_status(struct ctl *ctl) {
+    const struct ring *ring = client_ring(session_client(ctl->session));
+    uint32_t n = ring->n_members;
+    struct answer *answers = memory_new(n, sizeof *answers);
+    struct task_group group = {0};
+    int64_t limit = task_deadline_ns(task_self());
+    int64_t soon = session_now_ns(ctl->session) + (int64_t)STATUS_WAIT_MS * 1000000;
+    task_set_deadline(task_self(), soon < limit ? soon : limit);
+    for (uint32_t i = 0; i < n; i++) {
+        answers[i].ctl = ctl;
+        answers[i].member = &ring->members[i];
+        task_group_run(&group, ask_node, &answers[i]);
+    }
+    task_group_wait(&group, 0);
+    print_status(ctl, answers, n);
+    uint32_t silent = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        silent += answers[i].status != 0;
+        free((void *)(uintptr_t)answers[i].payload.data);
+    }
+    free(answers);
+    return silent == 0 ? CTL_DONE : silent < n ? CTL_FAILED : CTL_UNREACHABLE;
+}
+
+/* ---- ring and where -----------------------------------------------------------------------------
+ */
+
+int ctl_ring(struct ctl *ctl) {
+    const struct ring *ring = client_ring(session_client(ctl->session));
+    if (!ctl->json) {
+        printf("ring version %llu, %u slices, %u replicas\n", (unsigned long long)ring->version,
+               ring->n_slices, ring->n_replicas_held);
+        printf("%4s %7s %7s %-12s %s\n", "node", "weight", "slices", "zone", "address");
+    }
+    json_t *members = json_array();
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        const struct ring_member *m = &ring->members[i];
+        if (ctl->json) {
+            json_array_append_new(members,
+                                  json_pack("{s:i, s:i, s:i, s:s, s:s}", "id", (int)m->id, "weight",
+                                            (int)m->weight, "slices", (int)ring_owned(ring, i),
+                                            "zone", m->zone, "address", m->address));
+        } else {
+            printf("%4u %7u %7u %-12s %s\n", m->id, m->weight, ring_owned(ring, i),
+                   m->zone[0] != '\0' ? m->zone : "-", m->address);
+        }
+    }
+    if (!ctl->json) {
+        json_decref(members);
+        return CTL_DONE;
+    }
+    json_t *all =
+        json_pack("{s:I, s:i, s:i, s:o}", "version", (json_int_t)ring->version, "slices",
+                  (int)ring->n_slices, "replicas", (int)ring->n_replicas_held, "members", members);
+    json_dumpf(all, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(all);
+    return CTL_DONE;
+}
+
+static bool node_alive(const struct ctl *ctl, uint16_t id) {
+    struct client_node nodes[CLIENT_NODES_MAX];
+    uint32_t n = client_nodes(session_client(ctl->session), nodes, CLIENT_NODES_MAX);
+    for (uint32_t i = 0; i < n && i < CLIENT_NODES_MAX; i++) {
+        if (nodes[i].id == id) {
+            return nodes[i].alive;
+        }
+    }
+    return false;
+}
+
+static void print_where(const struct ctl *ctl, uint16_t slice) {
+    const struct ring *ring = client_ring(session_client(ctl->session));
+    const uint16_t *list = ring_preference(ring, slice);
+    json_t *replicas = json_array();
+    if (!ctl->json) {
+        printf("%s: slice %u of %u, held by\n", ctl->argv[0], slice, ring->n_slices);
+    }
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        const struct ring_member *m = &ring->members[list[i]];
+        bool alive = node_alive(ctl, m->id);
+        if (ctl->json) {
+            json_array_append_new(replicas, json_pack("{s:i, s:s, s:b}", "id", (int)m->id,
+                                                      "address", m->address, "alive", (int)alive));
+        } else {
+            printf("  node %-5u %-8s %s\n", m->id, alive ? "answers" : "silent", m->address);
+        }
+    }
+    if (!ctl->json) {
+        json_decref(replicas);
+        return;
+    }
+    json_t *all = json_pack("{s:s, s:i, s:o}", "path", ctl->argv[0], "slice", (int)slice,
+                            "replicas", replicas);
+    json_dumpf(all, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(all);
+}
+
+int ctl_where(struct ctl *ctl) {
+    struct buffer partition = {0};
+    struct buffer sort = {0};
+    int status = namespace_where(ctl->ns, ctl->argv[0], &partition, &sort);
+    if (status == 0) {
+        const struct ring *ring = client_ring(session_client(ctl->session));
+        print_where(ctl, ring_slice(ring, buffer_bytes(&partition)));
+    }
+    buffer_release(&partition);
+    buffer_release(&sort);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "where", ctl->argv[0], status);
+}
+
+/* ---- keygen -------------------------------------------------------------------------------------
+ */
+
+int ctl_keygen(struct ctl *ctl) {
+    const char *path = ctl->argv[0];
+    const char *why = NULL;
+    if (seal_key_write(path, &why) != 0) {
+        fprintf(stderr, "ringctl: keygen %s: %s\n", path, why);
+        return CTL_FAILED;
+    }
+    printf("wrote a new cluster key to %s; copy it to every node and client\n", path);
+    return CTL_DONE;
+}

@@ -1,0 +1,264 @@
+/* ringctl_files: put, get, del, ls and stat: files by their paths, without a mount. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/ringctl.h"
+
+enum { LIST_PAGE = 500 };
+
+/* ---- put and get --------------------------------------------------------------------------------
+ */
+
+struct source {
+    const char *value; /* NULL = standard input */
+    size_t left;
+};
+
+static int64_t read_source(void *context, uint8_t *into, size_t size) {
+    struct source *source = context;
+    if (source->value == NULL) {
+        size_t n = fread(into, 1, size, stdin);
+        return n == 0 && ferror(stdin) ? ERR_IO : (int64_t)n;
+    }
+    size_t n = source->left < size ? source->left : size;
+    memcpy(into, source->value, n);
+    source->value += n;
+    source->left -= n;
+    return (int64_t)n;
+}
+
+int ctl_put(struct ctl *ctl) {
+    struct source source = {0};
+    if (ctl->argc == 2 && strcmp(ctl->argv[1], "-") != 0) {
+        source.value = ctl->argv[1];
+        source.left = strlen(source.value);
+    }
+    /* Standard input may be slow: the deadline is per answer of the store, not for the whole. */
+    task_set_deadline(task_self(), 0);
+    int status =
+        namespace_put(ctl->ns, ctl->argv[0], 0644, getuid(), getgid(), read_source, &source);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "put", ctl->argv[0], status);
+}
+
+static int write_sink(void *context, struct bytes data) {
+    (void)context;
+    return fwrite(data.data, 1, data.size, stdout) == data.size ? 0 : ERR_IO;
+}
+
+int ctl_get(struct ctl *ctl) {
+    task_set_deadline(task_self(), 0);
+    int status = namespace_get(ctl->ns, ctl->argv[0], write_sink, NULL);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "get", ctl->argv[0], status);
+}
+
+int ctl_del(struct ctl *ctl) {
+    const char *path = ctl->argv[0];
+    struct entry entry = {0};
+    int status = namespace_resolve(ctl->ns, path, &entry);
+    if (status == 0 && S_ISDIR(entry.record.mode)) {
+        status = namespace_rmdir(ctl->ns, &entry.directory, entry.name);
+    } else if (status == 0) {
+        struct entry removed = {0};
+        status = namespace_unlink(ctl->ns, &entry.directory, entry.name, &removed);
+        if (status == 0 && removed.record.contents_kind == CONTENTS_BLOCKS) {
+            uint64_t blocks = (removed.record.size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+            status = contents_remove(ctl->ns, &removed.record.contents, 0, blocks);
+        }
+        entry_release(&removed);
+    }
+    entry_release(&entry);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "del", path, status);
+}
+
+/* ---- ls and stat --------------------------------------------------------------------------------
+ */
+
+static const char *type_name(uint32_t mode) {
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "directory";
+    case S_IFLNK:
+        return "symlink";
+    case S_IFREG:
+        return "file";
+    case S_IFIFO:
+        return "fifo";
+    case S_IFSOCK:
+        return "socket";
+    default:
+        return "device";
+    }
+}
+
+static void mode_text(uint32_t mode, char ret[11]) {
+    static const char types[] = "?pc?d?b?-?l?s???";
+    static const char bits[] = "rwxrwxrwx";
+    ret[0] = types[(mode & S_IFMT) >> 12];
+    for (int i = 0; i < 9; i++) {
+        ret[i + 1] = (mode >> (8 - i)) & 1 ? bits[i] : '-';
+    }
+    ret[10] = '\0';
+}
+
+static void time_text(int64_t time_ns, char ret[32]) {
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    struct tm tm;
+    localtime_r(&seconds, &tm);
+    strftime(ret, 32, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+/* What stat and ls -l tell of a directory stands in its header, of anything else in its record. */
+static int fill_attributes(struct ctl *ctl, struct record *record) {
+    if (!S_ISDIR(record->mode)) {
+        return 0;
+    }
+    struct directory_attributes a = {0};
+    int status = namespace_attributes(ctl->ns, &record->directory, &a);
+    if (status == 0) {
+        record->mode = S_IFDIR | a.mode;
+        record->uid = a.uid;
+        record->gid = a.gid;
+        record->mtime_ns = a.mtime_ns;
+        record->size = a.n_entries;
+    }
+    return status;
+}
+
+static json_t *record_json(const char *name, const struct record *r) {
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name", name, "type",
+                     type_name(r->mode), "mode", (json_int_t)(r->mode & 07777), "uid",
+                     (json_int_t)r->uid, "gid", (json_int_t)r->gid, "size", (json_int_t)r->size,
+                     "mtime_ns", (json_int_t)r->mtime_ns, "ino", (json_int_t)record_ino(r));
+}
+
+static void print_entry(const struct ctl *ctl, const char *name, const struct record *r) {
+    if (!ctl->detail) {
+        printf("%s%s\n", name, S_ISDIR(r->mode) ? "/" : "");
+        return;
+    }
+    char mode[11];
+    char changed[32];
+    mode_text(r->mode, mode);
+    time_text(r->mtime_ns, changed);
+    printf("%s %5u %5u %12llu %s %s%s", mode, r->uid, r->gid, (unsigned long long)r->size, changed,
+           name, S_ISDIR(r->mode) ? "/" : "");
+    if (S_ISLNK(r->mode)) {
+        printf(" -> %.*s", (int)r->data.size, (const char *)r->data.data);
+    }
+    putchar('\n');
+}
+
+/* Names need not be UTF-8, JSON must be: what is not is left out of the list and counted. */
+static int list_page(struct ctl *ctl, struct listing *page, json_t *names, uint64_t *unprintable) {
+    for (uint32_t i = 0; i < page->n; i++) {
+        struct entry *entry = &page->entries[i].entry;
+        int status = ctl->detail || ctl->json ? fill_attributes(ctl, &entry->record) : 0;
+        if (status == ERR_STALE) {
+            continue; /* removed while we listed */
+        }
+        if (status != 0) {
+            return status;
+        }
+        if (names == NULL) {
+            print_entry(ctl, entry->name, &entry->record);
+        } else if (json_array_append_new(names, record_json(entry->name, &entry->record)) != 0) {
+            (*unprintable)++;
+        }
+    }
+    return 0;
+}
+
+static int list_directory(struct ctl *ctl, const struct id128 *directory, json_t *names) {
+    uint64_t after = 0;
+    uint64_t unprintable = 0;
+    task_set_deadline(task_self(), 0);
+    for (bool end = false; !end;) {
+        struct listing page = {0};
+        int status = namespace_list(ctl->ns, directory, after, LIST_PAGE, &page);
+        if (status != 0) {
+            return status;
+        }
+        end = page.end || page.n == 0;
+        after = page.n > 0 ? page.entries[page.n - 1].cookie : after;
+        status = list_page(ctl, &page, names, &unprintable);
+        listing_release(&page);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (unprintable > 0) {
+        fprintf(stderr, "ringctl: %llu names are not UTF-8 and are left out\n",
+                (unsigned long long)unprintable);
+    }
+    return 0;
+}
+
+static void print_json(json_t *value) {
+    json_dumpf(value, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(value);
+}
+
+int ctl_ls(struct ctl *ctl) {
+    const char *path = ctl->argc > 0 ? ctl->argv[0] : "/";
+    struct id128 directory;
+    json_t *names = ctl->json ? json_array() : NULL;
+    int status = namespace_resolve_directory(ctl->ns, path, &directory);
+    if (status == 0) {
+        status = list_directory(ctl, &directory, names);
+    } else if (status == ERR_NOT_DIRECTORY) {
+        struct entry entry = {0};
+        status = namespace_resolve(ctl->ns, path, &entry);
+        if (status == 0 && names == NULL) {
+            print_entry(ctl, path, &entry.record);
+        } else if (status == 0) {
+            json_array_append_new(names, record_json(entry.name, &entry.record));
+        }
+        entry_release(&entry);
+    }
+    if (status == 0 && names != NULL) {
+        print_json(names);
+        names = NULL;
+    }
+    json_decref(names);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "ls", path, status);
+}
+
+static void print_stat(const char *path, const struct entry *entry) {
+    const struct record *r = &entry->record;
+    char mode[11];
+    char changed[32];
+    mode_text(r->mode, mode);
+    time_text(r->mtime_ns, changed);
+    printf("path      %s\ntype      %s\nmode      %s (%04o)\nowner     %u:%u\n", path,
+           type_name(r->mode), mode, r->mode & 07777, r->uid, r->gid);
+    printf("%s      %llu\nchanged   %s\ninode     %llu\n", S_ISDIR(r->mode) ? "names" : "size ",
+           (unsigned long long)r->size, changed, (unsigned long long)record_ino(r));
+    if (S_ISREG(r->mode)) {
+        printf("contents  %s\n",
+               r->contents_kind == CONTENTS_INLINE ? "in the record" : "in blocks");
+    }
+}
+
+int ctl_stat(struct ctl *ctl) {
+    const char *path = ctl->argv[0];
+    struct entry entry = {0};
+    int status = namespace_resolve(ctl->ns, path, &entry);
+    if (status == ERR_IS_DIRECTORY) { /* the root */
+        entry.record.mode = S_IFDIR;
+        entry.record.directory = namespace_root;
+        status = 0;
+    }
+    status = status == 0 ? fill_attributes(ctl, &entry.record) : status;
+    if (status == 0 && ctl->json) {
+        print_json(record_json(entry.name, &entry.record));
+    } else if (status == 0) {
+        print_stat(path, &entry);
+    }
+    entry_release(&entry);
+    return status == 0 ? CTL_DONE : ctl_complain(ctl, "stat", path, status);
+}
