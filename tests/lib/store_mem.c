@@ -295,7 +295,7 @@ static int mem_batch(void *self, struct bytes partition_key, const struct batch 
     (void)options;
     assert(batch->n > 0 && batch->n <= BATCH_ROWS_MAX && partition_key.size <= PARTITION_KEY_MAX);
     int err = enter(mem, STORE_MEM_BATCH);
-    if (err < 0 && !mem->fail_applied) {
+    if (err < 0 && (!mem->fail_applied || mem->calls != mem->fail_first)) {
         return err;
     }
     struct mem_partition *partition = partition_make(mem, partition_key);

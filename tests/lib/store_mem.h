@@ -25,8 +25,8 @@ enum store_mem_call { STORE_MEM_GET, STORE_MEM_BATCH, STORE_MEM_SCAN };
 /* Every call is counted, from 1; the counter and all of the below start anew here. */
 void store_mem_reset_hooks(struct store_mem *mem);
 uint64_t store_mem_calls(const struct store_mem *mem);
-/* The calls `first` to `last` answer `err`. A batch among them is applied all the same when
- * `applied` (as for ERR_UNKNOWN whose answer got lost). */
+/* The calls `first` to `last` answer `err`. A batch that is the first of them is applied all the
+ * same when `applied` (what ERR_UNKNOWN may mean). */
 void store_mem_fail(struct store_mem *mem, uint64_t first, uint64_t last, int err, bool applied);
 /* Runs `before(context, kind, number)` ahead of each call; the calls that it makes itself are
  * neither counted nor failed. */

@@ -2,103 +2,25 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "shared/err.h"
-#include "shared/namespace.h"
-#include "tests/lib/task_run.h"
-
-/* Every test runs in a task, over a fresh store and one open namespace. */
-struct world {
-    struct store_mem *mem;
-    struct namespace *ns;
-    void (*test)(struct world *w);
-};
-
-static void run_world(void *arg) {
-    struct world *w = arg;
-    assert_int_equal(namespace_open(store_mem_store(w->mem), &w->ns), 0);
-    w->test(w);
-    namespace_close(w->ns);
-}
-
-static void in_world(void **state, void (*test)(struct world *w)) {
-    (void)state;
-    struct world w = {.mem = store_mem_new(), .test = test};
-    task_run(w.mem, run_world, &w, 0);
-    store_mem_free(w.mem);
-}
-
-#define IN_WORLD(name)                                                                             \
-    static void name##_in(struct world *w);                                                        \
-    static void name(void **state) {                                                               \
-        in_world(state, name##_in);                                                                \
-    }                                                                                              \
-    static void name##_in(struct world *w)
-
-/* ---- short forms ---- */
+#include "tests/lib/namespace_world.h"
 
 static const struct id128 *root = &namespace_root;
 
-static struct record file_record(const char *text) {
-    return (struct record){
-        .mode = S_IFREG | 0644, .size = strlen(text), .data = bytes_of_string(text)};
-}
-
-static int make_file(struct namespace *ns, const struct id128 *directory, const char *name,
-                     const char *text) {
-    struct record record = file_record(text);
-    struct entry entry = {0};
-    int err = namespace_create(ns, directory, name, &record, &entry);
-    entry_release(&entry);
-    return err;
-}
-
-static int make_directory(struct namespace *ns, const struct id128 *parent, const char *name,
-                          struct id128 *ret) {
-    struct entry entry = {0};
-    int err = namespace_mkdir(ns, parent, name, 0755, 1, 2, &entry);
-    if (ret) {
-        *ret = entry.record.directory;
-    }
-    entry_release(&entry);
-    return err;
-}
-
-/* The answer of a lookup, which must show `text` when it is 0. */
-static int look(struct namespace *ns, const struct id128 *directory, const char *name,
-                const char *text) {
-    struct entry entry;
-    int err = namespace_lookup(ns, directory, name, &entry);
-    if (err == 0) {
-        assert_string_equal(entry.name, name);
-        if (text) {
-            assert_true(bytes_equal(entry.record.data, bytes_of_string(text)));
-        }
-        entry_release(&entry);
-    }
-    return err;
-}
-
 static int set_text(void *context, struct record *record) {
-    const char *text = context;
-    record_set_data(record, bytes_of_string(text));
-    record->size = strlen(text);
+    record_set_data(record, bytes_of_string(context));
+    record->size = record->data.size;
     return 0;
 }
 
-static int append_text(void *context, struct record *record) {
-    const char *text = context;
-    char joined[256];
-    int size = snprintf(joined, sizeof joined, "%.*s%s", (int)record->data.size,
-                        (const char *)record->data.data, text);
-    record_set_data(record, bytes_of(joined, (size_t)size));
-    record->size = (uint64_t)size;
+static int add_owner(void *context, struct record *record) {
+    (void)context;
+    record->uid++;
     return 0;
 }
 
@@ -179,21 +101,20 @@ IN_WORLD(an_update_changes_the_record_and_its_version) {
     assert_false(op_id_equal(&entry.version, &before));
     assert_true(bytes_equal(entry.record.data, bytes_of_string("after")));
     assert_int_equal(look(w->ns, root, "a", "after"), 0);
-    assert_int_equal(namespace_update(w->ns, &entry, append_text, "!", false), 0);
+    assert_int_equal(append_text(w->ns, root, "a", "!"), 0);
     assert_int_equal(look(w->ns, root, "a", "after!"), 0);
     entry_release(&entry);
 }
 
 IN_WORLD(an_update_of_an_older_record_runs_on_the_newer_one) {
-    struct entry one, two;
+    struct entry entry;
     assert_int_equal(make_file(w->ns, root, "a", ""), 0);
-    assert_int_equal(namespace_lookup(w->ns, root, "a", &one), 0);
-    entry_copy(&one, &two);
-    assert_int_equal(namespace_update(w->ns, &one, append_text, "1", false), 0);
-    assert_int_equal(namespace_update(w->ns, &two, append_text, "2", false), 0);
-    assert_int_equal(look(w->ns, root, "a", "12"), 0);
-    entry_release(&one);
-    entry_release(&two);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &entry), 0);
+    assert_int_equal(write_text(w->other, root, "a", "1"), 0);
+    assert_int_equal(namespace_update(w->ns, &entry, add_owner, NULL, false), 0);
+    assert_int_equal(entry.record.uid, 1);
+    assert_int_equal(look(w->ns, root, "a", "1"), 0);
+    entry_release(&entry);
 }
 
 static int refuse_change(void *context, struct record *record) {
@@ -269,16 +190,203 @@ IN_WORLD(only_an_empty_directory_can_be_removed) {
 IN_WORLD(nothing_can_be_made_in_a_directory_that_was_removed) {
     struct id128 d;
     struct directory_attributes attributes;
-    struct namespace *other;
-    assert_int_equal(namespace_open(store_mem_store(w->mem), &other), 0);
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
-    assert_int_equal(namespace_rmdir(other, root, "d"), 0);
+    assert_int_equal(namespace_rmdir(w->other, root, "d"), 0);
     /* w->ns still has the header in its cache. */
     assert_int_equal(make_file(w->ns, &d, "a", ""), ERR_NO_ENTRY);
     assert_int_equal(make_directory(w->ns, &d, "e", NULL), ERR_NO_ENTRY);
     assert_int_equal(namespace_attributes(w->ns, &d, &attributes), ERR_STALE);
     assert_int_equal(store_mem_live_rows(w->mem, 'd'), 0);
-    namespace_close(other);
+}
+
+IN_WORLD(a_directory_knows_its_parent_its_count_and_its_last_change) {
+    struct id128 d;
+    struct directory_attributes before, after;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(namespace_attributes(w->ns, &d, &before), 0);
+    assert_int_equal(before.mode, 0755);
+    assert_int_equal(before.uid, 1);
+    assert_int_equal(before.gid, 2);
+    assert_int_equal(before.n_entries, 0);
+    assert_true(id128_equal(&before.parent, root));
+    store_mem_advance(w->mem, 1000000000);
+    assert_int_equal(make_file(w->ns, &d, "a", ""), 0);
+    assert_int_equal(make_file(w->ns, &d, "b", ""), 0);
+    assert_int_equal(namespace_attributes(w->ns, &d, &after), 0);
+    assert_int_equal(after.n_entries, 2);
+    assert_true(after.mtime_ns >= before.mtime_ns + 1000000000);
+    assert_true(after.ctime_ns == after.mtime_ns);
+    /* Changing a file changes no directory. */
+    store_mem_advance(w->mem, 1000000000);
+    assert_int_equal(write_text(w->ns, &d, "a", "x"), 0);
+    before = after;
+    assert_int_equal(namespace_attributes(w->ns, &d, &after), 0);
+    assert_true(after.mtime_ns == before.mtime_ns);
+}
+
+IN_WORLD(the_root_has_attributes_before_anybody_wrote_any) {
+    struct directory_attributes attributes;
+    assert_int_equal(namespace_attributes(w->ns, root, &attributes), 0);
+    assert_int_equal(attributes.mode, 0755);
+    assert_true(id128_equal(&attributes.parent, root));
+    assert_int_equal(attributes.n_entries, 0);
+    for (int i = 0; i < 40; i++) {
+        char name[8] = {'a', (char)('0' + i)};
+        assert_int_equal(make_file(w->ns, root, name, ""), 0);
+    }
+    assert_int_equal(namespace_attributes(w->ns, root, &attributes), 0);
+    assert_int_equal(attributes.n_entries, 40); /* over 16 shards */
+    assert_true(attributes.mtime_ns > (int64_t)STORE_MEM_EPOCH_NS);
+}
+
+/* Sets mtime to 5 s after 1970: it shows until an entry is made. */
+static void check_set_mtime(struct world *w, const struct id128 *directory) {
+    struct directory_attributes set = {.mtime_ns = 5000000000, .mode = 01777}, shown;
+    unsigned mask = ATTRIBUTE_MTIME | ATTRIBUTE_MODE;
+    assert_int_equal(make_file(w->ns, directory, "before", ""), 0);
+    assert_int_equal(namespace_set_attributes(w->ns, directory, mask, &set, &shown), 0);
+    assert_true(shown.mtime_ns == 5000000000);
+    assert_int_equal(shown.mode, 01777);
+    assert_int_equal(shown.n_entries, 1);
+    assert_int_equal(namespace_attributes(w->ns, directory, &shown), 0);
+    assert_true(shown.mtime_ns == 5000000000);
+    assert_true(shown.ctime_ns > (int64_t)STORE_MEM_EPOCH_NS);
+    assert_int_equal(shown.n_entries, 1);
+    assert_int_equal(make_file(w->ns, directory, "after", ""), 0);
+    assert_int_equal(namespace_attributes(w->ns, directory, &shown), 0);
+    assert_true(shown.mtime_ns > (int64_t)STORE_MEM_EPOCH_NS);
+    assert_int_equal(shown.n_entries, 2);
+}
+
+IN_WORLD(a_directorys_mtime_stays_as_set_until_the_next_change) {
+    struct id128 d;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    check_set_mtime(w, &d);
+}
+
+IN_WORLD(the_roots_mtime_stays_as_set_until_the_next_change) {
+    check_set_mtime(w, root);
+}
+
+IN_WORLD(only_the_named_attributes_are_set_and_a_creates_guard_survives_it) {
+    struct id128 d;
+    struct directory_attributes set = {.mode = 0700, .uid = 55, .gid = 66, .atime_ns = 77}, shown;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(namespace_set_attributes(w->other, &d, ATTRIBUTE_UID, &set, &shown), 0);
+    assert_int_equal(shown.uid, 55);
+    assert_int_equal(shown.mode, 0755);
+    assert_int_equal(shown.gid, 2);
+    unsigned mask = ATTRIBUTE_GID | ATTRIBUTE_ATIME | ATTRIBUTE_MODE;
+    assert_int_equal(namespace_set_attributes(w->other, &d, mask, &set, &shown), 0);
+    assert_int_equal(shown.gid, 66);
+    assert_int_equal(shown.mode, 0700);
+    assert_true(shown.atime_ns == 77);
+    /* w->ns guards with the header it has cached, which is two changes behind. */
+    assert_int_equal(make_file(w->ns, &d, "a", ""), 0);
+}
+
+/* ---- conflicts and damage ---- */
+
+static void put_entry(struct world *w, const char *path, const struct context *seen,
+                      struct bytes value) {
+    struct buffer partition = {0}, sort = {0};
+    assert_int_equal(namespace_where(w->ns, path, &partition, &sort), 0);
+    store_mem_put(w->mem, buffer_bytes(&partition), buffer_bytes(&sort), seen, value);
+    buffer_release(&partition);
+    buffer_release(&sort);
+}
+
+static void put_record(struct world *w, const char *path, const char *text) {
+    struct record record = file_record(text);
+    struct buffer value = {0};
+    struct context nothing = {0};
+    record.file_id = 4711;
+    record_encode(&record, &value);
+    put_entry(w, path, &nothing, buffer_bytes(&value));
+    buffer_release(&value);
+}
+
+IN_WORLD(the_latest_of_concurrent_records_shows_and_the_others_are_counted) {
+    struct entry entry;
+    assert_int_equal(make_file(w->ns, root, "a", "mine"), 0);
+    put_record(w, "/a", "mine"); /* the same contents: no conflict */
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &entry), 0);
+    assert_int_equal(entry.n_conflicts, 0);
+    entry_release(&entry);
+    put_record(w, "/a", "theirs");
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &entry), 0);
+    assert_true(bytes_equal(entry.record.data, bytes_of_string("theirs")));
+    assert_int_equal(entry.n_conflicts, 2);
+    entry_release(&entry);
+}
+
+IN_WORLD(a_row_that_is_no_record_is_corrupt_and_hides_no_other) {
+    struct entry entry;
+    struct context nothing = {0};
+    assert_int_equal(make_file(w->ns, root, "good", ""), 0);
+    put_entry(w, "/bad", &nothing, bytes_of_string("rubbish"));
+    assert_int_equal(namespace_lookup(w->ns, root, "bad", &entry), ERR_CORRUPT);
+    assert_int_equal(make_file(w->ns, root, "bad", ""), ERR_CORRUPT);
+    assert_int_equal(namespace_unlink(w->ns, root, "bad", NULL), ERR_CORRUPT);
+    assert_int_equal(count_names(w->ns, root, 10), 1);
+}
+
+IN_WORLD(an_answer_lost_is_not_a_file_made_twice) {
+    for (uint64_t n = 1; n <= 2; n++) { /* of up to three tries */
+        store_mem_reset_hooks(w->mem);
+        store_mem_fail(w->mem, 1, n, ERR_UNKNOWN, true);
+        assert_int_equal(make_file(w->ns, root, "a", "x"), 0);
+        store_mem_reset_hooks(w->mem);
+        store_mem_fail(w->mem, 2, 1 + n, ERR_UNKNOWN, true);
+        assert_int_equal(append_text(w->ns, root, "a", "y"), 0);
+        assert_int_equal(look(w->ns, root, "a", "xy"), 0);
+        store_mem_reset_hooks(w->mem);
+        store_mem_fail(w->mem, 2, 1 + n, ERR_UNKNOWN, true);
+        assert_int_equal(namespace_unlink(w->ns, root, "a", NULL), 0);
+        assert_int_equal(look(w->ns, root, "a", NULL), ERR_NO_ENTRY);
+    }
+}
+
+IN_WORLD(what_stays_unknown_is_reported_as_unknown) {
+    store_mem_fail(w->mem, 1, 100, ERR_UNKNOWN, true);
+    assert_int_equal(make_file(w->ns, root, "a", "x"), ERR_UNKNOWN);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(look(w->ns, root, "a", "x"), 0);
+    store_mem_fail(w->mem, 1, 100, ERR_UNAVAILABLE, false);
+    assert_int_equal(make_file(w->ns, root, "b", "x"), ERR_UNAVAILABLE);
+}
+
+static void remove_it(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    if (kind == STORE_MEM_BATCH && number == 2) { /* the second try, after the lost answer */
+        assert_int_equal(namespace_unlink(w->other, root, "a", NULL), 0);
+        assert_int_equal(make_file(w->other, root, "a", "new"), 0);
+    }
+}
+
+IN_WORLD(a_create_whose_answer_was_lost_does_not_claim_anothers_file) {
+    store_mem_before(w->mem, remove_it, w);
+    store_mem_fail(w->mem, 1, 1, ERR_UNKNOWN, true);
+    assert_int_equal(make_file(w->ns, root, "a", "mine"), ERR_EXISTS);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(look(w->ns, root, "a", "new"), 0);
+}
+
+static void remove_and_remake(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    if (kind == STORE_MEM_BATCH && number == 3) {
+        assert_int_equal(make_file(w->other, root, "a", "new"), 0);
+    }
+}
+
+IN_WORLD(an_unlink_whose_answer_was_lost_does_not_remove_the_next_file) {
+    assert_int_equal(make_file(w->ns, root, "a", "old"), 0);
+    store_mem_reset_hooks(w->mem);
+    store_mem_before(w->mem, remove_and_remake, w);
+    store_mem_fail(w->mem, 2, 2, ERR_UNKNOWN, true);
+    assert_int_equal(namespace_unlink(w->ns, root, "a", NULL), 0);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(look(w->ns, root, "a", "new"), 0);
 }
 
 int main(void) {
@@ -296,6 +404,17 @@ int main(void) {
         cmocka_unit_test(a_mkdir_that_finds_the_name_taken_leaves_no_header),
         cmocka_unit_test(only_an_empty_directory_can_be_removed),
         cmocka_unit_test(nothing_can_be_made_in_a_directory_that_was_removed),
+        cmocka_unit_test(a_directory_knows_its_parent_its_count_and_its_last_change),
+        cmocka_unit_test(the_root_has_attributes_before_anybody_wrote_any),
+        cmocka_unit_test(a_directorys_mtime_stays_as_set_until_the_next_change),
+        cmocka_unit_test(the_roots_mtime_stays_as_set_until_the_next_change),
+        cmocka_unit_test(only_the_named_attributes_are_set_and_a_creates_guard_survives_it),
+        cmocka_unit_test(the_latest_of_concurrent_records_shows_and_the_others_are_counted),
+        cmocka_unit_test(a_row_that_is_no_record_is_corrupt_and_hides_no_other),
+        cmocka_unit_test(an_answer_lost_is_not_a_file_made_twice),
+        cmocka_unit_test(what_stays_unknown_is_reported_as_unknown),
+        cmocka_unit_test(a_create_whose_answer_was_lost_does_not_claim_anothers_file),
+        cmocka_unit_test(an_unlink_whose_answer_was_lost_does_not_remove_the_next_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,424 @@
+/* namespace_rename: what rename(2) says, within and between partitions, and against others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "shared/err.h"
+#include "tests/lib/namespace_world.h"
+
+static const struct id128 *root = &namespace_root;
+
+static void check_moves(struct world *w, const struct id128 *from, const struct id128 *to) {
+    struct entry moved, replaced;
+    assert_int_equal(make_file(w->ns, from, "a", "A"), 0);
+    assert_int_equal(
+        namespace_rename(w->ns, from, "a", to, "b", RENAME_NOREPLACE, &moved, &replaced), 0);
+    assert_string_equal(moved.name, "b");
+    assert_true(id128_equal(&moved.directory, to));
+    assert_false(moved.record.move.under_way);
+    assert_string_equal(replaced.name, "");
+    assert_int_equal(look(w->ns, from, "a", NULL), ERR_NO_ENTRY);
+    assert_int_equal(look(w->other, to, "b", "A"), 0);
+    entry_release(&moved);
+
+    assert_int_equal(make_file(w->ns, from, "a", "A2"), 0);
+    assert_int_equal(namespace_rename(w->ns, from, "a", to, "b", RENAME_NOREPLACE, NULL, NULL),
+                     ERR_EXISTS);
+    assert_int_equal(namespace_rename(w->ns, from, "a", to, "b", 0, &moved, &replaced), 0);
+    assert_true(bytes_equal(replaced.record.data, bytes_of_string("A")));
+    assert_int_equal(look(w->other, to, "b", "A2"), 0);
+    assert_int_equal(look(w->other, from, "a", NULL), ERR_NO_ENTRY);
+    entry_release(&moved);
+    entry_release(&replaced);
+    assert_int_equal(move(w->ns, from, "a", to, "c"), ERR_NO_ENTRY);
+    /* What has moved can be changed, moved back and removed. */
+    assert_int_equal(append_text(w->other, to, "b", "+"), 0);
+    assert_int_equal(move(w->other, to, "b", from, "a"), 0);
+    assert_int_equal(look(w->ns, from, "a", "A2+"), 0);
+    assert_int_equal(namespace_unlink(w->ns, from, "a", NULL), 0);
+}
+
+IN_WORLD(a_file_moves_within_a_directory) {
+    struct id128 d;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    check_moves(w, &d, &d);
+}
+
+IN_WORLD(a_file_moves_between_directories) {
+    struct id128 d, e;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
+    check_moves(w, &d, &e);
+    check_moves(w, root, &e);
+    check_moves(w, &d, root);
+}
+
+IN_WORLD(a_file_moves_between_the_roots_shards) {
+    check_moves(w, root, root);
+}
+
+/* Files and directories over each other; `to` is in another partition or the same. */
+static void check_kinds(struct world *w, const struct id128 *from, const struct id128 *to) {
+    struct id128 full;
+    assert_int_equal(make_file(w->ns, from, "file", ""), 0);
+    assert_int_equal(make_directory(w->ns, from, "dir", NULL), 0);
+    assert_int_equal(make_directory(w->ns, to, "full", &full), 0);
+    assert_int_equal(make_file(w->ns, &full, "x", ""), 0);
+    assert_int_equal(make_directory(w->ns, to, "empty", NULL), 0);
+    assert_int_equal(make_file(w->ns, to, "other", ""), 0);
+    assert_int_equal(move(w->ns, from, "file", to, "empty"), ERR_IS_DIRECTORY);
+    assert_int_equal(move(w->ns, from, "dir", to, "other"), ERR_NOT_DIRECTORY);
+    assert_int_equal(move(w->ns, from, "dir", to, "full"), ERR_NOT_EMPTY);
+    uint64_t rows = store_mem_live_rows(w->mem, 'd');
+    assert_int_equal(move(w->ns, from, "dir", to, "empty"), 0);
+    assert_int_equal(look(w->ns, from, "dir", NULL), ERR_NO_ENTRY);
+    assert_int_equal(look(w->ns, to, "empty", NULL), 0);
+    assert_int_equal(store_mem_live_rows(w->mem, 'd'), rows - 2); /* an entry, a header */
+}
+
+IN_WORLD(files_and_directories_replace_only_their_own_kind) {
+    struct id128 d, e, f;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
+    assert_int_equal(make_directory(w->ns, root, "f", &f), 0);
+    check_kinds(w, &d, &d);
+    check_kinds(w, &e, &f);
+}
+
+IN_WORLD(a_moved_directory_keeps_what_is_in_it_and_knows_its_new_parent) {
+    struct id128 d, e, child;
+    struct directory_attributes attributes;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
+    assert_int_equal(make_directory(w->ns, &d, "child", &child), 0);
+    assert_int_equal(make_file(w->ns, &child, "a", "A"), 0);
+    assert_int_equal(move(w->ns, &d, "child", &e, "kid"), 0);
+    assert_int_equal(namespace_attributes(w->other, &child, &attributes), 0);
+    assert_true(id128_equal(&attributes.parent, &e));
+    assert_int_equal(look(w->other, &child, "a", "A"), 0);
+    assert_int_equal(make_file(w->other, &child, "b", "B"), 0);
+    assert_int_equal(namespace_rmdir(w->ns, root, "d"), 0);
+    assert_int_equal(namespace_rmdir(w->ns, root, "e"), ERR_NOT_EMPTY);
+    /* The register is free again. */
+    assert_int_equal(store_mem_live_rows(w->mem, 's'), 1);
+}
+
+IN_WORLD(a_directory_cannot_move_into_itself) {
+    struct id128 a, b, c;
+    assert_int_equal(make_directory(w->ns, root, "a", &a), 0);
+    assert_int_equal(make_directory(w->ns, &a, "b", &b), 0);
+    assert_int_equal(make_directory(w->ns, &b, "c", &c), 0);
+    assert_int_equal(move(w->ns, root, "a", &a, "x"), ERR_LOOP);
+    assert_int_equal(move(w->ns, root, "a", &c, "x"), ERR_LOOP);
+    assert_int_equal(move(w->ns, &a, "b", &c, "x"), ERR_LOOP);
+    assert_int_equal(move(w->ns, &b, "c", root, "a"), ERR_NOT_EMPTY);
+    assert_int_equal(move(w->ns, &b, "c", root, "c"), 0);
+    assert_int_equal(move(w->ns, root, "a", &c, "a"), 0);
+    assert_int_equal(move(w->ns, root, "c", &b, "x"), ERR_LOOP);
+    assert_int_equal(store_mem_live_rows(w->mem, 's'), 1);
+}
+
+/* a into b while b into a is tried ahead of one of the calls. */
+static struct crossing {
+    struct namespace *other;
+    struct id128 a, b;
+    uint64_t at;
+    bool met;
+    int answer;
+} crossing;
+
+static void cross(void *context, enum store_mem_call kind, uint64_t number) {
+    struct crossing *one = context;
+    (void)kind;
+    if (number == one->at && !one->met) {
+        one->met = true;
+        one->answer = move(one->other, root, "b", &one->a, "b");
+    }
+}
+
+static void two_crossing_moves(struct world *w) {
+    assert_int_equal(make_directory(w->ns, root, "a", &crossing.a), 0);
+    assert_int_equal(make_directory(w->ns, root, "b", &crossing.b), 0);
+    crossing.other = w->other;
+    store_mem_reset_hooks(w->mem);
+    store_mem_before(w->mem, cross, &crossing);
+    int err = move(w->ns, root, "a", &crossing.b, "a");
+    store_mem_reset_hooks(w->mem);
+    /* One of them succeeds and the other is told that it would close a loop. */
+    assert_true(err == 0 ? !crossing.met || crossing.answer == ERR_LOOP
+                         : err == ERR_LOOP && crossing.answer == 0);
+    store_mem_advance(w->mem, 60ull * 1000 * 1000 * 1000);
+    int at_root = (look(w->ns, root, "a", NULL) == 0) + (look(w->ns, root, "b", NULL) == 0);
+    int below =
+        (look(w->ns, &crossing.b, "a", NULL) == 0) + (look(w->ns, &crossing.a, "b", NULL) == 0);
+    assert_int_equal(at_root, 1);
+    assert_int_equal(below, 1);
+}
+
+static void two_directory_moves_at_once_never_form_a_loop(void **state) {
+    (void)state;
+    for (uint64_t at = 1; at < 1000; at++) {
+        crossing = (struct crossing){.at = at};
+        world_run(two_crossing_moves);
+        if (!crossing.met) {
+            assert_true(at > 10);
+            return;
+        }
+    }
+    fail();
+}
+
+IN_WORLD(exchange_swaps_within_a_directory_and_is_not_supported_across) {
+    struct id128 d, child;
+    struct directory_attributes attributes;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
+    assert_int_equal(make_file(w->ns, &d, "b", "B"), 0);
+    assert_int_equal(make_directory(w->ns, &d, "c", &child), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "a", &d, "b", RENAME_EXCHANGE, NULL, NULL), 0);
+    assert_int_equal(look(w->other, &d, "a", "B"), 0);
+    assert_int_equal(look(w->other, &d, "b", "A"), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "a", &d, "c", RENAME_EXCHANGE, NULL, NULL), 0);
+    assert_int_equal(look(w->other, &d, "c", "B"), 0);
+    assert_int_equal(namespace_attributes(w->other, &child, &attributes), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "a", &d, "x", RENAME_EXCHANGE, NULL, NULL),
+                     ERR_NO_ENTRY);
+    assert_int_equal(make_file(w->ns, root, "r", "R"), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "b", root, "r", RENAME_EXCHANGE, NULL, NULL),
+                     ERR_NOT_SUPPORTED);
+    assert_int_equal(
+        namespace_rename(w->ns, &d, "b", root, "r", RENAME_EXCHANGE | RENAME_NOREPLACE, NULL, NULL),
+        ERR_INVALID);
+}
+
+IN_WORLD(a_rename_onto_itself_changes_nothing) {
+    struct id128 d;
+    struct entry before, after, replaced;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
+    assert_int_equal(namespace_lookup(w->ns, &d, "a", &before), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "a", &d, "a", 0, &after, &replaced), 0);
+    assert_true(op_id_equal(&before.version, &after.version));
+    assert_string_equal(replaced.name, "");
+    entry_release(&before);
+    entry_release(&after);
+    assert_int_equal(move(w->ns, &d, "b", &d, "b"), ERR_NO_ENTRY);
+}
+
+IN_WORLD(nothing_moves_into_a_directory_that_was_removed) {
+    struct id128 d;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_file(w->ns, root, "a", "A"), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", NULL), 0);
+    assert_int_equal(namespace_rmdir(w->other, root, "d"), 0);
+    assert_int_equal(move(w->ns, root, "a", &d, "a"), ERR_NO_ENTRY);
+    assert_int_equal(move(w->ns, root, "e", &d, "e"), ERR_NO_ENTRY);
+    assert_int_equal(append_text(w->ns, root, "a", "+"), 0); /* not left frozen */
+    assert_int_equal(look(w->ns, root, "a", "A+"), 0);
+    assert_int_equal(look(w->ns, root, "e", NULL), 0);
+}
+
+/* ---- against another writer, at every store call ---- */
+
+/* d/a is moved to e/b by w->ns; `meddle` is run by w->other ahead of one of the calls. */
+struct duel {
+    struct world *w;
+    struct id128 d, e;
+    uint64_t at;
+    int (*meddle)(struct duel *duel);
+    int answer; /* of meddle */
+    bool met;
+};
+static struct duel duel;
+
+static void meddle_once(void *context, enum store_mem_call kind, uint64_t number) {
+    struct duel *one = context;
+    (void)kind;
+    if (number == one->at && !one->met) {
+        one->met = true;
+        one->answer = one->meddle(one);
+    }
+}
+
+/* How many of the two names exist, after what may be left over had its time. */
+static int names_left(struct world *w) {
+    store_mem_advance(w->mem, 60ull * 1000 * 1000 * 1000);
+    return (look(w->ns, &duel.d, "a", NULL) == 0) + (look(w->ns, &duel.e, "b", NULL) == 0);
+}
+
+static void (*judge)(struct world *w, int moved);
+
+static void fight(struct world *w) {
+    duel.w = w;
+    assert_int_equal(make_directory(w->ns, root, "d", &duel.d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &duel.e), 0);
+    assert_int_equal(make_file(w->ns, &duel.d, "a", "A"), 0);
+    store_mem_reset_hooks(w->mem);
+    store_mem_before(w->mem, meddle_once, &duel);
+    int moved = move(w->ns, &duel.d, "a", &duel.e, "b");
+    store_mem_reset_hooks(w->mem);
+    judge(w, moved);
+}
+
+static void fight_at_every_call(int (*meddle)(struct duel *one),
+                                void (*judged)(struct world *w, int moved)) {
+    judge = judged;
+    for (uint64_t at = 1; at < 1000; at++) {
+        duel = (struct duel){.at = at, .meddle = meddle};
+        world_run(fight);
+        if (!duel.met) {
+            assert_true(at > 5); /* the last call is passed: every one has been met */
+            return;
+        }
+    }
+    fail();
+}
+
+static int meddle_append(struct duel *one) {
+    return append_text(one->w->other, &one->d, "a", "+");
+}
+static void judge_append(struct world *w, int moved) {
+    assert_int_equal(moved, 0);
+    assert_true(duel.answer == 0 || !duel.met || duel.answer == ERR_STALE ||
+                duel.answer == ERR_NO_ENTRY);
+    assert_int_equal(look(w->ns, &duel.e, "b", duel.met && duel.answer == 0 ? "A+" : "A"), 0);
+    assert_int_equal(names_left(w), 1);
+}
+
+static int meddle_unlink(struct duel *one) {
+    return namespace_unlink(one->w->other, &one->d, "a", NULL);
+}
+static void judge_unlink(struct world *w, int moved) {
+    if (duel.met && duel.answer == 0) {
+        assert_int_equal(moved, ERR_NO_ENTRY);
+        assert_int_equal(names_left(w), 0);
+    } else {
+        assert_true(!duel.met || duel.answer == ERR_NO_ENTRY);
+        assert_int_equal(moved, 0);
+        assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+        assert_int_equal(names_left(w), 1);
+    }
+}
+
+static int meddle_create(struct duel *one) {
+    return make_file(one->w->other, &one->e, "b", "B");
+}
+static void judge_create(struct world *w, int moved) {
+    assert_int_equal(moved, 0);
+    assert_true(!duel.met || duel.answer == 0 || duel.answer == ERR_EXISTS);
+    assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+    assert_int_equal(names_left(w), 1);
+}
+
+static int meddle_move(struct duel *one) {
+    return move(one->w->other, &one->d, "a", &one->e, "c");
+}
+static void judge_move(struct world *w, int moved) {
+    bool b = look(w->ns, &duel.e, "b", "A") == 0, c = look(w->ns, &duel.e, "c", "A") == 0;
+    assert_true(b != c);
+    assert_int_equal(moved, b ? 0 : ERR_NO_ENTRY);
+    assert_true(!duel.met || duel.answer == (c ? 0 : ERR_NO_ENTRY));
+    assert_int_equal(names_left(w), b ? 1 : 0);
+}
+
+static int meddle_same_move(struct duel *one) {
+    return move(one->w->other, &one->d, "a", &one->e, "b");
+}
+static void judge_same_move(struct world *w, int moved) {
+    assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+    assert_int_equal(names_left(w), 1);
+    /* Both may be told that it is done: the second found the file where it was to go. */
+    assert_true(moved == 0 || (duel.met && duel.answer == 0));
+    assert_true(moved == 0 || moved == ERR_NO_ENTRY);
+    assert_true(duel.answer == 0 || duel.answer == ERR_NO_ENTRY);
+}
+
+static int meddle_unlink_destination(struct duel *one) {
+    return namespace_unlink(one->w->other, &one->e, "b", NULL);
+}
+static void judge_unlink_destination(struct world *w, int moved) {
+    assert_int_equal(moved, 0);
+    assert_true(!duel.met || duel.answer == 0 || duel.answer == ERR_NO_ENTRY);
+    /* Removed after it had arrived, it must not come back at its old place. */
+    assert_int_equal(names_left(w), duel.met && duel.answer == 0 ? 0 : 1);
+}
+
+static int meddle_move_on(struct duel *one) {
+    return move(one->w->other, &one->e, "b", root, "z");
+}
+static void judge_move_on(struct world *w, int moved) {
+    assert_int_equal(moved, 0);
+    bool moved_on = duel.met && duel.answer == 0;
+    assert_int_equal(look(w->ns, root, "z", NULL), moved_on ? 0 : ERR_NO_ENTRY);
+    assert_int_equal(names_left(w), moved_on ? 0 : 1);
+}
+
+static int meddle_rmdir(struct duel *one) {
+    return namespace_rmdir(one->w->other, root, "e");
+}
+static void judge_rmdir(struct world *w, int moved) {
+    if (duel.met && duel.answer == 0) {
+        assert_int_equal(moved, ERR_NO_ENTRY);
+        assert_int_equal(look(w->ns, &duel.d, "a", "A"), 0);
+    } else {
+        assert_true(!duel.met || duel.answer == ERR_NOT_EMPTY);
+        assert_int_equal(moved, 0);
+    }
+    assert_int_equal(names_left(w), 1);
+}
+
+static int meddle_look(struct duel *one) {
+    struct namespace *other = one->w->other;
+    int here = look(other, &one->d, "a", "A"), there = look(other, &one->e, "b", "A");
+    return here == 0 || there == 0 ? 0 : ERR_IO;
+}
+static void judge_look(struct world *w, int moved) {
+    assert_int_equal(moved, 0);
+    assert_int_equal(duel.answer, 0); /* never in no place */
+    assert_int_equal(names_left(w), 1);
+}
+
+#define DUEL(name, who)                                                                            \
+    static void name(void **state) {                                                               \
+        (void)state;                                                                               \
+        fight_at_every_call(meddle_##who, judge_##who);                                            \
+    }
+DUEL(an_append_to_a_moving_file_is_kept_or_refused, append)
+DUEL(an_unlink_of_a_moving_file_wins_or_loses_whole, unlink)
+DUEL(a_file_made_at_the_destination_is_replaced, create)
+DUEL(of_two_moves_of_one_file_one_wins, move)
+DUEL(two_equal_moves_make_one_file, same_move)
+DUEL(a_moved_file_that_is_removed_does_not_come_back, unlink_destination)
+DUEL(a_moved_file_that_moves_on_does_not_come_back, move_on)
+DUEL(a_directory_that_gets_a_file_is_not_removed, rmdir)
+DUEL(a_moving_file_is_always_somewhere, look)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_moves_within_a_directory),
+        cmocka_unit_test(a_file_moves_between_directories),
+        cmocka_unit_test(a_file_moves_between_the_roots_shards),
+        cmocka_unit_test(files_and_directories_replace_only_their_own_kind),
+        cmocka_unit_test(a_moved_directory_keeps_what_is_in_it_and_knows_its_new_parent),
+        cmocka_unit_test(a_directory_cannot_move_into_itself),
+        cmocka_unit_test(two_directory_moves_at_once_never_form_a_loop),
+        cmocka_unit_test(exchange_swaps_within_a_directory_and_is_not_supported_across),
+        cmocka_unit_test(a_rename_onto_itself_changes_nothing),
+        cmocka_unit_test(nothing_moves_into_a_directory_that_was_removed),
+        cmocka_unit_test(an_append_to_a_moving_file_is_kept_or_refused),
+        cmocka_unit_test(an_unlink_of_a_moving_file_wins_or_loses_whole),
+        cmocka_unit_test(a_file_made_at_the_destination_is_replaced),
+        cmocka_unit_test(of_two_moves_of_one_file_one_wins),
+        cmocka_unit_test(two_equal_moves_make_one_file),
+        cmocka_unit_test(a_moved_file_that_is_removed_does_not_come_back),
+        cmocka_unit_test(a_moved_file_that_moves_on_does_not_come_back),
+        cmocka_unit_test(a_directory_that_gets_a_file_is_not_removed),
+        cmocka_unit_test(a_moving_file_is_always_somewhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
