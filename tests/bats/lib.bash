@@ -1,0 +1,124 @@
+# lib.bash: real nodes for bats tests. Everything lives in $BASE, a fresh directory; processes are ended by their ids.
+#
+#   make_base                  BASE and nothing else
+#   start_cluster N [tcp]      BASE, N nodes on ipc:// (or tcp:// with a key), waits until all serve
+#   start_node I [OPTION]...   one of them, again; waits until it serves
+#   stop_node I                SIGTERM, waits for its end (at most 10 s), sets EXIT_CODE
+#   kill_node I                SIGKILL
+#   stop_cluster               all of that undone, BASE removed; for teardown, harmless twice
+#   wait_for SECONDS COMMAND...  until the command succeeds; fails when it has not by then
+#   ringctl ...                on this cluster
+#
+# Of node I: $BASE/nI (data directory), $BASE/nI.log, $BASE/nI.out, node_pid I, node_address I.
+
+BUILD=${RINGFS_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build}
+
+make_base() {
+    BASE=$(mktemp -d "${TMPDIR:-/tmp}/rfs.XXXXXX")
+    MEMBERS=() PIDS=() KEY=()
+}
+
+wait_for() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            echo "not within the time given: $*"
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+
+node_pid() { echo "${PIDS[$1]}"; }
+node_address() { local m=${MEMBERS[$1 - 1]}; echo "${m#*=}"; }
+node_runs() { # a zombie has ended
+    local state
+    state=$(sed 's/.*) //' "/proc/${PIDS[$1]}/stat" 2>/dev/null) && [ "${state%% *}" != Z ]
+}
+node_ended() { ! node_runs "$1"; }
+node_serves() { grep -q serving "$BASE/n$1.out"; }
+node_serves_or_ended() { node_serves "$1" || node_ended "$1"; }
+
+# Ports that nothing listens on: the second of each pair is the peers'.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 20000 * 2))
+        [ $port -lt 60000 ] && ! ss -Hltn "sport = :$port or sport = :$((port + 1))" | grep -q . && break
+    done
+    echo $port
+}
+
+node_options() { # I: in OPTIONS
+    local m
+    OPTIONS=(--id "$1" --data "$BASE/n$1" --log-file "$BASE/n$1.log" --pid-file "$BASE/n$1.pid")
+    for m in "${MEMBERS[@]}"; do OPTIONS+=(--member "$m"); done
+    OPTIONS+=("${KEY[@]}")
+}
+
+launch_node() { # I [OPTION]...: does not wait
+    local i=$1 OPTIONS
+    shift
+    node_options "$i"
+    "$BUILD/node/ringnode" "${OPTIONS[@]}" "$@" </dev/null >"$BASE/n$i.out" 2>"$BASE/n$i.err" 3>&- &
+    PIDS[i]=$!
+}
+
+start_node() { # I [OPTION]...
+    launch_node "$@"
+    wait_for 20 node_serves_or_ended "$1" || return 1
+    node_serves "$1" || {
+        echo "node $1 did not start:"
+        cat "$BASE/n$1.err"
+        return 1
+    }
+}
+
+start_cluster() { # N [tcp]
+    local i
+    make_base
+    for i in $(seq "$1"); do
+        if [ "${2-}" = tcp ]; then
+            MEMBERS+=("$i=tcp://127.0.0.1:$(free_port)")
+        else
+            MEMBERS+=("$i=ipc://$BASE/s$i")
+        fi
+    done
+    if [ "${2-}" = tcp ]; then
+        "$BUILD/node/ringctl" keygen "$BASE/key" >/dev/null || return 1
+        KEY=(--key-file "$BASE/key")
+    fi
+    for i in $(seq "$1"); do launch_node "$i"; done
+    for i in $(seq "$1"); do
+        wait_for 20 node_serves "$i" || { cat "$BASE/n$i.err"; return 1; }
+    done
+}
+
+stop_node() { # I: EXIT_CODE
+    kill -TERM "${PIDS[$1]}" || return 1
+    wait_for 10 node_ended "$1" || return 1
+    EXIT_CODE=0
+    # shellcheck disable=SC2034 # for the test
+    wait "${PIDS[$1]}" || EXIT_CODE=$?
+}
+
+kill_node() { # I
+    kill -KILL "${PIDS[$1]}" 2>/dev/null
+    wait "${PIDS[$1]}" 2>/dev/null || true
+}
+
+stop_cluster() {
+    local i
+    [ -n "${BASE-}" ] || return 0
+    if [ -z "${BATS_TEST_COMPLETED-}" ]; then
+        tail -n 20 "$BASE"/n*.log "$BASE"/n*.err 2>/dev/null || true # the test failed: show why
+    fi
+    for i in "${!PIDS[@]}"; do kill_node "$i"; done
+    rm -rf "$BASE"
+    BASE=''
+}
+
+ringctl() {
+    command "$BUILD/node/ringctl" --cluster "$(printf '%s\n' "${MEMBERS[@]}" | sed 's/^[0-9]*=//' | paste -sd,)" "${KEY[@]}" "$@"
+}
