@@ -1,4 +1,4 @@
-/* ring: dealing slices to members, and walking clockwise from a slice to its replicas. */
+/* ring: the value itself: checked, walked from a slice to its replicas, encoded and decoded. */
 #include "shared/ring.h"
 
 #include <assert.h>
@@ -8,15 +8,9 @@
 #include <xxhash.h>
 
 #include "shared/err.h"
+#include "shared/ring_deal.h"
 
-enum {
-    RING_FORMAT = 1,
-    /* The ring is dealt in this many arcs, each from an order of its own. With one order and 100
-     * members 4 % of all pairs of members share a slice's quorum, with two 8 %, with a fresh order
-     * in every round 35 %; on the other side a lost member is rebuilt from 4 others, 8, or nearly
-     * all. */
-    ARCS = 2,
-};
+enum { RING_FORMAT = 1 };
 
 /* ---- members ---- */
 
@@ -50,173 +44,6 @@ static bool members_are_sound(const struct ring_member *members, uint16_t n) {
 static bool sizes_are_sound(uint16_t n_slices, uint16_t n_replicas, uint16_t n_members) {
     return n_slices >= RING_SLICES_MIN && n_slices <= RING_SLICES_MAX && n_replicas >= 1 &&
            n_replicas <= RING_REPLICAS_MAX && n_members >= 1 && n_members <= RING_MEMBERS_MAX;
-}
-
-/* Numbers the zones: a member's zone is the index of the first member in it, its own index when it
- * is in none. Returns how many there are. */
-static uint16_t zones_number(const struct ring *ring, uint16_t zones[RING_MEMBERS_MAX]) {
-    uint16_t n_zones = 0;
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        const char *zone = ring->members[i].zone;
-        uint16_t first = i;
-        for (uint16_t j = 0; zone[0] != '\0' && j < i; j++) {
-            if (strcmp(zone, ring->members[j].zone) == 0) {
-                first = j;
-                break;
-            }
-        }
-        zones[i] = first;
-        n_zones = (uint16_t)(n_zones + (first == i));
-    }
-    return n_zones;
-}
-
-/* ---- dealing ---- */
-
-/* A member's place while an order is made. */
-struct seat {
-    uint16_t member;
-    uint16_t zone;
-    uint16_t rank; /* within its zone */
-    uint16_t zone_size;
-    uint64_t dice;
-    uint64_t zone_dice;
-};
-
-static uint64_t roll(uint64_t seed, uint8_t arc, uint8_t what, uint16_t number) {
-    const uint8_t input[4] = {arc, what, (uint8_t)number, (uint8_t)(number >> 8)};
-    return XXH3_64bits_withSeed(input, sizeof(input), seed);
-}
-
-static int by_zone(const void *a, const void *b) {
-    const struct seat *left = a, *right = b;
-    if (left->zone != right->zone) {
-        return left->zone < right->zone ? -1 : 1;
-    }
-    if (left->dice != right->dice) {
-        return left->dice < right->dice ? -1 : 1;
-    }
-    return (left->member > right->member) - (left->member < right->member);
-}
-
-/* Spreads each zone's members evenly: by (rank + 1/2) / zone_size, then zone by zone. */
-static int by_share(const void *a, const void *b) {
-    const struct seat *left = a, *right = b;
-    uint32_t left_share = (2u * left->rank + 1u) * right->zone_size;
-    uint32_t right_share = (2u * right->rank + 1u) * left->zone_size;
-    if (left_share != right_share) {
-        return left_share < right_share ? -1 : 1;
-    }
-    if (left->zone_dice != right->zone_dice) {
-        return left->zone_dice < right->zone_dice ? -1 : 1;
-    }
-    return by_zone(a, b);
-}
-
-static void seats_rank(struct seat *seats, uint16_t n) {
-    uint16_t first = 0;
-    for (uint16_t i = 0; i < n; i++) {
-        if (seats[i].zone != seats[first].zone) {
-            first = i;
-        }
-        seats[i].rank = (uint16_t)(i - first);
-    }
-    for (uint16_t i = n; i-- > 0;) {
-        bool last = i + 1 == n || seats[i + 1].zone != seats[i].zone;
-        seats[i].zone_size = last ? (uint16_t)(seats[i].rank + 1) : seats[i + 1].zone_size;
-    }
-}
-
-/* The order in which one arc deals to the members: drawn from the seed, with the members of one
- * zone as far apart as may be. */
-static void order_draw(const struct ring *ring, uint8_t arc, uint16_t order[RING_MEMBERS_MAX]) {
-    uint16_t zones[RING_MEMBERS_MAX];
-    struct seat seats[RING_MEMBERS_MAX];
-    zones_number(ring, zones);
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        seats[i] = (struct seat){.member = i, .zone = zones[i]};
-        seats[i].dice = roll(ring->seed, arc, 0, ring->members[i].id);
-        seats[i].zone_dice = roll(ring->seed, arc, 1, ring->members[zones[i]].id);
-    }
-    qsort(seats, ring->n_members, sizeof(seats[0]), by_zone);
-    seats_rank(seats, ring->n_members);
-    qsort(seats, ring->n_members, sizeof(seats[0]), by_share);
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        order[i] = seats[i].member;
-    }
-}
-
-/* How many slices each member gets: in proportion to its weight, what rounding leaves over by the
- * largest remainder, first in `order` among equals. */
-static void quotas_count(const struct ring *ring, const uint16_t order[RING_MEMBERS_MAX],
-                         uint32_t quotas[RING_MEMBERS_MAX]) {
-    uint32_t sum = 0, left = ring->n_slices;
-    uint32_t remainders[RING_MEMBERS_MAX];
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        sum += ring->members[i].weight;
-    }
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        uint32_t share = (uint32_t)ring->n_slices * ring->members[i].weight;
-        quotas[i] = share / sum;
-        remainders[i] = share % sum + 1; /* 0 = has had its extra slice */
-        left -= quotas[i];
-    }
-    for (; left > 0; left--) {
-        uint16_t best = order[0];
-        for (uint16_t i = 1; i < ring->n_members; i++) {
-            if (remainders[order[i]] > remainders[best]) {
-                best = order[i];
-            }
-        }
-        quotas[best]++;
-        remainders[best] = 0;
-    }
-}
-
-/* One member's turns in an arc: its j-th (from 0) comes at (j + (place + 1/2) / n) / weight, so
- * that turns are evenly spaced, and members of equal weight take theirs in the same order each
- * round. */
-struct turns {
-    uint64_t next; /* 2 * n * (j + (place + 1/2) / n): the numerator, whole */
-    uint32_t weight;
-    uint32_t left; /* of the member's quota, over all arcs */
-};
-
-static void arc_deal(struct ring *ring, const uint16_t *order, struct turns *turns, uint16_t from,
-                     uint16_t to) {
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        turns[order[i]].next = 2u * i + 1u;
-    }
-    for (uint16_t slice = from; slice < to; slice++) {
-        struct turns *first = NULL;
-        for (uint16_t i = 0; i < ring->n_members; i++) {
-            struct turns *turn = &turns[order[i]];
-            if (turn->left > 0 &&
-                (first == NULL || turn->next * first->weight < first->next * turn->weight)) {
-                first = turn;
-            }
-        }
-        assert(first != NULL);
-        first->next += 2u * ring->n_members;
-        first->left--;
-        ring->owners[slice] = (uint16_t)(first - turns);
-    }
-}
-
-static void slices_deal(struct ring *ring) {
-    uint16_t order[RING_MEMBERS_MAX];
-    uint32_t quotas[RING_MEMBERS_MAX];
-    struct turns turns[RING_MEMBERS_MAX];
-    order_draw(ring, 0, order);
-    quotas_count(ring, order, quotas);
-    for (uint16_t i = 0; i < ring->n_members; i++) {
-        turns[i] = (struct turns){.weight = ring->members[i].weight, .left = quotas[i]};
-    }
-    for (uint8_t arc = 0; arc < ARCS; arc++) {
-        order_draw(ring, arc, order);
-        arc_deal(ring, order, turns, (uint16_t)(ring->n_slices * arc / ARCS),
-                 (uint16_t)(ring->n_slices * (arc + 1) / ARCS));
-    }
 }
 
 /* ---- walking ---- */
@@ -260,7 +87,7 @@ static void walk_take(struct walk *walk, uint16_t slice, uint16_t n, bool distin
 /* Fills in what follows from members and owners: n_replicas_held, preference, zones_dropped. */
 static void preferences_make(struct ring *ring) {
     uint16_t zones[RING_MEMBERS_MAX];
-    uint16_t n_zones = zones_number(ring, zones);
+    uint16_t n_zones = ring_zones(ring, zones);
     uint16_t n = ring->n_replicas < ring->n_members ? ring->n_replicas : ring->n_members;
     uint16_t n_distinct = n < n_zones ? n : n_zones;
     ring->n_replicas_held = n;
@@ -277,6 +104,20 @@ static void preferences_make(struct ring *ring) {
 
 /* ---- the ring ---- */
 
+/* A ring of these members, sorted, with room for owners; the caller has seen to the sizes. */
+static int ring_begin(const struct ring_member *members, uint16_t n_members, struct ring *ring) {
+    ring->n_members = n_members;
+    ring->members = memory_new(n_members, sizeof(*ring->members));
+    memcpy(ring->members, members, n_members * sizeof(*ring->members));
+    qsort(ring->members, n_members, sizeof(*ring->members), by_id);
+    if (!members_are_sound(ring->members, n_members)) {
+        ring_release(ring);
+        return ERR_INVALID;
+    }
+    ring->owners = memory_new(ring->n_slices, sizeof(*ring->owners));
+    return 0;
+}
+
 int ring_build(uint64_t seed, uint16_t n_slices, uint16_t n_replicas,
                const struct ring_member *members, uint16_t n_members, struct ring *ret) {
     if (!sizes_are_sound(n_slices, n_replicas, n_members)) {
@@ -284,16 +125,29 @@ int ring_build(uint64_t seed, uint16_t n_slices, uint16_t n_replicas,
     }
     struct ring ring = {.version = 1, .seed = seed, .n_slices = n_slices};
     ring.n_replicas = n_replicas;
-    ring.n_members = n_members;
-    ring.members = memory_new(n_members, sizeof(*ring.members));
-    memcpy(ring.members, members, n_members * sizeof(*ring.members));
-    qsort(ring.members, n_members, sizeof(*ring.members), by_id);
-    if (!members_are_sound(ring.members, n_members)) {
-        ring_release(&ring);
+    int err = ring_begin(members, n_members, &ring);
+    if (err != 0) {
+        return err;
+    }
+    ring_deal(&ring);
+    preferences_make(&ring);
+    *ret = ring;
+    return 0;
+}
+
+int ring_change(const struct ring *from, const struct ring_member *members, uint16_t n_members,
+                struct ring *ret) {
+    if (!sizes_are_sound(from->n_slices, from->n_replicas, n_members)) {
         return ERR_INVALID;
     }
-    ring.owners = memory_new(n_slices, sizeof(*ring.owners));
-    slices_deal(&ring);
+    struct ring ring = {.version = from->version + 1, .seed = from->seed};
+    ring.n_slices = from->n_slices;
+    ring.n_replicas = from->n_replicas;
+    int err = ring_begin(members, n_members, &ring);
+    if (err != 0) {
+        return err;
+    }
+    ring_redeal(from, &ring);
     preferences_make(&ring);
     *ret = ring;
     return 0;

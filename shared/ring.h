@@ -55,6 +55,12 @@ struct ring {
  * twice or zero, a weight is zero, or there is no member; `ret` is then untouched. */
 int ring_build(uint64_t seed, uint16_t n_slices, uint16_t n_replicas,
                const struct ring_member *members, uint16_t n_members, struct ring *ret);
+/* The ring of another member list, with the version after `from`'s and its seed, Q and N: as few
+ * slices change their owner as the weights allow. Who leaves loses only its own slices; who joins
+ * takes its share evenly from the others. Errors as ring_build(). `ret` may not be `from`. */
+int ring_change(const struct ring *from, const struct ring_member *members, uint16_t n_members,
+                struct ring *ret);
+/* Frees what the ring owns; the struct is empty afterwards. */
 void ring_release(struct ring *ring);
 
 /* docs/wire.md; decoding checks every bound and index, and recomputes the preference lists. */

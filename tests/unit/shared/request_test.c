@@ -315,6 +315,10 @@ static void a_page_that_would_repeat_itself_is_refused(void **state) {
     scan_reply_encode(&reply, &b);
     assert_int_equal(scan_reply_decode(buffer_bytes(&b), &got), ERR_INVALID);
     buffer_clear(&b);
+    rows[1].sort_key = rows[0].sort_key;
+    scan_reply_encode(&reply, &b);
+    assert_int_equal(scan_reply_decode(buffer_bytes(&b), &got), ERR_INVALID);
+    buffer_clear(&b);
     reply = (struct scan_reply){.more = true};
     scan_reply_encode(&reply, &b);
     assert_int_equal(scan_reply_decode(buffer_bytes(&b), &got), ERR_INVALID);

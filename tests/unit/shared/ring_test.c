@@ -240,6 +240,87 @@ static void keys_spread_evenly_over_slices(void **state) {
     ring_release(&ring);
 }
 
+/* Slices that belong to another id than before. */
+static uint32_t moved(const struct ring *before, const struct ring *after) {
+    uint32_t n = 0;
+    for (uint16_t slice = 0; slice < before->n_slices; slice++) {
+        n += before->members[before->owners[slice]].id != after->members[after->owners[slice]].id;
+    }
+    return n;
+}
+
+static void a_removed_member_loses_only_its_own_slices(void **state) {
+    (void)state;
+    members_fill(10);
+    struct ring before = build(SEED, 1024, 3, 10), after;
+    uint16_t gone = members[4].id;
+    members[4] = members[9];
+    assert_int_equal(ring_change(&before, members, 9, &after), 0);
+    assert_true(after.version == before.version + 1);
+    assert_int_equal(ring_member_index(&after, gone), -1);
+    assert_int_equal(moved(&before, &after), ring_owned(&before, 4));
+    assert_replicas_distinct(&after);
+    assert_true(held_max_over_mean(&after) <= 1.10);
+    ring_release(&before);
+    ring_release(&after);
+}
+
+static void a_joining_member_takes_its_share_and_nothing_else_moves(void **state) {
+    (void)state;
+    members_fill(10);
+    struct ring before = build(SEED, 1024, 3, 9), after;
+    assert_int_equal(ring_change(&before, members, 10, &after), 0);
+    assert_int_equal(moved(&before, &after), ring_owned(&after, 9));
+    assert_in_range(ring_owned(&after, 9), 102, 103);
+    assert_replicas_distinct(&after);
+    assert_true(held_max_over_mean(&after) <= 1.10);
+    ring_release(&before);
+    ring_release(&after);
+}
+
+static void an_unchanged_member_list_moves_nothing(void **state) {
+    (void)state;
+    members_fill(7);
+    members[3].weight = 250;
+    struct ring before = build(SEED, 500, 3, 7), after;
+    assert_int_equal(ring_change(&before, members, 7, &after), 0);
+    assert_int_equal(moved(&before, &after), 0);
+    assert_memory_equal(before.preference, after.preference, 500 * 3 * sizeof(uint16_t));
+    ring_release(&before);
+    ring_release(&after);
+}
+
+static void load_stays_even_through_any_joins_and_leaves(void **state) {
+    (void)state;
+    static struct ring_member all[40];
+    unsigned dice = 5;
+    members_fill(40);
+    memcpy(all, members, sizeof(all));
+    bool in[40] = {true, true, true, true, true};
+    struct ring ring = build(SEED, 1024, 3, 5), next;
+    for (int step = 0; step < 200; step++) {
+        uint16_t n = 0, flip = (uint16_t)(rand_r(&dice) % 40);
+        in[flip] = !in[flip];
+        for (uint16_t i = 0; i < 40; i++) {
+            members[n] = all[i];
+            n = (uint16_t)(n + in[i]);
+        }
+        if (n < 3) {
+            in[flip] = true;
+            continue;
+        }
+        assert_int_equal(ring_change(&ring, members, n, &next), 0);
+        ring_release(&ring);
+        ring = next;
+        assert_replicas_distinct(&ring);
+        for (uint16_t i = 0; i < n; i++) {
+            assert_in_range(ring_owned(&ring, i), 1024 / n, 1024 / n + 1);
+        }
+        assert_true(held_max_over_mean(&ring) <= 1.25);
+    }
+    ring_release(&ring);
+}
+
 static void an_encoded_ring_decodes_to_itself(void **state) {
     (void)state;
     members_fill(9);
@@ -332,6 +413,10 @@ int main(void) {
         cmocka_unit_test(replicas_are_in_distinct_zones_and_load_stays_even),
         cmocka_unit_test(too_few_zones_are_said_and_replicas_stay_distinct),
         cmocka_unit_test(keys_spread_evenly_over_slices),
+        cmocka_unit_test(a_removed_member_loses_only_its_own_slices),
+        cmocka_unit_test(a_joining_member_takes_its_share_and_nothing_else_moves),
+        cmocka_unit_test(an_unchanged_member_list_moves_nothing),
+        cmocka_unit_test(load_stays_even_through_any_joins_and_leaves),
         cmocka_unit_test(an_encoded_ring_decodes_to_itself),
         cmocka_unit_test(every_truncation_and_flipped_bit_is_refused_or_makes_a_sound_ring),
         cmocka_unit_test(bad_members_and_sizes_are_refused),
