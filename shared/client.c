@@ -236,7 +236,7 @@ void client_receive(struct client *client, const struct endpoint *from,
     }
     struct link *link = &client->links[index];
     bool newer = client->has_ring && message->ring_version > client->ring.version;
-    if (newer && now_of(client) - link->asked_ns >= CLIENT_RETRY_MS * CLIENT_MS) {
+    if (newer && now_of(client) - link->greeted_ns >= CLIENT_RETRY_MS * CLIENT_MS) {
         link_hello(client, index);
     }
     reply_received(client, index, message);

@@ -58,6 +58,7 @@ static void ask(struct client *client, int32_t index, uint8_t type) {
 }
 
 void link_hello(struct client *client, int32_t index) {
+    client->links[index].greeted_ns = now_of(client);
     ask(client, index, MESSAGE_HELLO);
 }
 

@@ -31,8 +31,9 @@ struct link {
     bool greeted;  /* answered HELLO since it was opened last */
     uint16_t node; /* 0 = a bootstrap address that has not answered */
     char address[RING_ADDRESS_MAX];
-    int64_t opened_ns, heard_ns, asked_ns; /* asked: the last HELLO or PING */
-    uint32_t credit, outstanding;          /* bytes of replies */
+    int64_t opened_ns, heard_ns;
+    int64_t asked_ns, greeted_ns; /* the last HELLO or PING, the last HELLO sent */
+    uint32_t credit, outstanding; /* bytes of replies */
     uint32_t n_sent;
     struct request_list queued, sent;
 };

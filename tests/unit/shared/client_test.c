@@ -742,6 +742,95 @@ static void a_quiet_link_is_pinged(void **state) {
     }
 }
 
+static void a_late_answer_is_not_taken_for_that_of_a_later_request(void **state) {
+    (void)state;
+    struct outcome first, second;
+    client_ready();
+    struct client_request request = request_of(MESSAGE_GET, "k", &first);
+    assert_int_equal(client_submit(client, &request), 0);
+    client_cancel(client, &request);
+    struct client_request later = request_of(MESSAGE_GET, "k", &second);
+    assert_int_equal(client_submit(client, &later), 0);
+    answer(0, 0, "old");
+    assert_int_equal(second.n_done, 0);
+    answer(1, 0, "new");
+    assert_int_equal(second.n_done, 1);
+}
+
+static void a_node_that_cannot_pass_it_on_is_not_asked_again_at_once(void **state) {
+    (void)state;
+    struct outcome outcome;
+    client_ready();
+    for (int k = 0; k < 3; k++) {
+        client_link_down(client, (uint16_t)link_of(replica("k", k)));
+    }
+    struct client_request request = request_of(MESSAGE_GET, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    answer(0, ERR_UNAVAILABLE, "");
+    assert_int_equal(n_requests_sent(), 1);
+    pass(CLIENT_RETRY_MS, 0);
+    assert_int_equal(n_requests_sent(), 2);
+    answer(1, 0, "");
+}
+
+static void an_alias_replaces_the_nodes_own_address_while_that_is_silent(void **state) {
+    (void)state;
+    static const char *const addresses[] = {"ipc:///alias", "ipc:///n2"};
+    struct outcome outcome;
+    client_start(addresses, 2);
+    int alias = link_at("ipc:///alias");
+    greet_as(link_of(2), 2, false); /* opens a link to the first node, which does not answer */
+    assert_int_not_equal(link_of(1), -1);
+    greet_as(alias, 1, false);
+    assert_int_equal(link_of(1), -1);
+    struct client_request request = request_of(MESSAGE_STATS, "", &outcome);
+    request.node = 1;
+    assert_int_equal(client_submit(client, &request), 0);
+    assert_int_equal(request_sent(0)->link, alias);
+    answer(0, 0, "");
+}
+
+static void a_node_that_moved_is_asked_at_its_new_address(void **state) {
+    (void)state;
+    struct outcome outcome;
+    client_ready();
+    uint16_t first = replica("k", 0);
+    int link = link_of(first);
+    struct client_request request = request_of(MESSAGE_GET, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    make_ring(2, 5);
+    snprintf(ring.members[first - 1].address, RING_ADDRESS_MAX, "ipc:///moved");
+    greet_as(link_of(first == 1 ? 2 : 1), first == 1 ? 2 : 1, false);
+    assert_int_equal(link_at("ipc:///moved"), link);
+    assert_sent_to(1, replica("k", 1));
+    answer(1, 0, "");
+    greet_as(link, first, false);
+    assert_int_equal(client_submit(client, &request), 0);
+    assert_int_equal(request_sent(2)->link, link);
+    answer(2, 0, "");
+}
+
+static void nothing_is_sent_at_or_after_the_deadline(void **state) {
+    (void)state;
+    struct outcome outcome;
+    client_ready();
+    struct client_request request = request_of(MESSAGE_BATCH, "k", &outcome);
+    request.deadline_ns = world.now;
+    assert_int_equal(client_submit(client, &request), 0);
+    assert_int_equal(outcome.n_done, 0); /* never from inside submit */
+    pass(10, ALL);
+    assert_int_equal(outcome.status, ERR_TIMEOUT);
+    assert_int_equal(n_requests_sent(), 0);
+}
+
+static void a_ring_of_a_later_version_is_asked_for_when_seen(void **state) {
+    (void)state;
+    client_ready();
+    make_ring(2, 4);
+    pass(2 * CLIENT_PING_MS, ALL); /* the version stands in the answers to PING */
+    assert_int_equal(client_ring(client)->version, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -773,6 +862,12 @@ int main(void) {
         TEST(the_number_of_requests_is_bounded),
         TEST(malformed_requests_are_refused_at_the_door),
         TEST(a_quiet_link_is_pinged),
+        TEST(a_late_answer_is_not_taken_for_that_of_a_later_request),
+        TEST(a_node_that_cannot_pass_it_on_is_not_asked_again_at_once),
+        TEST(an_alias_replaces_the_nodes_own_address_while_that_is_silent),
+        TEST(a_node_that_moved_is_asked_at_its_new_address),
+        TEST(nothing_is_sent_at_or_after_the_deadline),
+        TEST(a_ring_of_a_later_version_is_asked_for_when_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
