@@ -324,6 +324,7 @@ enum node_exit node_server_run(const struct node_options *options, struct node_l
     struct node_server s = {.options = options, .log = log};
     if (!server_open(&s)) {
         node_start(s.node);
+        loop_turn(s.loop, 0); /* what the start asked of the disk is served at a turn's end */
         loop_run(s.loop);
     }
     server_close(&s);

@@ -132,7 +132,7 @@ node() { command "$BUILD/node/ringnode" "$@"; }
     make_base
     printf '[ringnode]\nid = 1\ndata = %s/n1\nlisten = ipc://%s/s1\nlog-file = %s/n1.log\n' "$BASE" "$BASE" "$BASE" \
         >"$BASE/conf"
-    node --config "$BASE/conf" >"$BASE/n1.out" 2>"$BASE/n1.err" 3>&- &
+    "$BUILD/node/ringnode" --config "$BASE/conf" >"$BASE/n1.out" 2>"$BASE/n1.err" 3>&- &
     PIDS[1]=$!
     wait_for 10 node_serves 1
     stop_node 1
@@ -201,7 +201,7 @@ node() { command "$BUILD/node/ringnode" "$@"; }
 # One SP handshake as a requester, then bytes.
 raw() { printf '\0SP\0\0\060\0\0'; cat; }
 # A length of 8 bytes, big-endian, below 256.
-length() { printf '\0\0\0\0\0\0\0\x%02x' "$1"; }
+length() { printf '%b' "$(printf '\\0\\0\\0\\0\\0\\0\\0\\x%02x' "$1")"; }
 port_of() { local a; a=$(node_address "$1"); echo "${a##*:}"; }
 
 @test "garbage, a frame cut short and a silent connection leave a node serving" {
