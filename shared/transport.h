@@ -16,7 +16,7 @@
  * against replay.
  *
  * nanomsg's traps and what is done about them: docs/transport.md, one test each in
- * tests/unit/shared/transport_test.c. */
+ * tests/unit/shared/transport_test.c and transport_guard_test.c. */
 enum {
     TRANSPORT_FRAME_FLUSH = 256 << 10, /* a frame that has grown this far leaves at once */
     TRANSPORT_BULK_SIZE = 64 << 10,

@@ -16,6 +16,7 @@ unit_test(${U}/shared/loop_test.c ringfs_transport)
 unit_test(${U}/shared/frame_test.c ringfs_transport)
 unit_test(${U}/shared/seal_test.c ringfs_transport)
 unit_test(${U}/shared/transport_test.c ringfs_transport)
+unit_test(${U}/shared/transport_guard_test.c ringfs_transport)
 unit_test(${U}/shared/task_test.c ringfs_shared)
 unit_test(${U}/node/disk_mem_test.c ringfs_testlib)
 # The node's edges.
