@@ -118,8 +118,15 @@ static const char *local_cluster(void) {
         return NULL;
     }
     size_t size = fread(cluster_file, 1, sizeof cluster_file - 1, f);
-    cluster_file[size] = '\0';
     fclose(f);
+    cluster_file[size] = '\0';
+    /* One address per line; shown in messages as it would be written on a command line. */
+    while (size > 0 && strchr(" \n", cluster_file[size - 1]) != NULL) {
+        cluster_file[--size] = '\0';
+    }
+    for (size_t i = 0; i < size; i++) {
+        cluster_file[i] = cluster_file[i] == '\n' ? ',' : cluster_file[i];
+    }
     return size > 0 ? cluster_file : NULL;
 }
 

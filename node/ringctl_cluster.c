@@ -7,7 +7,8 @@
 #include "node/ringctl.h"
 #include "shared/seal.h"
 
-enum { STATUS_WAIT_MS = 1500 };
+/* How long a node may take to show that it is there. */
+enum { STATUS_WAIT_MS = 1500, ALIVE_WAIT_MS = 300 };
 
 /* ---- status -------------------------------------------------------------------------------------
  */
@@ -15,7 +16,7 @@ enum { STATUS_WAIT_MS = 1500 };
 /* One node's answer; asked for by a task of its own, so that a dead node delays nobody else's. */
 struct answer {
     struct ctl *ctl;
-    const struct ring_member *member;
+    struct ring_member member; /* a copy: the ring may change while we wait */
     int status;
     struct bytes payload; /* owned; the rows point into it */
     struct stat_row rows[STATS_MAX];
@@ -24,7 +25,7 @@ struct answer {
 
 static int ask_node(void *context) {
     struct answer *a = context;
-    a->status = session_ask(a->ctl->session, MESSAGE_STATS, a->member->id, &a->payload);
+    a->status = session_ask(a->ctl->session, MESSAGE_STATS, a->member.id, &a->payload);
     if (a->status == 0) {
         a->status = stats_decode(a->payload, a->rows, &a->n_rows);
     }
@@ -42,11 +43,11 @@ static uint64_t stat_value(const struct answer *a, const char *name) {
 
 static void print_status_line(const struct answer *a) {
     if (a->status != 0) {
-        printf("%4u  %-8s %s\n", a->member->id, "silent", a->member->address);
+        printf("%4u  %-8s %s\n", a->member.id, "silent", a->member.address);
         return;
     }
-    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member->id, "answers",
-           a->member->address, (unsigned long long)stat_value(a, "requests_get"),
+    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member.id, "answers",
+           a->member.address, (unsigned long long)stat_value(a, "requests_get"),
            (unsigned long long)stat_value(a, "requests_batch"),
            (unsigned long long)stat_value(a, "requests_scan"),
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
@@ -60,8 +61,8 @@ static json_t *answer_json(const struct answer *a) {
                  (const char *)a->rows[i].name.data);
         json_object_set_new(stats, name, json_integer((json_int_t)a->rows[i].value));
     }
-    return json_pack("{s:i, s:s, s:s, s:b, s:o}", "id", (int)a->member->id, "address",
-                     a->member->address, "zone", a->member->zone, "alive", a->status == 0, "stats",
+    return json_pack("{s:i, s:s, s:s, s:b, s:o}", "id", (int)a->member.id, "address",
+                     a->member.address, "zone", a->member.zone, "alive", a->status == 0, "stats",
                      stats);
 }
 
@@ -97,7 +98,7 @@ int ctl_status(struct ctl *ctl) {
     task_set_deadline(task_self(), soon < limit ? soon : limit);
     for (uint32_t i = 0; i < n; i++) {
         answers[i].ctl = ctl;
-        answers[i].member = &ring->members[i];
+        answers[i].member = ring->members[i];
         task_group_run(&group, ask_node, &answers[i]);
     }
     task_group_wait(&group, 0);
@@ -147,17 +148,6 @@ int ctl_ring(struct ctl *ctl) {
     return CTL_DONE;
 }
 
-static bool node_alive(const struct ctl *ctl, uint16_t id) {
-    struct client_node nodes[CLIENT_NODES_MAX];
-    uint32_t n = client_nodes(session_client(ctl->session), nodes, CLIENT_NODES_MAX);
-    for (uint32_t i = 0; i < n && i < CLIENT_NODES_MAX; i++) {
-        if (nodes[i].id == id) {
-            return nodes[i].alive;
-        }
-    }
-    return false;
-}
-
 static void print_where(const struct ctl *ctl, uint16_t slice) {
     const struct ring *ring = client_ring(session_client(ctl->session));
     const uint16_t *list = ring_preference(ring, slice);
@@ -167,7 +157,7 @@ static void print_where(const struct ctl *ctl, uint16_t slice) {
     }
     for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
         const struct ring_member *m = &ring->members[list[i]];
-        bool alive = node_alive(ctl, m->id);
+        bool alive = client_node_alive(session_client(ctl->session), m->id);
         if (ctl->json) {
             json_array_append_new(replicas, json_pack("{s:i, s:s, s:b}", "id", (int)m->id,
                                                       "address", m->address, "alive", (int)alive));
@@ -191,6 +181,7 @@ int ctl_where(struct ctl *ctl) {
     struct buffer sort = {0};
     int status = namespace_where(ctl->ns, ctl->argv[0], &partition, &sort);
     if (status == 0) {
+        session_wait_members(ctl->session, (int64_t)ALIVE_WAIT_MS * 1000000);
         const struct ring *ring = client_ring(session_client(ctl->session));
         print_where(ctl, ring_slice(ring, buffer_bytes(&partition)));
     }

@@ -388,6 +388,11 @@ uint32_t client_nodes(const struct client *client, struct client_node *ret, uint
     return n;
 }
 
+bool client_node_alive(const struct client *client, uint16_t node) {
+    int member = client->has_ring ? ring_member_index(&client->ring, node) : -1;
+    return member >= 0 && link_alive(client, client->member_link[member]);
+}
+
 void client_counters(const struct client *client, struct client_counters *ret) {
     *ret = client->counters;
 }

@@ -112,6 +112,8 @@ void client_link_down(struct client *client, uint16_t link);
 const struct ring *client_ring(const struct client *client);
 /* Fills at most `max`; returns how many there are. */
 uint32_t client_nodes(const struct client *client, struct client_node *ret, uint32_t max);
+/* Whether the member was heard within CLIENT_SILENCE_MS; false for one that is no member. */
+bool client_node_alive(const struct client *client, uint16_t node);
 /* Counters since the start: requests answered, messages sent, retries. For round trips per
  * operation. */
 struct client_counters {

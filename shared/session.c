@@ -221,6 +221,25 @@ int session_wait_ring(struct session *s) {
     return 0;
 }
 
+static bool all_alive(const struct client *client) {
+    const struct ring *ring = client_ring(client);
+    for (uint16_t i = 0; ring != NULL && i < ring->n_members; i++) {
+        if (!client_node_alive(client, ring->members[i].id)) {
+            return false;
+        }
+    }
+    return ring != NULL;
+}
+
+void session_wait_members(struct session *s, int64_t wait_ns) {
+    int64_t until_ns = session_now_ns(s) + wait_ns;
+    while (!all_alive(s->client) && session_now_ns(s) < until_ns) {
+        if (task_sleep((int64_t)RING_POLL_MS * 1000000) != 0) {
+            return;
+        }
+    }
+}
+
 struct question {
     struct client_request request;
     struct task_queue answered;

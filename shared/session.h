@@ -41,6 +41,9 @@ int session_run(struct session *session, int (*fn)(void *context), void *context
 /* May suspend: until the ring is known. 0, ERR_TIMEOUT or ERR_INTERRUPTED by the task's deadline.
  */
 int session_wait_ring(struct session *session);
+/* May suspend: until every member was heard of, at most `wait_ns`. For what shows who is alive:
+ * after session_wait_ring() most members have not had the time to answer. */
+void session_wait_members(struct session *session, int64_t wait_ns);
 
 /* May suspend: one request to one node (`node` != 0) or to the slice of `key`, for what the store
  * seam has no call for (STATS). *ret_payload is owned by the caller: free(.data). */
