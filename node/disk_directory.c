@@ -46,14 +46,8 @@ static int write_synced(const char *path, const char *text) {
     return failed ? ERR_IO : 0;
 }
 
-int disk_file_write(const char *directory, const char *name, const char *text) {
-    char path[PATH_MAX_HERE], new_path[PATH_MAX_HERE];
-    path_join(path, directory, name);
-    snprintf(new_path, sizeof new_path, "%s/%s.new", directory, name);
-    if (write_synced(new_path, text) || rename(new_path, path) != 0) {
-        return ERR_IO;
-    }
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+static int directory_sync(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return ERR_IO;
     }
@@ -62,7 +56,17 @@ int disk_file_write(const char *directory, const char *name, const char *text) {
     return failed ? ERR_IO : 0;
 }
 
-/* Makes the directory with its parents' permissions untouched: the parent must exist. */
+int disk_file_write(const char *directory, const char *name, const char *text) {
+    char path[PATH_MAX_HERE], new_path[PATH_MAX_HERE];
+    path_join(path, directory, name);
+    snprintf(new_path, sizeof new_path, "%s/%s.new", directory, name);
+    if (write_synced(new_path, text) || rename(new_path, path) != 0) {
+        return ERR_IO;
+    }
+    return directory_sync(directory);
+}
+
+/* The parent must exist: a typing error must not grow a tree. */
 static int directory_make(const char *path, char why[DISK_WHY_MAX]) {
     if (strlen(path) > DISK_PATH_MAX) {
         say(why, "the data directory's path is longer than %d bytes: use a shorter one",
@@ -70,6 +74,9 @@ static int directory_make(const char *path, char why[DISK_WHY_MAX]) {
         return ERR_IO;
     }
     if (mkdir(path, 0700) == 0) {
+        char parent[PATH_MAX_HERE];
+        path_join(parent, path, "..");
+        directory_sync(parent); /* fails where the parent may not be read: no reason to refuse */
         return 0;
     }
     struct stat st;

@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -401,6 +403,34 @@ static void damage_in_the_middle_of_the_log_is_refused_with_a_sentence(void **st
     assert_non_null(strstr(why, "move the directory aside"));
 }
 
+static void limit_files(rlim_t size) {
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The limit lets ten bytes of the record through, as a full disk would. */
+static void a_failed_write_is_the_last_one_and_the_rows_stay_readable(void **state) {
+    (void)state;
+    struct stat st;
+    open_disk();
+    put("a", "1", true);
+    assert_int_equal(stat(rows_file(".log"), &st), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)st.st_size + 10);
+    int status = put("b", "a value that does not fit into what the file may still hold", false);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(status, ERR_DISK);
+    assert_non_null(disk_leveldb_failure(disk));
+    assert_int_equal(put("c", "3", false), ERR_DISK);
+    assert_string_equal(get("a"), "1");
+    reopen_disk();
+    assert_null(disk_leveldb_failure(disk));
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 ");
+    assert_int_equal(put("c", "3", true), 0);
+}
+
 static void a_torn_end_of_the_log_loses_only_the_last_record(void **state) {
     (void)state;
     open_disk();
@@ -460,6 +490,7 @@ int main(void) {
         TEST(a_lost_current_is_refused_not_recreated),
         TEST(lost_rows_are_refused_not_recreated),
         TEST(damage_in_the_middle_of_the_log_is_refused_with_a_sentence),
+        TEST(a_failed_write_is_the_last_one_and_the_rows_stay_readable),
         TEST(a_torn_end_of_the_log_loses_only_the_last_record),
         TEST(a_damaged_table_answers_corrupt_to_reads_and_scans),
     };
