@@ -72,8 +72,9 @@ static int prepare(struct namespace *ns, struct rename *r) {
 }
 
 /* The record as it is to be at its new place; borrows the old one's bytes. */
-static struct record record_moved(struct namespace *ns, const struct record *from) {
-    struct record record = *from;
+static struct record record_moved(struct namespace *ns, const struct entry *from) {
+    struct record record = from->record;
+    record_succeed(&record, from);
     record.ctime_ns = (int64_t)ns->store->wall_ns(ns->store->self);
     record.arrival = (struct record_arrival){0};
     record.move = (struct record_move){0};
@@ -95,13 +96,13 @@ static struct row_op put_op(const struct key *sort, const struct entry *entry,
 static int rename_within(struct namespace *ns, struct rename *r) {
     struct key partition = partition_of(r->from_directory, r->from_name);
     struct key from_key = key_entry(r->from_name), to_key = key_entry(r->to_name);
-    struct record moved = record_moved(ns, &r->from.record);
+    struct record moved = record_moved(ns, &r->from);
     struct buffer to_value = {0}, from_value = {0};
     record_encode(&moved, &to_value);
     struct commit commit = {.n = 2};
     commit.ops[0] = put_op(&to_key, &r->to, &to_value);
     if (r->flags & RENAME_EXCHANGE) {
-        struct record back = record_moved(ns, &r->to.record);
+        struct record back = record_moved(ns, &r->to);
         record_encode(&back, &from_value);
     }
     commit.ops[1] = put_op(&from_key, &r->from, &from_value);
@@ -131,6 +132,9 @@ static int mark(struct namespace *ns, struct rename *r) {
                                        .started_ns = ns->store->wall_ns(ns->store->self)};
     memcpy(marked.move.to_name, r->to_name, strlen(r->to_name) + 1);
     int err = entry_replace(ns, &r->from, &marked, 0);
+    if (err == 0 && !id128_equal(&r->from.record.move.txid, &marked.move.txid)) {
+        return ERR_CONFLICT; /* its answer was late, and it has been undone meanwhile */
+    }
     return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
 }
 
@@ -181,7 +185,7 @@ static int arrive_try(struct namespace *ns, struct rename *r, const struct recor
 
 /* The commit point. */
 static int arrive(struct namespace *ns, struct rename *r) {
-    struct record record = record_moved(ns, &r->from.record);
+    struct record record = record_moved(ns, &r->from);
     record.arrival = (struct record_arrival){.txid = r->from.record.move.txid,
                                              .from_directory = *r->from_directory};
     memcpy(record.arrival.from_name, r->from_name, strlen(r->from_name) + 1);

@@ -237,18 +237,49 @@ int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doub
     return err;
 }
 
-/* After a conflict on the entry's row: becomes the newer one. ERR_CONFLICT, or why it did not. */
+static uint64_t lineage_id(const struct op_id *op) {
+    return bytes_load_u64(op->bytes);
+}
+
+static bool lineage_has(const struct record *record, const struct op_id *op) {
+    for (uint8_t i = 0; i < record->n_lineage; i++) {
+        if (record->lineage[i] == lineage_id(op)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void record_succeed(struct record *record, const struct entry *entry) {
+    uint8_t kept = entry->record.n_lineage;
+    kept = kept < RECORD_LINEAGE_MAX ? kept : RECORD_LINEAGE_MAX - 1;
+    memmove(&record->lineage[1], entry->record.lineage, kept * sizeof record->lineage[0]);
+    record->lineage[0] = lineage_id(&entry->version);
+    record->n_lineage = kept + 1;
+}
+
+/* After a conflict on the entry's row: becomes the newer one. ERR_CONFLICT, or, when an earlier try
+ * ended unknown, what became of it: 0 = the newer one descends from our write; it is surely not in
+ * it when it descends from what our write was to replace. */
 static int entry_renew(struct entry *entry, const struct commit *commit) {
     struct entry newer;
     int err =
         entry_from_encoded(&entry->directory, entry->name, commit->outcome.reply.current, &newer);
-    if (err < 0) {
-        entry_release(&newer);
-        return err;
+    if (err == 0) {
+        err = ERR_CONFLICT;
+        if (commit->doubtful && lineage_has(&newer.record, &commit->op)) {
+            err = 0;
+        } else if (commit->doubtful && !lineage_has(&newer.record, &entry->version)) {
+            err = ERR_UNKNOWN;
+        }
     }
-    entry_release(entry);
-    *entry = newer;
-    return ERR_CONFLICT;
+    if (err == 0 || err == ERR_CONFLICT) {
+        entry_release(entry);
+        *entry = newer;
+    } else {
+        entry_release(&newer);
+    }
+    return err;
 }
 
 int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
@@ -256,7 +287,9 @@ int entry_replace(struct namespace *ns, struct entry *entry, const struct record
     struct key partition = entry_partition(entry);
     struct key sort = key_entry(entry->name);
     struct buffer value = {0};
-    record_encode(record, &value);
+    struct record successor = *record;
+    record_succeed(&successor, entry);
+    record_encode(&successor, &value);
     struct commit commit = {.n = 1};
     commit.ops[0] = (struct row_op){.kind = ROW_PUT,
                                     .condition = ROW_IF_MATCH,
@@ -265,7 +298,7 @@ int entry_replace(struct namespace *ns, struct entry *entry, const struct record
                                     .value = buffer_bytes(&value)};
     int err = commit_run(ns, &partition, &commit, options);
     if (err == 0) {
-        entry_stored(entry, record, &commit, 0);
+        entry_stored(entry, &successor, &commit, 0);
     } else if (err == ERR_CONFLICT) {
         err = entry_renew(entry, &commit);
     }

@@ -83,9 +83,12 @@ void entry_stored(struct entry *entry, const struct record *record, const struct
 /* Removes the entry's row if it is still what `entry` saw. ERR_CONFLICT when not; *ret_doubtful
  * (may be NULL) is then as in struct commit. May suspend. */
 int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doubtful);
+/* Makes `record` a successor of the version that `entry` shows. */
+void record_succeed(struct record *record, const struct entry *entry);
 /* Replaces the record of the row if it is still what `entry` saw; on 0 the entry is what was
- * stored. `record` is borrowed. ERR_CONFLICT: entry is the newer one, or ERR_NO_ENTRY when the row
- * is gone. May suspend. */
+ * stored, or what others made of it since (a write whose answer got lost). `record` is borrowed.
+ * ERR_CONFLICT: entry is the newer one; ERR_NO_ENTRY: the row is gone; ERR_UNKNOWN: it was changed
+ * too often since to tell whether this write took place. May suspend. */
 int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
                   store_options options);
 /* Whether two records are of one file or directory. */

@@ -81,7 +81,8 @@ static bool type_known(uint32_t mode) {
 
 int record_check(const struct record *record) {
     if (!type_known(record->mode) || record->mode > 0177777 || record->size > INT64_MAX ||
-        record->xattrs.size > RECORD_XATTRS_MAX || record->data.size > record->size) {
+        record->xattrs.size > RECORD_XATTRS_MAX || record->data.size > record->size ||
+        record->n_lineage > RECORD_LINEAGE_MAX) {
         return ERR_INVALID;
     }
     if (S_ISLNK(record->mode)) {
@@ -104,7 +105,7 @@ void record_encode(const struct record *record, struct buffer *into) {
     buffer_put_u8(into, (uint8_t)((record->move.under_way ? RECORD_MOVING : 0) |
                                   (arrived ? RECORD_ARRIVED : 0)));
     buffer_put_u8(into, (uint8_t)record->contents_kind);
-    buffer_put_u8(into, 0);
+    buffer_put_u8(into, record->n_lineage);
     buffer_put_u32(into, record->mode);
     buffer_put_u32(into, record->uid);
     buffer_put_u32(into, record->gid);
@@ -118,6 +119,9 @@ void record_encode(const struct record *record, struct buffer *into) {
     put_id(into, S_ISDIR(record->mode) ? &record->directory : &record->contents);
     buffer_put_sized32(into, record->data);
     buffer_put_sized32(into, record->xattrs);
+    for (uint8_t i = 0; i < record->n_lineage; i++) {
+        buffer_put_u64(into, record->lineage[i]);
+    }
     if (arrived) {
         put_id(into, &record->arrival.txid);
         put_id(into, &record->arrival.from_directory);
@@ -153,8 +157,9 @@ int record_decode(struct bytes encoded, struct record *ret) {
     uint8_t version = reader_u8(&r);
     uint8_t flags = reader_u8(&r);
     uint8_t kind = reader_u8(&r);
+    record.n_lineage = reader_u8(&r);
     if (version != RECORD_VERSION || (flags & ~RECORD_FLAGS) || kind > CONTENTS_BLOCKS ||
-        reader_u8(&r) != 0) {
+        record.n_lineage > RECORD_LINEAGE_MAX) {
         return ERR_INVALID;
     }
     record.contents_kind = (enum contents_kind)kind;
@@ -170,6 +175,9 @@ int record_decode(struct bytes encoded, struct record *ret) {
     *(S_ISDIR(record.mode) ? &record.directory : &record.contents) = read_id(&r);
     record.data = reader_sized32(&r);
     record.xattrs = reader_sized32(&r);
+    for (uint8_t i = 0; i < record.n_lineage; i++) {
+        record.lineage[i] = reader_u64(&r);
+    }
     int arrival = flags & RECORD_ARRIVED ? read_arrival(&r, &record.arrival) : 0;
     int move = flags & RECORD_MOVING ? read_move(&r, &record.move) : 0;
     if (reader_end(&r) < 0 || arrival < 0 || move < 0 || record_check(&record) < 0) {

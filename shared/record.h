@@ -16,6 +16,7 @@ enum {
     BLOCK_SIZE = 64 << 10,
     STRIPE_BLOCKS = 16, /* blocks of one partition: a stripe of 1 MiB */
     SHARD_BITS_MAX = 8,
+    RECORD_LINEAGE_MAX = 4,
 };
 
 /* 128 random bits, for life. The root directory's is all zeros but the last byte, 1. */
@@ -65,6 +66,10 @@ struct record {
     struct bytes xattrs;   /* encoded list (extended attributes); empty = none */
     struct record_arrival arrival;
     struct record_move move;
+    /* The versions that it came from, latest first (the first half of their writes' operation ids):
+     * a writer whose answer got lost finds out here whether its write took place. */
+    uint64_t lineage[RECORD_LINEAGE_MAX];
+    uint8_t n_lineage;
     void *owned; /* what data and xattrs point into, when the record owns it; NULL = borrowed */
 };
 

@@ -135,3 +135,36 @@ int64_t count_names(struct namespace *ns, const struct id128 *directory, uint32_
         }
     }
 }
+
+/* ---- duels ---- */
+
+static const struct duel *fighting;
+static uint64_t meddle_at;
+static int meddled;
+
+static void meddle_once(void *context, enum store_mem_call kind, uint64_t number) {
+    (void)kind;
+    if (number == meddle_at) {
+        meddled = fighting->meddle(context);
+    }
+}
+
+static void duel_once(struct world *w) {
+    fighting->prepare(w);
+    store_mem_reset_hooks(w->mem);
+    store_mem_before(w->mem, meddle_once, w);
+    int operated = fighting->operate(w);
+    store_mem_reset_hooks(w->mem);
+    fighting->judge(w, operated, meddled);
+}
+
+void duel_at_every_call(const struct duel *duel, uint64_t calls_min) {
+    fighting = duel;
+    meddled = 0;
+    for (meddle_at = 1; meddled != DUEL_NOT_MET; meddle_at++) {
+        meddled = DUEL_NOT_MET;
+        world_run(duel_once);
+    }
+    assert(meddle_at > calls_min + 1);
+    (void)calls_min;
+}

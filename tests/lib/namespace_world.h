@@ -46,4 +46,17 @@ int append_text(struct namespace *ns, const struct id128 *directory, const char 
 /* How many names a whole listing shows, page by page; -1 when a cookie falls. */
 int64_t count_names(struct namespace *ns, const struct id128 *directory, uint32_t page);
 
+/* An operation of w->ns, and another of w->other that cuts in ahead of one of its store calls: all
+ * of it again for every call there is, each time in a fresh world. `judge` looks at the outcome. */
+struct duel {
+    void (*prepare)(struct world *w);
+    int (*operate)(struct world *w);
+    int (*meddle)(struct world *w);
+    void (*judge)(struct world *w, int operated, int meddled);
+};
+/* What `judge` gets for a meddler that did not come to act. */
+enum { DUEL_NOT_MET = 1 };
+/* Asserts that there were at least `calls_min` calls. */
+void duel_at_every_call(const struct duel *duel, uint64_t calls_min);
+
 #endif

@@ -33,6 +33,7 @@ struct store_mem {
     uint64_t random;
     /* hooks */
     uint64_t calls;
+    uint64_t current; /* the number of the call that enter() let in last */
     uint64_t fail_first, fail_last;
     int fail_err;
     bool fail_applied;
@@ -233,6 +234,7 @@ static int enter(struct store_mem *mem, enum store_mem_call kind) {
         mem->before(mem->before_context, kind, number);
         mem->in_before = false;
     }
+    mem->current = number;
     return number >= mem->fail_first && number <= mem->fail_last ? mem->fail_err : 0;
 }
 
@@ -295,7 +297,7 @@ static int mem_batch(void *self, struct bytes partition_key, const struct batch 
     (void)options;
     assert(batch->n > 0 && batch->n <= BATCH_ROWS_MAX && partition_key.size <= PARTITION_KEY_MAX);
     int err = enter(mem, STORE_MEM_BATCH);
-    if (err < 0 && (!mem->fail_applied || mem->calls != mem->fail_first)) {
+    if (err < 0 && (!mem->fail_applied || mem->current != mem->fail_first)) {
         return err;
     }
     struct mem_partition *partition = partition_make(mem, partition_key);

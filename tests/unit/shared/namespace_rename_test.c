@@ -12,6 +12,7 @@
 #include "tests/lib/namespace_world.h"
 
 static const struct id128 *root = &namespace_root;
+static struct id128 d, e; /* directories of the running test */
 
 static void check_moves(struct world *w, const struct id128 *from, const struct id128 *to) {
     struct entry moved, replaced;
@@ -44,13 +45,11 @@ static void check_moves(struct world *w, const struct id128 *from, const struct 
 }
 
 IN_WORLD(a_file_moves_within_a_directory) {
-    struct id128 d;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     check_moves(w, &d, &d);
 }
 
 IN_WORLD(a_file_moves_between_directories) {
-    struct id128 d, e;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
     check_moves(w, &d, &e);
@@ -82,7 +81,7 @@ static void check_kinds(struct world *w, const struct id128 *from, const struct 
 }
 
 IN_WORLD(files_and_directories_replace_only_their_own_kind) {
-    struct id128 d, e, f;
+    struct id128 f;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
     assert_int_equal(make_directory(w->ns, root, "f", &f), 0);
@@ -91,7 +90,7 @@ IN_WORLD(files_and_directories_replace_only_their_own_kind) {
 }
 
 IN_WORLD(a_moved_directory_keeps_what_is_in_it_and_knows_its_new_parent) {
-    struct id128 d, e, child;
+    struct id128 child;
     struct directory_attributes attributes;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
@@ -123,58 +122,31 @@ IN_WORLD(a_directory_cannot_move_into_itself) {
     assert_int_equal(store_mem_live_rows(w->mem, 's'), 1);
 }
 
-/* a into b while b into a is tried ahead of one of the calls. */
-static struct crossing {
-    struct namespace *other;
-    struct id128 a, b;
-    uint64_t at;
-    bool met;
-    int answer;
-} crossing;
-
-static void cross(void *context, enum store_mem_call kind, uint64_t number) {
-    struct crossing *one = context;
-    (void)kind;
-    if (number == one->at && !one->met) {
-        one->met = true;
-        one->answer = move(one->other, root, "b", &one->a, "b");
-    }
+static void prepare_crossing(struct world *w) {
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
 }
-
-static void two_crossing_moves(struct world *w) {
-    assert_int_equal(make_directory(w->ns, root, "a", &crossing.a), 0);
-    assert_int_equal(make_directory(w->ns, root, "b", &crossing.b), 0);
-    crossing.other = w->other;
-    store_mem_reset_hooks(w->mem);
-    store_mem_before(w->mem, cross, &crossing);
-    int err = move(w->ns, root, "a", &crossing.b, "a");
-    store_mem_reset_hooks(w->mem);
+static int operate_crossing(struct world *w) {
+    return move(w->ns, root, "d", &e, "d");
+}
+static int meddle_crossing(struct world *w) {
+    return move(w->other, root, "e", &d, "e");
+}
+static void judge_crossing(struct world *w, int moved, int meddled) {
     /* One of them succeeds and the other is told that it would close a loop. */
-    assert_true(err == 0 ? !crossing.met || crossing.answer == ERR_LOOP
-                         : err == ERR_LOOP && crossing.answer == 0);
-    store_mem_advance(w->mem, 60ull * 1000 * 1000 * 1000);
-    int at_root = (look(w->ns, root, "a", NULL) == 0) + (look(w->ns, root, "b", NULL) == 0);
-    int below =
-        (look(w->ns, &crossing.b, "a", NULL) == 0) + (look(w->ns, &crossing.a, "b", NULL) == 0);
-    assert_int_equal(at_root, 1);
-    assert_int_equal(below, 1);
+    assert_true(moved == 0 ? meddled == DUEL_NOT_MET || meddled == ERR_LOOP
+                           : moved == ERR_LOOP && meddled == 0);
+    assert_int_equal((look(w->ns, root, "d", NULL) == 0) + (look(w->ns, root, "e", NULL) == 0), 1);
+    assert_int_equal((look(w->ns, &e, "d", NULL) == 0) + (look(w->ns, &d, "e", NULL) == 0), 1);
 }
-
 static void two_directory_moves_at_once_never_form_a_loop(void **state) {
     (void)state;
-    for (uint64_t at = 1; at < 1000; at++) {
-        crossing = (struct crossing){.at = at};
-        world_run(two_crossing_moves);
-        if (!crossing.met) {
-            assert_true(at > 10);
-            return;
-        }
-    }
-    fail();
+    duel_at_every_call(
+        &(struct duel){prepare_crossing, operate_crossing, meddle_crossing, judge_crossing}, 10);
 }
 
 IN_WORLD(exchange_swaps_within_a_directory_and_is_not_supported_across) {
-    struct id128 d, child;
+    struct id128 child;
     struct directory_attributes attributes;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
@@ -197,7 +169,6 @@ IN_WORLD(exchange_swaps_within_a_directory_and_is_not_supported_across) {
 }
 
 IN_WORLD(a_rename_onto_itself_changes_nothing) {
-    struct id128 d;
     struct entry before, after, replaced;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
@@ -211,182 +182,146 @@ IN_WORLD(a_rename_onto_itself_changes_nothing) {
 }
 
 IN_WORLD(nothing_moves_into_a_directory_that_was_removed) {
-    struct id128 d;
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_file(w->ns, root, "a", "A"), 0);
     assert_int_equal(make_directory(w->ns, root, "e", NULL), 0);
     assert_int_equal(namespace_rmdir(w->other, root, "d"), 0);
+    uint64_t before_ns = store_mem_now_ns(w->mem);
     assert_int_equal(move(w->ns, root, "a", &d, "a"), ERR_NO_ENTRY);
     assert_int_equal(move(w->ns, root, "e", &d, "e"), ERR_NO_ENTRY);
-    assert_int_equal(append_text(w->ns, root, "a", "+"), 0); /* not left frozen */
+    assert_int_equal(append_text(w->ns, root, "a", "+"), 0);
+    /* The source was not left frozen: nobody had to wait. */
+    assert_true(store_mem_now_ns(w->mem) - before_ns < 1000000000);
     assert_int_equal(look(w->ns, root, "a", "A+"), 0);
     assert_int_equal(look(w->ns, root, "e", NULL), 0);
 }
 
 /* ---- against another writer, at every store call ---- */
 
-/* d/a is moved to e/b by w->ns; `meddle` is run by w->other ahead of one of the calls. */
-struct duel {
-    struct world *w;
-    struct id128 d, e;
-    uint64_t at;
-    int (*meddle)(struct duel *duel);
-    int answer; /* of meddle */
-    bool met;
-};
-static struct duel duel;
-
-static void meddle_once(void *context, enum store_mem_call kind, uint64_t number) {
-    struct duel *one = context;
-    (void)kind;
-    if (number == one->at && !one->met) {
-        one->met = true;
-        one->answer = one->meddle(one);
-    }
+/* d/a is moved to e/b by w->ns. */
+static void prepare_move(struct world *w) {
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
+    assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
 }
-
+static int operate_move(struct world *w) {
+    return move(w->ns, &d, "a", &e, "b");
+}
 /* How many of the two names exist, after what may be left over had its time. */
 static int names_left(struct world *w) {
     store_mem_advance(w->mem, 60ull * 1000 * 1000 * 1000);
-    return (look(w->ns, &duel.d, "a", NULL) == 0) + (look(w->ns, &duel.e, "b", NULL) == 0);
+    return (look(w->ns, &d, "a", NULL) == 0) + (look(w->ns, &e, "b", NULL) == 0);
 }
 
-static void (*judge)(struct world *w, int moved);
-
-static void fight(struct world *w) {
-    duel.w = w;
-    assert_int_equal(make_directory(w->ns, root, "d", &duel.d), 0);
-    assert_int_equal(make_directory(w->ns, root, "e", &duel.e), 0);
-    assert_int_equal(make_file(w->ns, &duel.d, "a", "A"), 0);
-    store_mem_reset_hooks(w->mem);
-    store_mem_before(w->mem, meddle_once, &duel);
-    int moved = move(w->ns, &duel.d, "a", &duel.e, "b");
-    store_mem_reset_hooks(w->mem);
-    judge(w, moved);
+static int meddle_append(struct world *w) {
+    return append_text(w->other, &d, "a", "+");
 }
-
-static void fight_at_every_call(int (*meddle)(struct duel *one),
-                                void (*judged)(struct world *w, int moved)) {
-    judge = judged;
-    for (uint64_t at = 1; at < 1000; at++) {
-        duel = (struct duel){.at = at, .meddle = meddle};
-        world_run(fight);
-        if (!duel.met) {
-            assert_true(at > 5); /* the last call is passed: every one has been met */
-            return;
-        }
-    }
-    fail();
-}
-
-static int meddle_append(struct duel *one) {
-    return append_text(one->w->other, &one->d, "a", "+");
-}
-static void judge_append(struct world *w, int moved) {
+static void judge_append(struct world *w, int moved, int meddled) {
     assert_int_equal(moved, 0);
-    assert_true(duel.answer == 0 || !duel.met || duel.answer == ERR_STALE ||
-                duel.answer == ERR_NO_ENTRY);
-    assert_int_equal(look(w->ns, &duel.e, "b", duel.met && duel.answer == 0 ? "A+" : "A"), 0);
+    assert_true(meddled == 0 || meddled == DUEL_NOT_MET || meddled == ERR_STALE ||
+                meddled == ERR_NO_ENTRY);
+    assert_int_equal(look(w->ns, &e, "b", meddled == 0 ? "A+" : "A"), 0);
     assert_int_equal(names_left(w), 1);
 }
 
-static int meddle_unlink(struct duel *one) {
-    return namespace_unlink(one->w->other, &one->d, "a", NULL);
+static int meddle_unlink(struct world *w) {
+    return namespace_unlink(w->other, &d, "a", NULL);
 }
-static void judge_unlink(struct world *w, int moved) {
-    if (duel.met && duel.answer == 0) {
+static void judge_unlink(struct world *w, int moved, int meddled) {
+    if (meddled == 0) {
         assert_int_equal(moved, ERR_NO_ENTRY);
         assert_int_equal(names_left(w), 0);
     } else {
-        assert_true(!duel.met || duel.answer == ERR_NO_ENTRY);
+        assert_true(meddled == DUEL_NOT_MET || meddled == ERR_NO_ENTRY);
         assert_int_equal(moved, 0);
-        assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+        assert_int_equal(look(w->ns, &e, "b", "A"), 0);
         assert_int_equal(names_left(w), 1);
     }
 }
 
-static int meddle_create(struct duel *one) {
-    return make_file(one->w->other, &one->e, "b", "B");
+static int meddle_create(struct world *w) {
+    return make_file(w->other, &e, "b", "B");
 }
-static void judge_create(struct world *w, int moved) {
+static void judge_create(struct world *w, int moved, int meddled) {
     assert_int_equal(moved, 0);
-    assert_true(!duel.met || duel.answer == 0 || duel.answer == ERR_EXISTS);
-    assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+    assert_true(meddled == DUEL_NOT_MET || meddled == 0 || meddled == ERR_EXISTS);
+    assert_int_equal(look(w->ns, &e, "b", "A"), 0);
     assert_int_equal(names_left(w), 1);
 }
 
-static int meddle_move(struct duel *one) {
-    return move(one->w->other, &one->d, "a", &one->e, "c");
+static int meddle_move(struct world *w) {
+    return move(w->other, &d, "a", &e, "c");
 }
-static void judge_move(struct world *w, int moved) {
-    bool b = look(w->ns, &duel.e, "b", "A") == 0, c = look(w->ns, &duel.e, "c", "A") == 0;
+static void judge_move(struct world *w, int moved, int meddled) {
+    bool b = look(w->ns, &e, "b", "A") == 0, c = look(w->ns, &e, "c", "A") == 0;
     assert_true(b != c);
     assert_int_equal(moved, b ? 0 : ERR_NO_ENTRY);
-    assert_true(!duel.met || duel.answer == (c ? 0 : ERR_NO_ENTRY));
+    assert_true(meddled == DUEL_NOT_MET || meddled == (c ? 0 : ERR_NO_ENTRY));
     assert_int_equal(names_left(w), b ? 1 : 0);
 }
 
-static int meddle_same_move(struct duel *one) {
-    return move(one->w->other, &one->d, "a", &one->e, "b");
+static int meddle_same_move(struct world *w) {
+    return move(w->other, &d, "a", &e, "b");
 }
-static void judge_same_move(struct world *w, int moved) {
-    assert_int_equal(look(w->ns, &duel.e, "b", "A"), 0);
+static void judge_same_move(struct world *w, int moved, int meddled) {
+    assert_int_equal(look(w->ns, &e, "b", "A"), 0);
     assert_int_equal(names_left(w), 1);
     /* Both may be told that it is done: the second found the file where it was to go. */
-    assert_true(moved == 0 || (duel.met && duel.answer == 0));
+    assert_true(moved == 0 || meddled == 0);
     assert_true(moved == 0 || moved == ERR_NO_ENTRY);
-    assert_true(duel.answer == 0 || duel.answer == ERR_NO_ENTRY);
+    assert_true(meddled == 0 || meddled == ERR_NO_ENTRY || meddled == DUEL_NOT_MET);
 }
 
-static int meddle_unlink_destination(struct duel *one) {
-    return namespace_unlink(one->w->other, &one->e, "b", NULL);
+static int meddle_unlink_destination(struct world *w) {
+    return namespace_unlink(w->other, &e, "b", NULL);
 }
-static void judge_unlink_destination(struct world *w, int moved) {
+static void judge_unlink_destination(struct world *w, int moved, int meddled) {
     assert_int_equal(moved, 0);
-    assert_true(!duel.met || duel.answer == 0 || duel.answer == ERR_NO_ENTRY);
+    assert_true(meddled == DUEL_NOT_MET || meddled == 0 || meddled == ERR_NO_ENTRY);
     /* Removed after it had arrived, it must not come back at its old place. */
-    assert_int_equal(names_left(w), duel.met && duel.answer == 0 ? 0 : 1);
+    assert_int_equal(names_left(w), meddled == 0 ? 0 : 1);
 }
 
-static int meddle_move_on(struct duel *one) {
-    return move(one->w->other, &one->e, "b", root, "z");
+static int meddle_move_on(struct world *w) {
+    return move(w->other, &e, "b", root, "z");
 }
-static void judge_move_on(struct world *w, int moved) {
+static void judge_move_on(struct world *w, int moved, int meddled) {
     assert_int_equal(moved, 0);
-    bool moved_on = duel.met && duel.answer == 0;
+    bool moved_on = meddled == 0;
     assert_int_equal(look(w->ns, root, "z", NULL), moved_on ? 0 : ERR_NO_ENTRY);
     assert_int_equal(names_left(w), moved_on ? 0 : 1);
 }
 
-static int meddle_rmdir(struct duel *one) {
-    return namespace_rmdir(one->w->other, root, "e");
+static int meddle_rmdir(struct world *w) {
+    return namespace_rmdir(w->other, root, "e");
 }
-static void judge_rmdir(struct world *w, int moved) {
-    if (duel.met && duel.answer == 0) {
+static void judge_rmdir(struct world *w, int moved, int meddled) {
+    if (meddled == 0) {
         assert_int_equal(moved, ERR_NO_ENTRY);
-        assert_int_equal(look(w->ns, &duel.d, "a", "A"), 0);
+        assert_int_equal(look(w->ns, &d, "a", "A"), 0);
     } else {
-        assert_true(!duel.met || duel.answer == ERR_NOT_EMPTY);
+        assert_true(meddled == DUEL_NOT_MET || meddled == ERR_NOT_EMPTY);
         assert_int_equal(moved, 0);
     }
     assert_int_equal(names_left(w), 1);
 }
 
-static int meddle_look(struct duel *one) {
-    struct namespace *other = one->w->other;
-    int here = look(other, &one->d, "a", "A"), there = look(other, &one->e, "b", "A");
+static int meddle_look(struct world *w) {
+    struct namespace *other = w->other;
+    int here = look(other, &d, "a", "A"), there = look(other, &e, "b", "A");
     return here == 0 || there == 0 ? 0 : ERR_IO;
 }
-static void judge_look(struct world *w, int moved) {
+static void judge_look(struct world *w, int moved, int meddled) {
     assert_int_equal(moved, 0);
-    assert_int_equal(duel.answer, 0); /* never in no place */
+    assert_true(meddled == 0 || meddled == DUEL_NOT_MET); /* never in no place */
     assert_int_equal(names_left(w), 1);
 }
 
 #define DUEL(name, who)                                                                            \
     static void name(void **state) {                                                               \
         (void)state;                                                                               \
-        fight_at_every_call(meddle_##who, judge_##who);                                            \
+        duel_at_every_call(&(struct duel){prepare_move, operate_move, meddle_##who, judge_##who},  \
+                           5);                                                                     \
     }
 DUEL(an_append_to_a_moving_file_is_kept_or_refused, append)
 DUEL(an_unlink_of_a_moving_file_wins_or_loses_whole, unlink)
@@ -397,6 +332,129 @@ DUEL(a_moved_file_that_is_removed_does_not_come_back, unlink_destination)
 DUEL(a_moved_file_that_moves_on_does_not_come_back, move_on)
 DUEL(a_directory_that_gets_a_file_is_not_removed, rmdir)
 DUEL(a_moving_file_is_always_somewhere, look)
+
+/* A directory is renamed while it is being removed. */
+static void prepare_directory_move(struct world *w) {
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, root, "e", &e), 0);
+    assert_int_equal(make_directory(w->ns, &d, "a", NULL), 0);
+}
+static int meddle_rmdir_source(struct world *w) {
+    return namespace_rmdir(w->other, &d, "a");
+}
+static void judge_rmdir_source(struct world *w, int moved, int meddled) {
+    assert_true(moved == 0 || moved == ERR_NO_ENTRY);
+    assert_true(meddled == 0 || meddled == ERR_NO_ENTRY || meddled == DUEL_NOT_MET);
+    assert_int_equal(names_left(w), meddled == 0 ? 0 : 1);
+}
+static int operate_rmdir(struct world *w) {
+    return namespace_rmdir(w->ns, &d, "a");
+}
+static int meddle_directory_move(struct world *w) {
+    return move(w->other, &d, "a", &e, "b");
+}
+static void judge_directory_move(struct world *w, int removed, int meddled) {
+    /* The move may succeed in between; the directory is removed all the same, or not at all. */
+    assert_true(removed == 0 || removed == ERR_NO_ENTRY);
+    assert_true(meddled == 0 || meddled == ERR_NO_ENTRY || meddled == DUEL_NOT_MET);
+    assert_int_equal(names_left(w), removed == 0 ? 0 : 1);
+}
+static void a_directory_removed_while_it_moves_is_gone_from_both_places(void **state) {
+    (void)state;
+    duel_at_every_call(&(struct duel){prepare_directory_move, operate_move, meddle_rmdir_source,
+                                      judge_rmdir_source},
+                       10);
+    duel_at_every_call(&(struct duel){prepare_directory_move, operate_rmdir, meddle_directory_move,
+                                      judge_directory_move},
+                       5);
+}
+
+/* ---- within a partition ---- */
+
+static int operate_move_within(struct world *w) {
+    return move(w->ns, &d, "a", &d, "b");
+}
+static int meddle_any_within(struct world *w) {
+    int appended = append_text(w->other, &d, "a", "+");
+    return appended == 0 ? 0 : append_text(w->other, &d, "b", "+");
+}
+static void judge_within(struct world *w, int moved, int meddled) {
+    assert_int_equal(moved, 0);
+    assert_int_equal(look(w->ns, &d, "b", meddled == 0 ? "A+" : "A"), 0);
+    assert_int_equal(look(w->ns, &d, "a", NULL), ERR_NO_ENTRY);
+}
+static int meddle_unlink_within(struct world *w) {
+    return namespace_unlink(w->other, &d, "a", NULL);
+}
+static void judge_unlink_within(struct world *w, int moved, int meddled) {
+    assert_true((moved == 0) != (meddled == 0));
+    assert_int_equal(count_names(w->ns, &d, 10), moved == 0 ? 1 : 0);
+}
+static int meddle_create_within(struct world *w) {
+    return make_file(w->other, &d, "b", "B");
+}
+static void judge_create_within(struct world *w, int moved, int meddled) {
+    (void)meddled;
+    assert_int_equal(moved, 0);
+    assert_int_equal(look(w->ns, &d, "b", "A"), 0);
+    assert_int_equal(count_names(w->ns, &d, 10), 1);
+}
+static void a_rename_within_a_directory_meets_other_writers(void **state) {
+    (void)state;
+    duel_at_every_call(
+        &(struct duel){prepare_move, operate_move_within, meddle_any_within, judge_within}, 3);
+    duel_at_every_call(&(struct duel){prepare_move, operate_move_within, meddle_unlink_within,
+                                      judge_unlink_within},
+                       3);
+    duel_at_every_call(&(struct duel){prepare_move, operate_move_within, meddle_create_within,
+                                      judge_create_within},
+                       3);
+}
+
+/* ---- answers lost ---- */
+
+static uint64_t lost_at;
+static void change_what_arrived(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    (void)kind;
+    if (number == lost_at + 1) {
+        append_text(w->other, &e, "b", "+");
+        append_text(w->other, &d, "b", "+");
+        struct directory_attributes set = {.uid = 9}, shown;
+        namespace_set_attributes(w->other, &e, ATTRIBUTE_UID, &set, &shown);
+    }
+}
+
+static bool lost_happened;
+static void lose_one_answer(struct world *w, const struct id128 *to) {
+    prepare_move(w);
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, lost_at, lost_at, ERR_UNKNOWN, true);
+    store_mem_before(w->mem, change_what_arrived, w);
+    int moved = move(w->ns, &d, "a", to, "b");
+    lost_happened = store_mem_calls(w->mem) >= lost_at;
+    store_mem_reset_hooks(w->mem);
+    assert_true(moved == 0 || moved == ERR_UNKNOWN); /* a read that failed */
+    assert_int_equal(look(w->ns, to, "b", NULL), moved == 0 ? 0 : ERR_NO_ENTRY);
+    assert_int_equal(count_names(w->ns, &d, 10) + count_names(w->ns, &e, 10), 1);
+}
+static void lose_one_answer_across(struct world *w) {
+    lose_one_answer(w, &e);
+}
+static void lose_one_answer_within(struct world *w) {
+    lose_one_answer(w, &d);
+}
+static void a_rename_whose_answer_is_lost_is_done_once(void **state) {
+    (void)state;
+    lost_happened = true;
+    for (lost_at = 1; lost_happened; lost_at++) {
+        world_run(lose_one_answer_across);
+    }
+    lost_happened = true;
+    for (lost_at = 1; lost_happened; lost_at++) {
+        world_run(lose_one_answer_within);
+    }
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -419,6 +477,9 @@ int main(void) {
         cmocka_unit_test(a_moved_file_that_moves_on_does_not_come_back),
         cmocka_unit_test(a_directory_that_gets_a_file_is_not_removed),
         cmocka_unit_test(a_moving_file_is_always_somewhere),
+        cmocka_unit_test(a_directory_removed_while_it_moves_is_gone_from_both_places),
+        cmocka_unit_test(a_rename_within_a_directory_meets_other_writers),
+        cmocka_unit_test(a_rename_whose_answer_is_lost_is_done_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,9 @@ static struct record moving_file(void) {
         .under_way = true, .txid = {{9}}, .to_directory = {{8}}, .to_name = "b", .started_ns = 7};
     record.arrival =
         (struct record_arrival){.txid = {{5}}, .from_directory = {{4}}, .from_name = "a"};
+    record.n_lineage = 2;
+    record.lineage[0] = 11;
+    record.lineage[1] = 12;
     return record;
 }
 
@@ -51,6 +54,9 @@ static void a_record_comes_back_as_it_was(void **state) {
     assert_true(back.move.started_ns == 7);
     assert_true(id128_equal(&back.arrival.from_directory, &record.arrival.from_directory));
     assert_string_equal(back.arrival.from_name, "a");
+    assert_int_equal(back.n_lineage, 2);
+    assert_int_equal(back.lineage[0], 11);
+    assert_int_equal(back.lineage[1], 12);
     buffer_release(&encoded);
 }
 
@@ -108,7 +114,7 @@ static void fields_that_contradict_each_other_are_refused(void **state) {
     assert_int_equal(decode_with(1, 4), ERR_INVALID);     /* an unknown flag */
     assert_int_equal(decode_with(2, 2), ERR_INVALID);     /* contents kind */
     assert_int_equal(decode_with(2, 1), ERR_INVALID);     /* blocks and data */
-    assert_int_equal(decode_with(3, 1), ERR_INVALID);     /* reserved */
+    assert_int_equal(decode_with(3, 5), ERR_INVALID);     /* too long a lineage */
     assert_int_equal(decode_with(5, 0x01), ERR_INVALID);  /* no such type */
     assert_int_equal(decode_with(48, 4), ERR_INVALID);    /* less than the data */
     assert_int_equal(decode_with(55, 0x80), ERR_INVALID); /* size beyond 63 bits */
