@@ -36,3 +36,8 @@ unit_test(${U}/shared/namespace_duel_test.c ringfs_testlib)
 unit_test(${U}/node/node_options_test.c ringfs_node)
 unit_test(${U}/lib/sim_test.c ringfs_testlib)
 unit_test(${U}/shared/session_test.c ringfs_transport)
+# The mount's operations, without a kernel, over a store in memory.
+unit_test(${U}/fs/inodes_test.c ringfs_fs)
+unit_test(${U}/fs/file_test.c ringfs_fs ringfs_testlib)
+unit_test(${U}/fs/operations_test.c ringfs_fs ringfs_testlib)
+unit_test(${U}/fs/options_test.c ringfs_fs)

@@ -1,0 +1,208 @@
+/* attributes: what stat(2) tells and what chmod, chown, utimensat and truncate change. */
+#include "fs/attributes.h"
+
+#include <assert.h>
+
+#include "fs/file.h"
+
+enum { SECOND_NS = 1000000000, PERMISSIONS = 07777, ROOT_WITHIN_NS = SECOND_NS / 2 };
+
+static struct timespec timespec_of(int64_t ns) {
+    int64_t seconds = ns / SECOND_NS;
+    int64_t rest = ns % SECOND_NS;
+    if (rest < 0) {
+        rest += SECOND_NS;
+        seconds--;
+    }
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
+}
+
+static void of_directory(const struct inode *inode, struct stat *ret) {
+    const struct directory_attributes *attributes = &inode->known->attributes;
+    ret->st_mode = S_IFDIR | (attributes->mode & PERMISSIONS);
+    ret->st_uid = attributes->uid;
+    ret->st_gid = attributes->gid;
+    ret->st_size = (off_t)attributes->n_entries;
+    ret->st_atim = timespec_of(attributes->atime_ns);
+    ret->st_mtim = timespec_of(attributes->mtime_ns);
+    ret->st_ctim = timespec_of(attributes->ctime_ns);
+}
+
+static void of_record(const struct inode *inode, struct stat *ret) {
+    const struct record *record = &inode->known->entry.record;
+    const struct file *file = inode->file;
+    bool dirty = file != NULL && file->dirty;
+    ret->st_mode = record->mode;
+    ret->st_uid = record->uid;
+    ret->st_gid = record->gid;
+    ret->st_rdev = (dev_t)record->rdev;
+    ret->st_size = (off_t)(file != NULL ? file->size : record->size);
+    ret->st_atim = timespec_of(record->atime_ns);
+    ret->st_mtim = timespec_of(dirty ? file->modified_ns : record->mtime_ns);
+    ret->st_ctim = timespec_of(dirty ? file->modified_ns : record->ctime_ns);
+}
+
+void attributes_of(const struct inode *inode, struct stat *ret) {
+    assert(inode->known != NULL);
+    *ret = (struct stat){.st_ino = inode->ino, .st_nlink = inode->gone ? 0 : 1};
+    if (inode->is_directory) {
+        of_directory(inode, ret);
+    } else {
+        of_record(inode, ret);
+    }
+    ret->st_blksize = BLOCK_SIZE;
+    ret->st_blocks = inode->is_directory ? 0 : (ret->st_size + 511) / 512;
+}
+
+/* The root answers soon even when the cluster does not: df, ls -d and every path begin with it. */
+static int refresh_root(struct mount *mount, struct inode *root) {
+    struct task *task = task_self();
+    int64_t deadline_ns = task_deadline_ns(task);
+    int64_t soon_ns = mount_now_ns(mount) + ROOT_WITHIN_NS;
+    if (deadline_ns == 0 || soon_ns < deadline_ns) {
+        task_set_deadline(task, soon_ns);
+    }
+    int status = mount_refresh(mount, root, mount->config.attributes_ns);
+    task_set_deadline(task, deadline_ns);
+    return root->known != NULL ? 0 : status;
+}
+
+int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret) {
+    struct inode *inode;
+    int status = mount_pin(mount, ino, &inode);
+    if (status != 0) {
+        return status;
+    }
+    status = inode == mount->inodes.root ? refresh_root(mount, inode)
+                                         : mount_refresh(mount, inode, mount->config.attributes_ns);
+    if (status == 0) {
+        if (inode->file != NULL) {
+            file_adopt(inode->file);
+        }
+        attributes_of(inode, ret);
+    }
+    mount_unpin(mount, inode);
+    return status;
+}
+
+struct setting {
+    const struct attributes_change *change;
+    int64_t now_ns;
+};
+
+static int set_fields(void *context, struct record *record) {
+    const struct setting *setting = context;
+    const struct attributes_change *change = setting->change;
+    if ((change->mask & ATTRIBUTE_MODE) != 0) {
+        record->mode = (record->mode & S_IFMT) | (change->mode & PERMISSIONS);
+    }
+    if ((change->mask & ATTRIBUTE_UID) != 0) {
+        record->uid = change->uid;
+    }
+    if ((change->mask & ATTRIBUTE_GID) != 0) {
+        record->gid = change->gid;
+    }
+    if ((change->mask & ATTRIBUTE_ATIME) != 0) {
+        record->atime_ns = change->atime_ns;
+    }
+    if ((change->mask & ATTRIBUTE_MTIME) != 0) {
+        record->mtime_ns = change->mtime_ns;
+    }
+    record->ctime_ns = setting->now_ns;
+    return 0;
+}
+
+static int set_file(struct file *file, struct setting *setting) {
+    int status = file_lock(file);
+    if (status != 0) {
+        return status;
+    }
+    bool alone = !file_pending(file);
+    if ((setting->change->mask & ATTRIBUTE_SIZE) != 0) {
+        status = file_truncate(file, setting->change->size);
+    }
+    if (status == 0) {
+        status = file_store(file, false, set_fields, setting);
+    }
+    if (status != 0 && alone) {
+        file_forget_unstored(file); /* what was refused does not happen later */
+    }
+    file_unlock(file);
+    return status;
+}
+
+static int set_directory(struct mount *mount, struct inode *inode, const struct setting *setting) {
+    const struct attributes_change *change = setting->change;
+    struct directory_attributes set = {
+        .mode = change->mode & PERMISSIONS,
+        .uid = change->uid,
+        .gid = change->gid,
+        .atime_ns = change->atime_ns,
+        .mtime_ns = change->mtime_ns,
+        .ctime_ns = setting->now_ns,
+    };
+    struct directory_attributes now;
+    int status = namespace_set_attributes(mount->config.ns, &inode->directory,
+                                          change->mask | ATTRIBUTE_CTIME, &set, &now);
+    if (status == 0) {
+        inodes_changed(&mount->inodes, inode);
+        inodes_learn_directory(&mount->inodes, inode, &now, inodes_clock(&mount->inodes),
+                               mount_now_ns(mount));
+    }
+    return status;
+}
+
+static int set_inode(struct mount *mount, struct inode *inode, struct setting *setting) {
+    bool resize = (setting->change->mask & ATTRIBUTE_SIZE) != 0;
+    if (inode->is_directory) {
+        return resize ? ERR_IS_DIRECTORY : set_directory(mount, inode, setting);
+    }
+    /* A truncation by name sees what other mounts have closed, as an opening would. */
+    int status = mount_refresh(mount, inode, resize ? MOUNT_READ_NOW : MOUNT_ANY_AGE);
+    if (status != 0) {
+        return status;
+    }
+    if (!S_ISREG(inode->known->entry.record.mode)) {
+        return resize ? ERR_INVALID : mount_update(mount, inode, set_fields, setting, false);
+    }
+    struct file *file = file_get(mount, inode);
+    status = set_file(file, setting);
+    file_put(file);
+    return status;
+}
+
+int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_change *change,
+                   struct stat *ret) {
+    struct inode *inode;
+    int status = mount_pin(mount, ino, &inode);
+    if (status != 0) {
+        return status;
+    }
+    struct setting setting = {change, mount_wall_ns(mount)};
+    status = set_inode(mount, inode, &setting);
+    if (status == 0) {
+        status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
+    }
+    if (status == 0) {
+        attributes_of(inode, ret);
+    }
+    mount_unpin(mount, inode);
+    return status;
+}
+
+void attributes_statvfs(const struct mount *mount, struct statvfs *ret) {
+    /* A cluster has no fixed number of files: as many as there is room for small ones. */
+    uint64_t files = mount->capacity.bytes_total / RECORD_INLINE_MAX;
+    uint64_t files_free = mount->capacity.bytes_free / RECORD_INLINE_MAX;
+    *ret = (struct statvfs){
+        .f_bsize = BLOCK_SIZE,
+        .f_frsize = RECORD_INLINE_MAX,
+        .f_blocks = mount->capacity.bytes_total / RECORD_INLINE_MAX,
+        .f_bfree = mount->capacity.bytes_free / RECORD_INLINE_MAX,
+        .f_bavail = mount->capacity.bytes_free / RECORD_INLINE_MAX,
+        .f_files = files,
+        .f_ffree = files_free,
+        .f_favail = files_free,
+        .f_namemax = NAME_SIZE_MAX,
+    };
+}

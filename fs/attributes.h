@@ -1,0 +1,35 @@
+/* attributes: what stat(2) tells and what chmod, chown, utimensat and truncate change. */
+#ifndef RINGFS_FS_ATTRIBUTES_H
+#define RINGFS_FS_ATTRIBUTES_H
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "fs/mount.h"
+
+/* All calls but attributes_of() may suspend. Permissions are the kernel's to check
+ * (default_permissions). */
+
+/* What is known of an inode (which must be there), with what its open file has not stored yet. The
+ * node id that the kernel uses is st_ino. */
+void attributes_of(const struct inode *inode, struct stat *ret);
+/* From memory when it was read within the mount's attributes_ns, else from the store. */
+int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret);
+
+/* The fields that change; times in ns since 1970. */
+enum { ATTRIBUTE_SIZE = 1 << 16 }; /* beside enum attribute_mask */
+struct attributes_change {
+    unsigned mask;
+    uint32_t mode; /* permission bits; the type stays */
+    uint32_t uid, gid;
+    int64_t atime_ns, mtime_ns;
+    uint64_t size;
+};
+/* Stored when it returns; ctime becomes now. */
+int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_change *change,
+                   struct stat *ret);
+
+/* From memory, always. */
+void attributes_statvfs(const struct mount *mount, struct statvfs *ret);
+
+#endif

@@ -1,0 +1,411 @@
+/* blocks: the blocks of one open file that are in memory: being assembled, on their way, or kept.
+ */
+#include "fs/blocks.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
+                 uint64_t stored_end) {
+    *blocks = (struct blocks){.mount = mount, .contents = *contents, .stored_end = stored_end};
+}
+
+static struct block *find(struct blocks *blocks, uint64_t index) {
+    struct block **at = &blocks->first;
+    while (*at != NULL && (*at)->index != index) {
+        at = &(*at)->next;
+    }
+    struct block *block = *at;
+    if (block != NULL) {
+        *at = block->next;
+        block->next = blocks->first;
+        blocks->first = block;
+    }
+    return block;
+}
+
+static void block_free(struct mount *mount, struct block *block) {
+    mount->n_dirty_bytes -= BLOCK_SIZE;
+    task_wake_one(&mount->room);
+    free(block->data);
+    free(block);
+}
+
+/* Out of memory; one that is on its way ends when it has arrived. */
+static void forget(struct blocks *blocks, struct block *block) {
+    struct block **at = &blocks->first;
+    while (*at != block) {
+        at = &(*at)->next;
+    }
+    *at = block->next;
+    blocks->n--;
+    if (block->sending) {
+        block->doomed = true;
+    } else {
+        block_free(blocks->mount, block);
+    }
+}
+
+void blocks_release(struct blocks *blocks) {
+    assert(blocks->n_sending == 0);
+    while (blocks->first != NULL) {
+        forget(blocks, blocks->first);
+    }
+}
+
+void blocks_wait(struct blocks *blocks) {
+    while (blocks->n_sending > 0) {
+        task_wait_uninterrupted(&blocks->sent);
+    }
+}
+
+void blocks_drop(struct blocks *blocks) {
+    blocks_wait(blocks);
+    blocks_release(blocks);
+    blocks->error = 0;
+    blocks->unsynced_ns = 0;
+}
+
+static void sent(struct block *block, int status) {
+    struct blocks *blocks = block->blocks;
+    block->sending = false;
+    blocks->n_sending--;
+    if (status != 0) {
+        block->dirty = true;
+        blocks->error = blocks->error != 0 ? blocks->error : status;
+    }
+    bool arrived = status == 0 && !block->dirty;
+    bool crowded = blocks->mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2;
+    if (arrived && (block->size == BLOCK_SIZE || crowded) && !block->doomed) {
+        blocks->unsynced_ns = block->synced ? blocks->unsynced_ns : mount_now_ns(blocks->mount);
+        forget(blocks, block);
+    } else if (block->doomed) {
+        block_free(blocks->mount, block);
+    }
+    task_wake_all(&blocks->sent);
+}
+
+static void send_block(void *arg) {
+    struct block *block = arg;
+    struct mount *mount = block->blocks->mount;
+    int status = contents_write_block(mount->config.ns, &block->blocks->contents, block->index,
+                                      bytes_of(block->data, block->size), block->synced);
+    sent(block, status);
+    mount_background_done(mount);
+}
+
+/* May suspend only when no further task can be made. */
+static void begin_send(struct block *block, bool synced) {
+    struct blocks *blocks = block->blocks;
+    block->dirty = false;
+    block->sending = true;
+    block->synced = synced;
+    blocks->n_sending++;
+    if (block->index >= blocks->stored_end) {
+        blocks->stored_end = block->index + 1;
+    }
+    mount_background(blocks->mount, send_block, block);
+}
+
+static struct block *oldest(struct blocks *blocks, bool dirty) {
+    struct block *found = NULL;
+    for (struct block *block = blocks->first; block != NULL; block = block->next) {
+        if (block->dirty == dirty && !block->sending) {
+            found = block;
+        }
+    }
+    return found;
+}
+
+/* Waits for a sending of this file to end. */
+static int wait_for_sent(struct blocks *blocks) {
+    int status = task_wait(&blocks->sent);
+    if (status == 0 && blocks->error != 0) {
+        status = blocks->error;
+        blocks->error = 0;
+    }
+    return status;
+}
+
+/* Until a further block may be in memory. */
+static int make_room(struct blocks *blocks) {
+    struct mount *mount = blocks->mount;
+    for (;;) {
+        bool full = mount->n_dirty_bytes + BLOCK_SIZE > MOUNT_DIRTY_MAX;
+        if (!full && blocks->n < BLOCKS_MAX) {
+            return 0;
+        }
+        struct block *clean = oldest(blocks, false);
+        struct block *dirty = oldest(blocks, true);
+        if (clean != NULL) {
+            if (!clean->synced) {
+                blocks->unsynced_ns = mount_now_ns(mount);
+            }
+            forget(blocks, clean);
+            continue;
+        }
+        if (dirty != NULL && blocks->n_sending < BLOCKS_SENDING_MAX) {
+            begin_send(dirty, false);
+        }
+        int status = blocks->n_sending > 0 ? wait_for_sent(blocks) : task_wait(&mount->room);
+        if (status != 0) {
+            return status;
+        }
+    }
+}
+
+/* What is stored behind the end of the file is what a write that failed has left there. */
+static int load(struct blocks *blocks, struct block *block, uint32_t held) {
+    int status = contents_read_block(blocks->mount->config.ns, &blocks->contents, block->index,
+                                     block->data, &block->size);
+    if (status == 0 && block->size > held) {
+        memset(block->data + held, 0, block->size - held);
+        block->size = held;
+    }
+    return status;
+}
+
+/* The block in memory; its first `held` bytes are in the file, and read from the store first when
+ * they are `wanted`. */
+static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wanted,
+                struct block **ret) {
+    *ret = find(blocks, index);
+    if (*ret != NULL) {
+        return 0;
+    }
+    int status = make_room(blocks);
+    if (status != 0) {
+        return status;
+    }
+    struct mount *mount = blocks->mount;
+    struct block *block = memory_new(1, sizeof *block);
+    *block = (struct block){.blocks = blocks, .index = index, .synced = true};
+    block->data = memory_new(1, BLOCK_SIZE);
+    mount->n_dirty_bytes += BLOCK_SIZE;
+    if (wanted && held > 0 && index < blocks->stored_end) {
+        status = load(blocks, block, held);
+    }
+    if (status != 0) {
+        block_free(mount, block);
+        return status;
+    }
+    block->next = blocks->first;
+    blocks->first = block;
+    blocks->n++;
+    *ret = block;
+    return 0;
+}
+
+/* A write that lies within one block. */
+static int write_one(struct blocks *blocks, uint64_t offset, struct bytes data,
+                     uint64_t file_size) {
+    uint64_t index = offset / BLOCK_SIZE;
+    uint32_t at = (uint32_t)(offset % BLOCK_SIZE);
+    uint32_t end = at + (uint32_t)data.size;
+    uint64_t begins = index * BLOCK_SIZE;
+    uint64_t held = file_size > begins ? file_size - begins : 0;
+    held = held < BLOCK_SIZE ? held : BLOCK_SIZE;
+    bool covered = at == 0 && end >= held;
+    struct block *block;
+    int status = take(blocks, index, (uint32_t)held, !covered, &block);
+    if (status != 0) {
+        return status;
+    }
+    memcpy(block->data + at, data.data, data.size);
+    block->size = end > block->size ? end : block->size;
+    block->dirty = true;
+    while (end == BLOCK_SIZE && block->dirty && !block->sending &&
+           blocks->n_sending >= BLOCKS_SENDING_MAX) {
+        status = wait_for_sent(blocks);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (end == BLOCK_SIZE && block->dirty && !block->sending) {
+        begin_send(block, false);
+    }
+    return 0;
+}
+
+int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint64_t file_size) {
+    int status = 0;
+    for (size_t done = 0; status == 0 && done < data.size;) {
+        size_t part = BLOCK_SIZE - (size_t)((offset + done) % BLOCK_SIZE);
+        part = part < data.size - done ? part : data.size - done;
+        status = write_one(blocks, offset + done, bytes_of(data.data + done, part), file_size);
+        done += part;
+        file_size = offset + done > file_size ? offset + done : file_size;
+    }
+    return status;
+}
+
+/* Blocks that are stored but perhaps not on disks yet are sent once more. */
+static void unsynced_to_dirty(struct blocks *blocks) {
+    for (struct block *block = blocks->first; block != NULL; block = block->next) {
+        block->dirty = block->dirty || block->sending || !block->synced;
+    }
+}
+
+static void begin_sends(struct blocks *blocks, bool synced) {
+    while (blocks->n_sending < BLOCKS_SENDING_MAX) {
+        struct block *block = oldest(blocks, true);
+        if (block == NULL) {
+            return;
+        }
+        begin_send(block, synced);
+    }
+}
+
+static int wait_until_synced(struct blocks *blocks) {
+    int64_t left_ns = blocks->unsynced_ns + BLOCKS_SYNCED_AFTER_NS - mount_now_ns(blocks->mount);
+    int status = blocks->unsynced_ns == 0 || left_ns <= 0 ? 0 : task_sleep(left_ns);
+    if (status == 0) {
+        blocks->unsynced_ns = 0;
+    }
+    return status;
+}
+
+int blocks_flush(struct blocks *blocks, bool synced) {
+    blocks->error = 0;
+    if (synced) {
+        unsynced_to_dirty(blocks);
+    }
+    begin_sends(blocks, synced);
+    while (blocks->n_sending > 0) {
+        int waited = blocks->error == 0 ? task_wait(&blocks->sent) : 0;
+        if (waited != 0) {
+            return waited;
+        }
+        if (blocks->error != 0) {
+            blocks_wait(blocks);
+            break;
+        }
+        /* Each block that arrives gives the rest another full time: what bounds the wait is
+         * silence, not the size of the file. */
+        task_set_deadline(task_self(),
+                          mount_now_ns(blocks->mount) + blocks->mount->config.timeout_ns);
+        begin_sends(blocks, synced);
+    }
+    int status = blocks->error;
+    blocks->error = 0;
+    return status == 0 && synced ? wait_until_synced(blocks) : status;
+}
+
+int blocks_truncate(struct blocks *blocks, uint64_t size) {
+    uint64_t end = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
+    blocks_wait(blocks);
+    for (struct block *block = blocks->first, *next; block != NULL; block = next) {
+        next = block->next;
+        if (block->index >= end) {
+            forget(blocks, block);
+        }
+    }
+    if (kept > 0) {
+        struct block *last;
+        int status = take(blocks, end - 1, BLOCK_SIZE, true, &last);
+        if (status != 0) {
+            return status;
+        }
+        if (last->size > kept) {
+            memset(last->data + kept, 0, last->size - kept);
+            last->size = kept;
+            last->dirty = true;
+        }
+    }
+    if (blocks->stored_end <= end) {
+        return 0;
+    }
+    int status =
+        contents_remove(blocks->mount->config.ns, &blocks->contents, end, blocks->stored_end);
+    if (status == 0) {
+        blocks->stored_end = end;
+    }
+    return status;
+}
+
+/* One block's part of a reading; lives until the whole reading has ended. */
+struct part {
+    struct mount *mount;
+    struct id128 contents;
+    uint64_t offset;
+    uint8_t *into;
+    uint32_t size;
+    bool hole;
+};
+
+static int read_part(void *arg) {
+    struct part *part = arg;
+    struct namespace *ns = part->mount->config.ns;
+    uint64_t index = part->offset / BLOCK_SIZE;
+    uint32_t stored = 0;
+    int status;
+    if (part->size == BLOCK_SIZE) {
+        status = contents_read_block(ns, &part->contents, index, part->into, &stored);
+    } else {
+        uint8_t *whole = memory_new(1, BLOCK_SIZE);
+        status = contents_read_block(ns, &part->contents, index, whole, &stored);
+        if (status == 0) {
+            memcpy(part->into, whole + part->offset % BLOCK_SIZE, part->size);
+        }
+        free(whole);
+    }
+    part->hole = status == 0 && stored == 0;
+    return status;
+}
+
+/* Whether the part was read without the store. */
+static bool read_from_memory(struct blocks *blocks, const struct part *part) {
+    uint64_t index = part->offset / BLOCK_SIZE;
+    struct block *block = find(blocks, index);
+    if (block != NULL) {
+        memcpy(part->into, block->data + part->offset % BLOCK_SIZE, part->size);
+        return true;
+    }
+    if (index >= blocks->stored_end) {
+        memset(part->into, 0, part->size);
+        return true;
+    }
+    return false;
+}
+
+int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t size,
+                bool *ret_hole) {
+    uint64_t n_max = size / BLOCK_SIZE + 2;
+    struct part *parts = memory_new(n_max, sizeof *parts);
+    uint32_t n = 0;
+    for (size_t done = 0; done < size;) {
+        size_t left = BLOCK_SIZE - (size_t)((offset + done) % BLOCK_SIZE);
+        left = left < size - done ? left : size - done;
+        parts[n] = (struct part){blocks->mount, blocks->contents, offset + done,
+                                 into + done,   (uint32_t)left,   false};
+        n += !read_from_memory(blocks, &parts[n]);
+        done += left;
+    }
+    struct task_group group = {0};
+    int status = 0;
+    if (n == 1) {
+        status = read_part(&parts[0]);
+    } else {
+        for (uint32_t i = 0; i < n && group.status == 0; i++) {
+            task_group_wait(&group, BLOCKS_READING_MAX - 1);
+            task_group_run(&group, read_part, &parts[i]);
+        }
+        task_group_wait(&group, 0);
+        status = group.status;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        *ret_hole = *ret_hole || parts[i].hole;
+    }
+    free(parts);
+    return status;
+}
+
+bool blocks_pending(const struct blocks *blocks) {
+    bool pending = blocks->n_sending > 0;
+    for (const struct block *block = blocks->first; block != NULL; block = block->next) {
+        pending = pending || block->dirty;
+    }
+    return pending;
+}

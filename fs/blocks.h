@@ -1,0 +1,82 @@
+/* blocks: the blocks of one open file that are in memory: being assembled, on their way, or kept.
+ */
+#ifndef RINGFS_FS_BLOCKS_H
+#define RINGFS_FS_BLOCKS_H
+
+#include "fs/mount.h"
+
+/* Life of a block:
+ *
+ *     blocks_write() -> DIRTY -> (full, or blocks_flush(), or no room) -> SENDING -> CLEAN, or gone
+ *                         ^--- changed meanwhile, or the sending failed ----'
+ *
+ * A full block leaves at once, in a task of its own, up to BLOCKS_SENDING_MAX of a file at a time;
+ * when it has arrived it leaves memory. A block that is not full stays, CLEAN, since the next
+ * append belongs into it, unless memory is half full of blocks. A block that could not be sent
+ * stays DIRTY for the next flush, and the error waits for blocks_flush(). At most BLOCKS_MAX of a
+ * file are in memory, and MOUNT_DIRTY_MAX bytes of all files: a writer waits.
+ *
+ * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
+ * run at any time. */
+enum {
+    BLOCKS_SENDING_MAX = 16,
+    BLOCKS_READING_MAX = 16, /* of one call */
+    BLOCKS_MAX = 64,
+    /* How soon after its acknowledgement a write that was not asked to be synced is on the nodes'
+     * disks anyway: a second, and some time to spare. */
+    BLOCKS_SYNCED_AFTER_NS = 1200000000,
+};
+
+struct block {
+    struct blocks *blocks;
+    uint64_t index;
+    uint8_t *data; /* BLOCK_SIZE, zeros behind `size` */
+    uint32_t size;
+    bool dirty; /* differs from what is stored or on its way */
+    bool sending;
+    bool synced; /* what is stored is on the nodes' disks; or is being sent so */
+    bool doomed; /* dropped while it was on its way */
+    struct block *next;
+};
+
+struct blocks {
+    struct mount *mount;
+    struct id128 contents;
+    uint64_t stored_end; /* no block at or behind this index was ever stored under `contents` */
+    struct block *first; /* most recently used first */
+    uint32_t n;
+    uint32_t n_sending;
+    int error;           /* of a sending since the last flush */
+    int64_t unsynced_ns; /* when a block that left memory was acknowledged, not synced; 0 = none */
+    struct task_queue sent; /* woken when a sending ends */
+};
+
+void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
+                 uint64_t stored_end);
+/* Forgets what is in memory, dirty or not. Nothing may be on its way. */
+void blocks_release(struct blocks *blocks);
+/* May suspend: until nothing is on its way any more. */
+void blocks_wait(struct blocks *blocks);
+/* The same; then forgets all. */
+void blocks_drop(struct blocks *blocks);
+
+/* May suspend. Writes into the blocks in memory; sends those that are full. `file_size`: the file
+ * holds nothing at or behind it, so that nothing has to be read to complete a block. On an error
+ * part of the data may have been taken. */
+int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint64_t file_size);
+/* May suspend: until all that was written is stored, on W disks when `synced`. The first error;
+ * what could not be sent stays for the next flush. */
+int blocks_flush(struct blocks *blocks, bool synced);
+/* May suspend. Cuts the contents at `size` bytes: nothing behind it is in memory or stored
+ * afterwards, but for the dirty last block. */
+int blocks_truncate(struct blocks *blocks, uint64_t size);
+/* May suspend. Reads [offset, offset + size) into `into`, from memory and from the store, several
+ * blocks at a time. Sets *ret_hole when somewhere nothing is stored (zeros were read). What is read
+ * is what `contents` was when the call began, even when the file turns to other contents meanwhile:
+ * the caller checks holes. */
+int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t size, bool *ret_hole);
+
+/* Whether anything is dirty or on its way. */
+bool blocks_pending(const struct blocks *blocks);
+
+#endif

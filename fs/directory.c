@@ -1,0 +1,144 @@
+/* directory: one opening of a directory, and its listing. */
+#include "fs/directory.h"
+
+#include <stdlib.h>
+
+#include "fs/attributes.h"
+#include "fs/file.h"
+
+enum { BEHIND_DOT = 1, BEHIND_DOT_DOT = 2, FIRST_COOKIE = 16 };
+
+int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **ret) {
+    struct inode *inode;
+    int status = mount_pin_directory(mount, ino, &inode);
+    if (status != 0) {
+        return status;
+    }
+    struct directory_handle *handle = memory_new(1, sizeof *handle);
+    handle->inode = inode;
+    *ret = handle;
+    return 0;
+}
+
+static void drop_page(struct directory_handle *handle) {
+    if (handle->next_offset != 0) {
+        listing_release(&handle->page);
+        handle->next_offset = 0;
+    }
+}
+
+void directory_release(struct mount *mount, struct directory_handle *handle) {
+    drop_page(handle);
+    mount_unpin(mount, handle->inode);
+    free(handle);
+}
+
+/* "." and ".."; false when the listener is full. The kernel knows both, their numbers are for show.
+ */
+static bool give_dots(const struct directory_handle *handle, uint64_t *offset,
+                      const struct listener *listener) {
+    struct stat stat = {.st_ino = handle->inode->ino, .st_mode = S_IFDIR};
+    if (*offset < BEHIND_DOT) {
+        if (!listener->take(listener->context, ".", &stat, BEHIND_DOT)) {
+            return false;
+        }
+        *offset = BEHIND_DOT;
+    }
+    if (*offset < BEHIND_DOT_DOT) {
+        stat.st_ino = directory_ino(&handle->inode->parent);
+        if (!listener->take(listener->context, "..", &stat, BEHIND_DOT_DOT)) {
+            return false;
+        }
+        *offset = BEHIND_DOT_DOT;
+    }
+    return true;
+}
+
+/* The page that continues behind `offset`. Names of one cookie share a page, so the place in the
+ * page says where among them the kernel is. */
+static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_t offset) {
+    bool here = handle->next_offset == offset && handle->next_offset != 0;
+    if (here && (handle->next < handle->page.n || handle->page.end)) {
+        return 0;
+    }
+    drop_page(handle);
+    struct listing page;
+    uint64_t began = inodes_clock(&mount->inodes);
+    uint64_t after = offset < FIRST_COOKIE ? 0 : offset;
+    int status = namespace_list(mount->config.ns, &handle->inode->directory, after,
+                                DIRECTORY_PAGE_ENTRIES, &page);
+    if (status == 0) {
+        handle->page = page;
+        handle->began = began;
+        handle->next = 0;
+        handle->next_offset = offset;
+    }
+    return status;
+}
+
+/* The attributes to give out, and the inode that they are of (NULL for a directory). */
+static struct inode *describe(struct mount *mount, const struct entry *entry, uint64_t began,
+                              struct stat *ret) {
+    *ret = (struct stat){.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
+    if (S_ISDIR(entry->record.mode)) {
+        return NULL;
+    }
+    struct inode *inode = inodes_add(&mount->inodes, entry, began);
+    inode_pin(inode);
+    inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
+    if (inode->known == NULL || inode->gone) {
+        mount_unpin(mount, inode);
+        return NULL;
+    }
+    if (inode->file != NULL) {
+        file_adopt(inode->file);
+    }
+    attributes_of(inode, ret);
+    return inode;
+}
+
+/* Gives out one entry; false when the listener is full. */
+static bool give(struct mount *mount, const struct listing_entry *listed, uint64_t began,
+                 const struct listener *listener) {
+    const struct entry *entry = &listed->entry;
+    struct stat stat = {.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
+    struct inode *inode = NULL;
+    if (listener->attributes) {
+        inode = describe(mount, entry, began, &stat);
+    }
+    bool taken = listener->take(listener->context, entry->name, &stat, listed->cookie);
+    if (inode != NULL) {
+        if (taken) {
+            inodes_looked_up(inode);
+        }
+        mount_unpin(mount, inode);
+    }
+    return taken;
+}
+
+int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
+                   const struct listener *listener) {
+    if (offset == 0) {
+        drop_page(handle); /* rewinddir(3) wants news */
+    }
+    if (!give_dots(handle, &offset, listener)) {
+        return 0;
+    }
+    for (;;) {
+        int status = turn_to(mount, handle, offset);
+        if (status != 0) {
+            return status;
+        }
+        while (handle->next < handle->page.n) {
+            const struct listing_entry *listed = &handle->page.entries[handle->next];
+            if (!give(mount, listed, handle->began, listener)) {
+                return 0;
+            }
+            handle->next++;
+            offset = handle->next_offset = listed->cookie;
+        }
+        if (handle->page.end) {
+            return 0;
+        }
+    }
+}

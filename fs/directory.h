@@ -1,0 +1,39 @@
+/* directory: one opening of a directory, and its listing. */
+#ifndef RINGFS_FS_DIRECTORY_H
+#define RINGFS_FS_DIRECTORY_H
+
+#include <sys/stat.h>
+
+#include "fs/mount.h"
+
+/* Offsets: 0 = from the start, 1 = behind ".", 2 = behind "..", else the cookie of the entry that
+ * they are behind. A cookie belongs to a name for good, so entries that come and go meanwhile never
+ * make a listing skip or repeat others. A handle holds one page of the listing, some of which the
+ * kernel has had already. All calls may suspend. */
+enum { DIRECTORY_PAGE_ENTRIES = 512 };
+
+struct directory_handle {
+    struct inode *inode; /* pinned */
+    struct listing page;
+    uint64_t began;       /* the inodes' clock before it was read */
+    uint32_t next;        /* index in page of the first entry not given out */
+    uint64_t next_offset; /* the offset that it follows; 0 = there is no page */
+};
+
+/* What a listing is given out to. `stat` has st_ino and the type at least. False when there is no
+ * room any more: the same entry comes first the next time. */
+struct listener {
+    bool (*take)(void *context, const char *name, const struct stat *stat, uint64_t next_offset);
+    void *context;
+    /* Give whole attributes, and count a look-up for each entry that was taken with st_nlink > 0;
+     * directories, "." and ".." come with st_nlink 0 and are not counted. */
+    bool attributes;
+};
+
+int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **ret);
+/* Gives out entries from `offset` on until the listener is full or the directory ends. */
+int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
+                   const struct listener *listener);
+void directory_release(struct mount *mount, struct directory_handle *handle);
+
+#endif

@@ -1,0 +1,531 @@
+/* file: an open file as this mount sees it: what is stored, and what was written since. */
+#include "fs/file.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The stored contents are not those that the changes here were made for. Never leaves this file;
+ * not ERR_CONFLICT, which from a change would make the namespace try the same again. */
+enum { REBASE = ERR_EXISTS };
+
+static uint64_t blocks_in(uint64_t size) {
+    return (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+}
+
+/* The view begins anew from a record. */
+static void take_record(struct file *file, const struct entry *entry) {
+    const struct record *record = &entry->record;
+    if (file->kind == CONTENTS_BLOCKS) {
+        blocks_release(&file->blocks);
+    }
+    file->version = entry->version;
+    file->kind = record->contents_kind;
+    file->size = record->size;
+    buffer_clear(&file->data);
+    if (file->kind == CONTENTS_BLOCKS) {
+        blocks_init(&file->blocks, file->mount, &record->contents, blocks_in(record->size));
+    } else {
+        buffer_put_bytes(&file->data, record->data);
+        file->size = record->data.size;
+    }
+    file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
+    file->record_synced = true;
+    patches_clear(&file->patches);
+}
+
+bool file_pending(const struct file *file) {
+    return file->dirty || (file->kind == CONTENTS_BLOCKS && blocks_pending(&file->blocks));
+}
+
+static void adopt(struct file *file) {
+    const struct entry *entry = &file->inode->known->entry;
+    if (!op_id_equal(&entry->version, &file->version) && !file_pending(file)) {
+        take_record(file, entry);
+    }
+}
+
+void file_adopt(struct file *file) {
+    if (!file->busy) {
+        adopt(file);
+    }
+}
+
+struct file *file_get(struct mount *mount, struct inode *inode) {
+    assert(inode->known != NULL && !inode->is_directory);
+    struct file *file = inode->file;
+    if (file == NULL) {
+        file = memory_new(1, sizeof *file);
+        file->mount = mount;
+        file->inode = inode;
+        inode->file = file;
+        inode_pin(inode);
+        file->next = mount->files;
+        file->link = &mount->files;
+        if (file->next != NULL) {
+            file->next->link = &file->next;
+        }
+        mount->files = file;
+        take_record(file, &inode->known->entry);
+    }
+    file->n_users++;
+    file_adopt(file);
+    return file;
+}
+
+static void file_free(struct file *file) {
+    struct mount *mount = file->mount;
+    if (file->kind == CONTENTS_BLOCKS) {
+        blocks_release(&file->blocks);
+    }
+    *file->link = file->next;
+    if (file->next != NULL) {
+        file->next->link = file->link;
+    }
+    file->inode->file = NULL;
+    mount_unpin(mount, file->inode);
+    buffer_release(&file->data);
+    patches_release(&file->patches);
+    free(file);
+}
+
+/* How far the contents that a record names reach. */
+static uint64_t named_end(const struct file *file, const struct record *record) {
+    uint64_t end = blocks_in(record->size);
+    bool left = id128_equal(&record->contents, &file->left.contents);
+    return left && file->left.end_block > end ? file->left.end_block : end;
+}
+
+/* Contents that no record names, nor will. */
+static void remove_unnamed(struct file *file) {
+    const struct record *record = &file->inode->known->entry.record;
+    struct mount *mount = file->mount;
+    bool blocks = file->kind == CONTENTS_BLOCKS;
+    if (file->inode->gone && record->contents_kind == CONTENTS_BLOCKS) {
+        bool same = blocks && id128_equal(&record->contents, &file->blocks.contents);
+        uint64_t end = named_end(file, record);
+        end = same && file->blocks.stored_end > end ? file->blocks.stored_end : end;
+        mount_remove_contents(mount, &record->contents, end);
+        blocks = blocks && !same;
+    }
+    if (blocks && !file->uncertain && (file->inode->gone || file->replaced)) {
+        mount_remove_contents(mount, &file->blocks.contents, file->blocks.stored_end);
+    }
+}
+
+/* After the last close: one more try for what the last flush could not store. */
+static void finish(void *arg) {
+    struct file *file = arg;
+    struct mount *mount = file->mount;
+    if (file_pending(file) && !file->inode->gone && file_lock(file) == 0) {
+        mount->n_writes_lost += file_store(file, false, NULL, NULL) != 0;
+        file_unlock(file);
+    }
+    if (file->n_users == 1) {
+        if (file->kind == CONTENTS_BLOCKS) {
+            blocks_wait(&file->blocks);
+        }
+        if (file->n_users == 1) {
+            remove_unnamed(file);
+            file_free(file);
+            mount_background_done(mount);
+            return;
+        }
+    }
+    file->n_users--; /* opened again meanwhile */
+    mount_background_done(mount);
+}
+
+void file_put(struct file *file) {
+    assert(file->n_users > 0);
+    if (file->n_users == 1 && (file_pending(file) || file->inode->gone)) {
+        mount_background(file->mount, finish, file);
+    } else if (--file->n_users == 0) {
+        file_free(file);
+    }
+}
+
+int file_lock(struct file *file) {
+    while (file->busy) {
+        int status = task_wait(&file->turn);
+        if (status != 0) {
+            task_wake_one(&file->turn); /* a wake that came with the error belongs to the next */
+            return status;
+        }
+    }
+    file->busy = true;
+    adopt(file);
+    return 0;
+}
+
+void file_unlock(struct file *file) {
+    assert(file->busy);
+    file->busy = false;
+    task_wake_one(&file->turn);
+}
+
+int file_take_error(struct file *file) {
+    int error = file->error;
+    if (error == 0 && file->kind == CONTENTS_BLOCKS) {
+        error = file->blocks.error;
+        file->blocks.error = 0;
+    }
+    file->error = 0;
+    return error;
+}
+
+static void touched(struct file *file) {
+    file->modified_ns = mount_wall_ns(file->mount);
+    file->record_synced = false;
+    if (!file->dirty) {
+        file->dirty = true;
+        file->dirty_ns = mount_now_ns(file->mount);
+    }
+}
+
+/* Blocks that no record names are removed; others when the record is replaced that does. */
+static void give_up_blocks(struct file *file) {
+    if (file->kind != CONTENTS_BLOCKS) {
+        return;
+    }
+    blocks_drop(&file->blocks);
+    if (!file->replaced) {
+        file->left = (struct removal){.contents = file->blocks.contents,
+                                      .end_block = file->blocks.stored_end};
+    } else if (!file->uncertain) {
+        mount_remove_contents(file->mount, &file->blocks.contents, file->blocks.stored_end);
+    }
+}
+
+/* Turns to contents in the record. */
+static void begin_inline(struct file *file, struct bytes data) {
+    give_up_blocks(file);
+    file->kind = CONTENTS_INLINE;
+    buffer_clear(&file->data);
+    buffer_put_bytes(&file->data, data);
+    patches_clear(&file->patches);
+    file->size = data.size;
+    file->replaced = true;
+    file->outgrown = false;
+}
+
+/* Turns to contents in blocks, under a fresh id, that begin as what was inline. */
+static int begin_blocks(struct file *file, bool append) {
+    if (append && file->dirty) {
+        /* So that `data` is what is stored, which outgrown contents are checked against. */
+        int status = file_store(file, false, NULL, NULL);
+        if (status != 0 || file->kind != CONTENTS_INLINE) {
+            return status;
+        }
+    }
+    struct id128 contents = contents_new(file->mount->config.ns);
+    blocks_init(&file->blocks, file->mount, &contents, 0);
+    int status = blocks_write(&file->blocks, 0, buffer_bytes(&file->data), 0);
+    if (status != 0) {
+        blocks_drop(&file->blocks);
+        return status;
+    }
+    file->kind = CONTENTS_BLOCKS;
+    file->outgrown = append && !file->replaced;
+    file->replaced = true;
+    patches_clear(&file->patches);
+    touched(file);
+    return 0;
+}
+
+/* Back to what is stored now, whatever was pending. */
+static int rebase(struct file *file) {
+    give_up_blocks(file);
+    int status = mount_refresh(file->mount, file->inode, MOUNT_READ_NOW);
+    if (status == 0) {
+        take_record(file, &file->inode->known->entry);
+    }
+    return status;
+}
+
+void file_forget_unstored(struct file *file) {
+    give_up_blocks(file);
+    take_record(file, &file->inode->known->entry);
+}
+
+static int write_inline(struct file *file, const struct patch *patch) {
+    int status = patch_apply(patch, &file->data, RECORD_INLINE_MAX);
+    assert(status == 0);
+    patches_add(&file->patches, patch);
+    file->size = file->data.size;
+    touched(file);
+    return patches_full(&file->patches) ? file_store(file, false, NULL, NULL) : status;
+}
+
+static int write_blocks(struct file *file, uint64_t offset, struct bytes data) {
+    int status = blocks_write(&file->blocks, offset, data, file->size);
+    uint64_t end = offset + data.size;
+    file->size = end > file->size ? end : file->size;
+    touched(file);
+    return status;
+}
+
+int file_write_at(struct file *file, uint64_t offset, bool append, struct bytes data) {
+    for (int i = 0; i < FILE_REBASES_MAX; i++) {
+        struct patch patch = {append ? PATCH_APPEND : PATCH_WRITE, append ? 0 : offset, data};
+        uint64_t end = patch_end(&patch, file->size);
+        if (end > FILE_SIZE_MAX || end < data.size) {
+            return ERR_TOO_BIG;
+        }
+        if (file->kind == CONTENTS_INLINE && end <= RECORD_INLINE_MAX) {
+            return write_inline(file, &patch);
+        }
+        int status = file->kind == CONTENTS_INLINE ? begin_blocks(file, append) : 0;
+        if (status != 0) {
+            return status;
+        }
+        if (file->kind == CONTENTS_INLINE) {
+            continue;
+        }
+        status = write_blocks(file, append ? file->size : offset, data);
+        if (status != 0 || !file->outgrown) {
+            return status;
+        }
+        status = file_store(file, false, NULL, NULL);
+        if (status != REBASE) {
+            return status;
+        }
+        status = rebase(file);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return ERR_BUSY;
+}
+
+/* Blocks that shrink to what fits into the record. */
+static int shrink_to_inline(struct file *file, uint64_t size) {
+    uint8_t data[RECORD_INLINE_MAX];
+    bool hole = false;
+    int status = blocks_read(&file->blocks, 0, data, (size_t)size, &hole);
+    if (status == 0) {
+        begin_inline(file, bytes_of(data, (size_t)size));
+    }
+    return status;
+}
+
+int file_truncate(struct file *file, uint64_t size) {
+    int status = 0;
+    if (size > FILE_SIZE_MAX) {
+        return ERR_TOO_BIG;
+    }
+    if (size == 0) {
+        begin_inline(file, bytes_of(NULL, 0));
+    } else if (file->kind == CONTENTS_INLINE && size <= RECORD_INLINE_MAX) {
+        return write_inline(file, &(struct patch){.kind = PATCH_TRUNCATE, .offset = size});
+    } else if (file->kind == CONTENTS_INLINE) {
+        status = begin_blocks(file, false);
+    } else if (size < file->size && size <= RECORD_INLINE_MAX) {
+        status = shrink_to_inline(file, size);
+    } else if (size < file->size) {
+        status = blocks_truncate(&file->blocks, size);
+    }
+    if (status == 0) {
+        file->size = size;
+        file->size_set = true;
+        touched(file);
+    }
+    return status;
+}
+
+/* ---- the record ---- */
+struct storing {
+    struct file *file;
+    int (*change)(void *context, struct record *record);
+    void *context;
+    int n_runs;
+};
+
+static void note_old(struct file *file, const struct record *record) {
+    bool same =
+        file->kind == CONTENTS_BLOCKS && id128_equal(&record->contents, &file->blocks.contents);
+    if (record->contents_kind == CONTENTS_BLOCKS && !same) {
+        file->has_old = true;
+        file->old =
+            (struct removal){.contents = record->contents, .end_block = named_end(file, record)};
+    }
+}
+
+/* The pending patches, on whatever small contents the record has now. */
+static int patch_record(struct file *file, struct record *record) {
+    if (record->contents_kind != CONTENTS_INLINE) {
+        return REBASE;
+    }
+    if (file->uncertain && bytes_equal(record->data, buffer_bytes(&file->data))) {
+        return 0; /* that is what the record that was not answered has done */
+    }
+    struct buffer data = {0};
+    buffer_put_bytes(&data, record->data);
+    int status = patches_apply(&file->patches, &data, RECORD_INLINE_MAX);
+    if (status == 0) {
+        record_set_data(record, buffer_bytes(&data));
+        record->size = data.size;
+    }
+    buffer_release(&data);
+    return status == 0 ? 0 : REBASE;
+}
+
+static int replace_contents(struct file *file, struct record *record) {
+    bool blocks = file->kind == CONTENTS_BLOCKS;
+    bool ours = blocks && record->contents_kind == CONTENTS_BLOCKS &&
+                id128_equal(&record->contents, &file->blocks.contents);
+    if (file->outgrown && !ours &&
+        (record->contents_kind != CONTENTS_INLINE ||
+         !bytes_equal(record->data, buffer_bytes(&file->data)))) {
+        return REBASE;
+    }
+    note_old(file, record);
+    record->contents_kind = file->kind;
+    record->contents = blocks ? file->blocks.contents : (struct id128){{0}};
+    record_set_data(record, blocks ? bytes_of(NULL, 0) : buffer_bytes(&file->data));
+    record->size = file->size;
+    return 0;
+}
+
+static int put_contents(struct file *file, struct record *record) {
+    if (file->replaced) {
+        return replace_contents(file, record);
+    }
+    if (file->kind == CONTENTS_INLINE) {
+        return patch_record(file, record);
+    }
+    if (record->contents_kind != CONTENTS_BLOCKS ||
+        !id128_equal(&record->contents, &file->blocks.contents)) {
+        return ERR_STALE; /* another mount began the contents anew: these changes have no place */
+    }
+    if (file->size_set || file->size > record->size) {
+        record->size = file->size;
+    }
+    return 0;
+}
+
+static int change_record(void *context, struct record *record) {
+    struct storing *storing = context;
+    struct file *file = storing->file;
+    storing->n_runs++;
+    int status = 0;
+    if (file->dirty) {
+        status = put_contents(file, record);
+        record->mtime_ns = file->modified_ns;
+        record->ctime_ns = file->modified_ns;
+    }
+    if (status == 0 && storing->change != NULL) {
+        status = storing->change(storing->context, record);
+    }
+    return status;
+}
+
+/* The record is stored: the view is what it says. */
+static void stored(struct file *file, const struct storing *storing, bool synced) {
+    const struct entry *entry = &file->inode->known->entry;
+    file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
+    file->record_synced = synced;
+    file->version = entry->version;
+    file->size = entry->record.size;
+    patches_clear(&file->patches);
+    buffer_clear(&file->data);
+    if (file->kind == CONTENTS_INLINE) {
+        buffer_put_bytes(&file->data, entry->record.data);
+    } else {
+        uint64_t end = blocks_in(file->size);
+        file->blocks.stored_end = end > file->blocks.stored_end ? end : file->blocks.stored_end;
+        if (storing->n_runs > 1) {
+            blocks_drop(&file->blocks); /* another mount has written */
+        }
+    }
+    if (file->has_old) {
+        mount_remove_contents(file->mount, &file->old.contents, file->old.end_block);
+        file->has_old = false;
+    }
+}
+
+/* The record is not what the patches were made for: they are done again, on what it is now. */
+static int patch_again(struct file *file) {
+    struct patches patches = file->patches;
+    file->patches = (struct patches){{0}};
+    int status = rebase(file);
+    struct reader reader = patches_begin(&patches);
+    struct patch patch;
+    while (status == 0 && patches_next(&reader, &patch)) {
+        status = patch.kind == PATCH_TRUNCATE
+                     ? file_truncate(file, patch.offset)
+                     : file_write_at(file, patch.offset, patch.kind == PATCH_APPEND, patch.data);
+    }
+    patches_release(&patches);
+    return status;
+}
+
+int file_store(struct file *file, bool synced, int (*change)(void *context, struct record *record),
+               void *context) {
+    struct storing storing = {file, change, context, 0};
+    for (int i = 0; i < FILE_REBASES_MAX; i++) {
+        int status = file->kind == CONTENTS_BLOCKS ? blocks_flush(&file->blocks, synced) : 0;
+        if (status != 0) {
+            return status;
+        }
+        if (!file->dirty && change == NULL && (!synced || file->record_synced)) {
+            return 0;
+        }
+        status = mount_update(file->mount, file->inode, change_record, &storing, synced);
+        if (status == 0) {
+            stored(file, &storing, synced);
+            return 0;
+        }
+        file->uncertain = file->uncertain || status == ERR_UNKNOWN;
+        if (status != REBASE || file->kind != CONTENTS_INLINE) {
+            return status;
+        }
+        status = patch_again(file);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return ERR_BUSY;
+}
+
+/* ---- reading ---- */
+/* Whether zeros that were read are zeros of this file: contents that another mount has replaced are
+ * removed, and read as zeros too. ERR_CONFLICT: read again. */
+static int check_hole(struct file *file, const struct id128 *contents) {
+    if (file->replaced || file->inode->gone) {
+        return 0;
+    }
+    int status = mount_refresh(file->mount, file->inode, MOUNT_READ_NOW);
+    if (status != 0) {
+        return status;
+    }
+    const struct record *record = &file->inode->known->entry.record;
+    if (record->contents_kind == CONTENTS_BLOCKS && id128_equal(&record->contents, contents)) {
+        return 0;
+    }
+    return file_pending(file) ? ERR_STALE : ERR_CONFLICT;
+}
+
+int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, size_t *ret_size) {
+    for (int i = 0; i < FILE_REBASES_MAX; i++) {
+        file_adopt(file);
+        uint64_t left = offset < file->size ? file->size - offset : 0;
+        size_t n = left < size ? (size_t)left : size;
+        int status = 0;
+        if (n > 0 && file->kind == CONTENTS_INLINE) {
+            memcpy(into, file->data.data + offset, n);
+        } else if (n > 0) {
+            struct id128 contents = file->blocks.contents;
+            bool hole = false;
+            status = blocks_read(&file->blocks, offset, into, n, &hole);
+            if (status == 0 && hole) {
+                status = check_hole(file, &contents);
+            }
+        }
+        if (status != ERR_CONFLICT) {
+            *ret_size = n;
+            return status;
+        }
+    }
+    return ERR_BUSY;
+}

@@ -1,0 +1,130 @@
+/* handle: one opening of a file, and the operations of a program on it. */
+#include "fs/handle.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+struct handle *handle_new(struct mount *mount, struct inode *inode, int flags) {
+    struct handle *handle = memory_new(1, sizeof *handle);
+    handle->file = file_get(mount, inode);
+    handle->flags = flags;
+    return handle;
+}
+
+static int truncate_to_nothing(struct file *file) {
+    int status = file_lock(file);
+    if (status == 0) {
+        status = file_truncate(file, 0);
+        file_unlock(file);
+    }
+    return status;
+}
+
+static int open_inode(struct mount *mount, struct inode *inode, int flags, struct handle **ret,
+                      struct cache_advice *ret_advice) {
+    if (inode->is_directory) {
+        return ERR_IS_DIRECTORY;
+    }
+    int status = mount_refresh(mount, inode, MOUNT_READ_NOW);
+    if (status != 0) {
+        return status;
+    }
+    struct handle *handle = handle_new(mount, inode, flags);
+    struct op_id version = handle->file->version;
+    *ret_advice = (struct cache_advice){.keep = op_id_equal(&inode->kernel_version, &version)};
+    ret_advice->attributes = !ret_advice->keep;
+    inode->kernel_version = version;
+    if ((flags & O_TRUNC) != 0 && (flags & O_ACCMODE) != O_RDONLY) {
+        status = truncate_to_nothing(handle->file);
+    }
+    if (status != 0) {
+        handle_release(handle);
+        return status;
+    }
+    *ret = handle;
+    return 0;
+}
+
+int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **ret,
+                struct cache_advice *ret_advice) {
+    struct inode *inode;
+    int status = mount_pin(mount, ino, &inode);
+    if (status != 0) {
+        return status;
+    }
+    status = open_inode(mount, inode, flags, ret, ret_advice);
+    mount_unpin(mount, inode);
+    return status;
+}
+
+void handle_release(struct handle *handle) {
+    file_put(handle->file);
+    free(handle);
+}
+
+int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t size,
+                size_t *ret_size) {
+    return file_read(handle->file, offset, into, size, ret_size);
+}
+
+/* A first write that is refused must not happen later after all, with the next flush. What was
+ * pending before it stays; of that there is nothing, or a truncation that belongs to it. */
+static int store_first(struct file *file, bool alone) {
+    int status = file_store(file, false, NULL, NULL);
+    if (status != 0 && alone) {
+        file_forget_unstored(file);
+    }
+    return status;
+}
+
+static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes data) {
+    struct file *file = handle->file;
+    int status = file_take_error(file);
+    if (status != 0) {
+        return status;
+    }
+    bool first = !handle->wrote && data.size <= FILE_FIRST_WRITE_MAX;
+    bool alone = !file_pending(file) || (file->replaced && file->size == 0);
+    bool append = (handle->flags & O_APPEND) != 0;
+    status = file_write_at(file, offset, append, data);
+    if (status == 0 && first) {
+        status = store_first(file, alone);
+    }
+    handle->wrote = handle->wrote || status == 0;
+    return status;
+}
+
+int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
+    if (data.size == 0) {
+        return 0;
+    }
+    int status = file_lock(handle->file);
+    if (status == 0) {
+        status = write_in_turn(handle, offset, data);
+        file_unlock(handle->file);
+    }
+    return status;
+}
+
+static int store_all(struct file *file, bool synced) {
+    if (!file->busy && !file_pending(file) && file->error == 0 &&
+        (!synced || file->record_synced)) {
+        return 0;
+    }
+    int status = file_lock(file);
+    if (status != 0) {
+        return status;
+    }
+    int before = file_take_error(file);
+    status = file_store(file, synced, NULL, NULL);
+    file_unlock(file);
+    return before != 0 ? before : status;
+}
+
+int handle_flush(struct handle *handle) {
+    return store_all(handle->file, false);
+}
+
+int handle_fsync(struct handle *handle) {
+    return store_all(handle->file, true);
+}

@@ -1,0 +1,38 @@
+/* handle: one opening of a file, and the operations of a program on it. */
+#ifndef RINGFS_FS_HANDLE_H
+#define RINGFS_FS_HANDLE_H
+
+#include "fs/file.h"
+
+/* Between mounts close-to-open holds: opening reads the entry anew from a quorum, so that it sees
+ * all that was closed before. All calls may suspend. */
+struct handle {
+    struct file *file;
+    int flags;  /* of open(2) */
+    bool wrote; /* a write has succeeded: the next may be buffered */
+};
+
+/* What the kernel is to be told about its caches. */
+struct cache_advice {
+    bool keep;       /* its pages are of this version */
+    bool attributes; /* its attributes may be old: invalidate them before the answer */
+};
+
+/* Opens the inode `ino`. O_TRUNC: the truncation is stored with the first write or flush. */
+int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **ret,
+                struct cache_advice *ret_advice);
+/* A handle of a file whose record was just read or made: for create. */
+struct handle *handle_new(struct mount *mount, struct inode *inode, int flags);
+/* Never fails: what failed to be stored was told by handle_flush(). Frees the handle. */
+void handle_release(struct handle *handle);
+
+int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t size,
+                size_t *ret_size);
+/* Writes all or fails. With O_APPEND at the end, whatever `offset`. */
+int handle_write(struct handle *handle, uint64_t offset, struct bytes data);
+/* close(2): everything is stored afterwards, or this says why not. */
+int handle_flush(struct handle *handle);
+/* fsync(2): on the disks of W nodes. */
+int handle_fsync(struct handle *handle);
+
+#endif

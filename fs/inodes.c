@@ -1,0 +1,290 @@
+/* inodes: the files and directories that the kernel holds, and what was last read of each. */
+#include "fs/inodes.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    BUCKETS_MIN = 256,
+    EVICTIONS_MAX = 8, /* tries per insertion: known of open files are passed over */
+    ROOT_INO = 1,
+    PATH_DEPTH_MAX = 64,
+};
+
+static struct inode **bucket(const struct inodes *inodes, uint64_t ino) {
+    /* Inode numbers are random already, but for the root's. */
+    return &inodes->buckets[ino & (inodes->n_buckets - 1)];
+}
+
+static void grow(struct inodes *inodes) {
+    struct inode **old = inodes->buckets;
+    uint32_t n_old = inodes->n_buckets;
+    inodes->n_buckets = n_old * 2;
+    inodes->buckets = memory_new(inodes->n_buckets, sizeof *inodes->buckets);
+    for (uint32_t i = 0; i < n_old; i++) {
+        while (old[i] != NULL) {
+            struct inode *inode = old[i];
+            old[i] = inode->next;
+            struct inode **at = bucket(inodes, inode->ino);
+            inode->next = *at;
+            *at = inode;
+        }
+    }
+    free(old);
+}
+
+static void known_unlink(struct inodes *inodes, struct known *known) {
+    *(known->newer != NULL ? &known->newer->older : &inodes->newest) = known->older;
+    *(known->older != NULL ? &known->older->newer : &inodes->oldest) = known->newer;
+}
+
+static void known_push(struct inodes *inodes, struct known *known) {
+    known->newer = NULL;
+    known->older = inodes->newest;
+    *(inodes->newest != NULL ? &inodes->newest->newer : &inodes->oldest) = known;
+    inodes->newest = known;
+}
+
+static void known_drop(struct inodes *inodes, struct known *known) {
+    known_unlink(inodes, known);
+    inodes->n_known--;
+    known->inode->known = NULL;
+    entry_release(&known->entry);
+    free(known);
+}
+
+static void evict(struct inodes *inodes) {
+    for (int i = 0; i < EVICTIONS_MAX && inodes->n_known > inodes->known_max; i++) {
+        struct known *known = inodes->oldest;
+        if (known->inode->file != NULL) {
+            known_unlink(inodes, known);
+            known_push(inodes, known);
+        } else {
+            known_drop(inodes, known);
+        }
+    }
+}
+
+/* Room for what is known of an inode, as the most recently used. */
+static struct known *known_take(struct inodes *inodes, struct inode *inode) {
+    if (inode->known != NULL) {
+        known_unlink(inodes, inode->known);
+    } else {
+        inode->known = memory_new(1, sizeof *inode->known);
+        inode->known->inode = inode;
+        inodes->n_known++;
+    }
+    known_push(inodes, inode->known);
+    evict(inodes);
+    return inode->known;
+}
+
+static struct inode *inode_new(struct inodes *inodes, uint64_t ino) {
+    if (inodes->n >= inodes->n_buckets) {
+        grow(inodes);
+    }
+    struct inode *inode = memory_new(1, sizeof *inode);
+    inode->ino = ino;
+    struct inode **at = bucket(inodes, ino);
+    inode->next = *at;
+    *at = inode;
+    inodes->n++;
+    return inode;
+}
+
+static void inode_free(struct inodes *inodes, struct inode *inode) {
+    struct inode **at = bucket(inodes, inode->ino);
+    while (*at != inode) {
+        at = &(*at)->next;
+    }
+    *at = inode->next;
+    inodes->n--;
+    if (inode->known != NULL) {
+        known_drop(inodes, inode->known);
+    }
+    free(inode->name);
+    free(inode);
+}
+
+static void inode_free_unused(struct inodes *inodes, struct inode *inode) {
+    if (inode->n_lookups == 0 && inode->n_pins == 0 && inode != inodes->root) {
+        assert(inode->file == NULL);
+        inode_free(inodes, inode);
+    }
+}
+
+static char *copy_name(const char *name) {
+    size_t size = strlen(name) + 1;
+    char *copy = memory_new(1, size);
+    memcpy(copy, name, size);
+    return copy;
+}
+
+void inodes_init(struct inodes *inodes, uint32_t known_max) {
+    *inodes = (struct inodes){.n_buckets = BUCKETS_MIN, .known_max = known_max};
+    inodes->buckets = memory_new(inodes->n_buckets, sizeof *inodes->buckets);
+    inodes->root = inode_new(inodes, ROOT_INO);
+    inodes->root->is_directory = true;
+    inodes->root->directory = namespace_root;
+    inodes->root->parent = namespace_root;
+    inodes->root->name = copy_name("");
+}
+
+void inodes_release(struct inodes *inodes) {
+    for (uint32_t i = 0; i < inodes->n_buckets; i++) {
+        while (inodes->buckets[i] != NULL) {
+            assert(inodes->buckets[i]->n_pins == 0);
+            inode_free(inodes, inodes->buckets[i]);
+        }
+    }
+    free(inodes->buckets);
+    *inodes = (struct inodes){0};
+}
+
+struct inode *inodes_find(const struct inodes *inodes, uint64_t ino) {
+    struct inode *inode = *bucket(inodes, ino);
+    while (inode != NULL && inode->ino != ino) {
+        inode = inode->next;
+    }
+    return inode;
+}
+
+static void set_place(struct inode *inode, const struct id128 *parent, const char *name) {
+    inode->parent = *parent;
+    if (inode->name == NULL || strcmp(inode->name, name) != 0) {
+        free(inode->name);
+        inode->name = copy_name(name);
+    }
+}
+
+struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint64_t began) {
+    uint64_t ino = record_ino(&entry->record);
+    struct inode *inode = inodes_find(inodes, ino);
+    if (inode == NULL) {
+        inode = inode_new(inodes, ino);
+        inode->is_directory = S_ISDIR(entry->record.mode);
+        inode->directory = entry->record.directory;
+    }
+    if (inode != inodes->root && inode->changed <= began) {
+        set_place(inode, &entry->directory, entry->name);
+        inode->gone = false;
+    }
+    return inode;
+}
+
+void inodes_looked_up(struct inode *inode) {
+    inode->n_lookups++;
+}
+
+void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n) {
+    struct inode *inode = inodes_find(inodes, ino);
+    if (inode == NULL) {
+        return;
+    }
+    inode->n_lookups -= n < inode->n_lookups ? n : inode->n_lookups;
+    inode_free_unused(inodes, inode);
+}
+
+void inode_pin(struct inode *inode) {
+    inode->n_pins++;
+}
+
+void inode_unpin(struct inodes *inodes, struct inode *inode) {
+    assert(inode->n_pins > 0);
+    inode->n_pins--;
+    inode_free_unused(inodes, inode);
+}
+
+uint64_t inodes_clock(const struct inodes *inodes) {
+    return inodes->clock;
+}
+
+bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry *entry,
+                  uint64_t began, int64_t now_ns) {
+    if (inode->changed > began) {
+        return false;
+    }
+    struct known *known = known_take(inodes, inode);
+    entry_release(&known->entry);
+    entry_copy(entry, &known->entry);
+    known->read_ns = now_ns;
+    return true;
+}
+
+bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
+                            const struct directory_attributes *attributes, uint64_t began,
+                            int64_t now_ns) {
+    assert(inode->is_directory);
+    if (inode->changed > began) {
+        return false;
+    }
+    struct known *known = known_take(inodes, inode);
+    known->attributes = *attributes;
+    known->read_ns = now_ns;
+    return true;
+}
+
+void inodes_changed(struct inodes *inodes, struct inode *inode) {
+    inode->changed = ++inodes->clock;
+}
+
+void inodes_move(struct inodes *inodes, struct inode *inode, const struct id128 *parent,
+                 const char *name) {
+    set_place(inode, parent, name);
+    inodes_changed(inodes, inode);
+}
+
+void inodes_gone(struct inodes *inodes, struct inode *inode) {
+    inode->gone = true;
+    inodes_changed(inodes, inode);
+}
+
+struct known *inodes_known(struct inodes *inodes, struct inode *inode, int64_t now_ns,
+                           int64_t age_ns) {
+    struct known *known = inode->known;
+    if (known == NULL || now_ns - known->read_ns > age_ns) {
+        return NULL;
+    }
+    known_unlink(inodes, known);
+    known_push(inodes, known);
+    return known;
+}
+
+void inodes_path(const struct inodes *inodes, uint64_t ino, char *ret, size_t size) {
+    const struct inode *chain[PATH_DEPTH_MAX];
+    int n = 0;
+    const struct inode *inode = inodes_find(inodes, ino);
+    while (inode != NULL && inode != inodes->root && n < PATH_DEPTH_MAX) {
+        chain[n++] = inode;
+        inode = inodes_find(inodes, directory_ino(&inode->parent));
+    }
+    size_t used =
+        (size_t)snprintf(ret, size, "%s", inode == inodes->root ? n == 0 ? "/" : "" : "?");
+    while (n > 0 && used < size) {
+        used += (size_t)snprintf(ret + used, size - used, "/%s", chain[--n]->name);
+    }
+}
+
+void inodes_check(const struct inodes *inodes) {
+    uint32_t n = 0;
+    uint32_t n_known = 0;
+    for (uint32_t i = 0; i < inodes->n_buckets; i++) {
+        for (struct inode *inode = inodes->buckets[i]; inode != NULL; inode = inode->next) {
+            n++;
+            n_known += inode->known != NULL;
+            assert(inode->n_lookups > 0 || inode->n_pins > 0 || inode == inodes->root);
+            assert(inode->known == NULL || inode->known->inode == inode);
+            assert(inode->changed <= inodes->clock);
+        }
+    }
+    assert(n == inodes->n && n_known == inodes->n_known);
+    uint32_t n_listed = 0;
+    for (struct known *known = inodes->newest; known != NULL; known = known->older) {
+        n_listed++;
+        assert(known->older != NULL ? known->older->newer == known : inodes->oldest == known);
+    }
+    assert(n_listed == n_known);
+}

@@ -1,0 +1,103 @@
+/* inodes: the files and directories that the kernel holds, and what was last read of each. */
+#ifndef RINGFS_FS_INODES_H
+#define RINGFS_FS_INODES_H
+
+#include "shared/namespace.h"
+
+/* The kernel names a node by the inode number, which is the record's: random and for life, so that
+ * an inode met again under another name is the same inode, and a number never comes back for
+ * another file (generation is always 0).
+ *
+ * An inode lives while the kernel has looked it up or somebody here pins it. What was read of it
+ * (`known`) is a cache: at most `known_max` are kept, the least recently used goes first, those of
+ * open files stay. It is never taken from a reading that began before a change made by this mount
+ * was done: readings and changes are ordered by a clock (inodes_clock()). One thread; nothing here
+ * suspends. */
+enum {
+    INODES_KNOWN_MAX = 8192, /* about 1 KiB each and the inline contents, so 42 MiB at most */
+};
+
+struct file;
+struct inode;
+
+struct known {
+    struct inode *inode;
+    struct known *newer, *older;
+    int64_t read_ns;                        /* monotonic */
+    struct entry entry;                     /* not of directories */
+    struct directory_attributes attributes; /* of directories */
+};
+
+struct inode {
+    uint64_t ino;
+    struct inode *next; /* in its bucket */
+    uint64_t n_lookups; /* what the kernel will forget */
+    uint32_t n_pins;    /* operations under way, open files */
+    uint64_t changed;   /* the clock after this mount's last change of it */
+    bool is_directory;
+    bool gone;              /* unlinked, removed or replaced by this mount */
+    struct id128 directory; /* directories: their id */
+    struct id128 parent;    /* the place: where its entry is */
+    char *name;             /* owned; "" for the root */
+    struct known *known;    /* owned; NULL = has to be read */
+    struct file *file;      /* its open file; NULL when not open */
+    /* Of which version the kernel may still hold pages; zeros = of none. */
+    struct op_id kernel_version;
+};
+
+struct inodes {
+    struct inode **buckets;
+    uint32_t n_buckets; /* a power of two */
+    uint32_t n;
+    uint32_t n_known, known_max;
+    struct known *newest, *oldest;
+    uint64_t clock;
+    struct inode *root; /* always there */
+};
+
+void inodes_init(struct inodes *inodes, uint32_t known_max);
+/* Frees all, looked up or not. Nothing may be pinned. */
+void inodes_release(struct inodes *inodes);
+
+/* NULL when the kernel never looked it up or forgot it. */
+struct inode *inodes_find(const struct inodes *inodes, uint64_t ino);
+/* The inode of an entry that a reading begun at clock `began` found; made when there is none; at
+ * the place that the entry says, unless this mount has changed it since. What was read is not
+ * learnt yet: see inodes_learn(). Pin the inode before suspending. */
+struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint64_t began);
+/* The kernel was told of it once more. */
+void inodes_looked_up(struct inode *inode);
+/* The kernel gave up `n` look-ups; the inode may be gone afterwards. An unknown number or too many
+ * is ignored: the kernel's bytes. */
+void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n);
+void inode_pin(struct inode *inode);
+void inode_unpin(struct inodes *inodes, struct inode *inode);
+
+/* The clock, to be noted before a reading begins. */
+uint64_t inodes_clock(const struct inodes *inodes);
+/* Takes what a reading that began at clock `began` found; copied. False, and nothing taken, when
+ * this mount has changed the inode since. */
+bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry *entry,
+                  uint64_t began, int64_t now_ns);
+bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
+                            const struct directory_attributes *attributes, uint64_t began,
+                            int64_t now_ns);
+/* A change by this mount was done: readings that began before are not taken any more. */
+void inodes_changed(struct inodes *inodes, struct inode *inode);
+/* This mount moved it; counts as a change. */
+void inodes_move(struct inodes *inodes, struct inode *inode, const struct id128 *parent,
+                 const char *name);
+/* Its name is gone; counts as a change. What is known of it stays. */
+void inodes_gone(struct inodes *inodes, struct inode *inode);
+/* What is known, when it was read within `age_ns`; NULL otherwise. Good until the task suspends. */
+struct known *inodes_known(struct inodes *inodes, struct inode *inode, int64_t now_ns,
+                           int64_t age_ns);
+
+/* The path of an inode as far as it is known here, for people: "/a/b", "?/b" when a parent was
+ * forgotten. Always terminated, cut at `size`. */
+void inodes_path(const struct inodes *inodes, uint64_t ino, char *ret, size_t size);
+
+/* The invariants; asserts. */
+void inodes_check(const struct inodes *inodes);
+
+#endif

@@ -1,0 +1,250 @@
+/* mount: what the operations of one mounted ringfs share. */
+#include "fs/mount.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REMOVAL_BLOCKS = 4096 }; /* of one deadline: 256 MiB of contents */
+
+void mount_init(struct mount *mount, const struct mount_config *config) {
+    *mount = (struct mount){.config = *config};
+    mount->removals_end = &mount->removals;
+    inodes_init(&mount->inodes, INODES_KNOWN_MAX);
+}
+
+void mount_release(struct mount *mount) {
+    assert(mount->files == NULL && mount->n_background == 0);
+    while (mount->removals != NULL) {
+        struct removal *removal = mount->removals;
+        mount->removals = removal->next;
+        free(removal);
+    }
+    inodes_release(&mount->inodes);
+}
+
+int64_t mount_now_ns(const struct mount *mount) {
+    return mount->config.now_ns(mount->config.clock);
+}
+
+int64_t mount_wall_ns(const struct mount *mount) {
+    struct store *store = mount->config.store;
+    return (int64_t)store->wall_ns(store->self);
+}
+
+void mount_background(struct mount *mount, void (*fn)(void *arg), void *arg) {
+    mount->n_background++;
+    int64_t deadline_ns = mount_now_ns(mount) + mount->config.timeout_ns;
+    if (task_spawn(mount->config.tasks, fn, arg, deadline_ns) != 0) {
+        fn(arg);
+    }
+}
+
+void mount_background_done(struct mount *mount) {
+    assert(mount->n_background > 0);
+    mount->n_background--;
+    task_wake_all(&mount->idle);
+}
+
+bool mount_pause(struct mount *mount, int64_t ns) {
+    int at = 0;
+    while (mount->sleepers[at] != NULL) {
+        at++;
+        assert(at < MOUNT_SLEEPERS_MAX);
+    }
+    if (mount->stopping) {
+        return false;
+    }
+    mount->sleepers[at] = task_self();
+    task_set_deadline(task_self(), 0);
+    task_sleep(ns);
+    mount->sleepers[at] = NULL;
+    return !mount->stopping;
+}
+
+void mount_stop_background(struct mount *mount) {
+    mount->stopping = true;
+    for (int i = 0; i < MOUNT_SLEEPERS_MAX; i++) {
+        if (mount->sleepers[i] != NULL) {
+            task_interrupt(mount->sleepers[i]);
+        }
+    }
+    while (mount->n_background > 0) {
+        task_wait_uninterrupted(&mount->idle);
+    }
+}
+
+/* One contents, in pieces that each have a deadline of their own: large files take long. */
+static int remove_one(struct mount *mount, const struct removal *removal) {
+    for (uint64_t first = 0; first < removal->end_block; first += REMOVAL_BLOCKS) {
+        uint64_t end = first + REMOVAL_BLOCKS;
+        end = end < removal->end_block ? end : removal->end_block;
+        task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+        int status = contents_remove(mount->config.ns, &removal->contents, first, end);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+static void remove_all(void *arg) {
+    struct mount *mount = arg;
+    while (mount->removals != NULL) {
+        struct removal *removal = mount->removals;
+        mount->removals = removal->next;
+        if (mount->removals == NULL) {
+            mount->removals_end = &mount->removals;
+        }
+        mount->n_removals--;
+        mount->n_removals_failed += remove_one(mount, removal) != 0;
+        free(removal);
+    }
+    mount->removing = false;
+    mount_background_done(mount);
+}
+
+void mount_remove_contents(struct mount *mount, const struct id128 *contents, uint64_t end_block) {
+    if (end_block == 0) {
+        return;
+    }
+    if (mount->n_removals >= MOUNT_REMOVALS_MAX) {
+        mount->n_removals_failed++;
+        return;
+    }
+    struct removal *removal = memory_new(1, sizeof *removal);
+    *removal = (struct removal){.contents = *contents, .end_block = end_block};
+    *mount->removals_end = removal;
+    mount->removals_end = &removal->next;
+    mount->n_removals++;
+    if (!mount->removing) {
+        mount->removing = true;
+        mount_background(mount, remove_all, mount);
+    }
+}
+
+int mount_pin(struct mount *mount, uint64_t ino, struct inode **ret) {
+    struct inode *inode = inodes_find(&mount->inodes, ino);
+    if (inode == NULL) {
+        return ERR_STALE;
+    }
+    inode_pin(inode);
+    *ret = inode;
+    return 0;
+}
+
+int mount_pin_directory(struct mount *mount, uint64_t ino, struct inode **ret) {
+    struct inode *inode = inodes_find(&mount->inodes, ino);
+    if (inode == NULL) {
+        return ERR_STALE;
+    }
+    if (!inode->is_directory) {
+        return ERR_NOT_DIRECTORY;
+    }
+    return mount_pin(mount, ino, ret);
+}
+
+void mount_unpin(struct mount *mount, struct inode *inode) {
+    inode_unpin(&mount->inodes, inode);
+}
+
+/* One reading from the store. ERR_STALE also when the inode was moved or changed meanwhile: the
+ * caller looks again. */
+static int read_inode(struct mount *mount, struct inode *inode) {
+    uint64_t began = inodes_clock(&mount->inodes);
+    if (inode->is_directory) {
+        struct directory_attributes attributes;
+        int status = namespace_attributes(mount->config.ns, &inode->directory, &attributes);
+        if (status == 0) {
+            inodes_learn_directory(&mount->inodes, inode, &attributes, began, mount_now_ns(mount));
+        }
+        return status;
+    }
+    struct entry entry;
+    int status = namespace_lookup(mount->config.ns, &inode->parent, inode->name, &entry);
+    if (status != 0) {
+        return status == ERR_NO_ENTRY ? ERR_STALE : status;
+    }
+    if (record_ino(&entry.record) != inode->ino) {
+        status = ERR_STALE;
+    } else {
+        inodes_learn(&mount->inodes, inode, &entry, began, mount_now_ns(mount));
+    }
+    entry_release(&entry);
+    return status;
+}
+
+int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns) {
+    for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
+        if (inodes_known(&mount->inodes, inode, mount_now_ns(mount), age_ns) != NULL) {
+            return 0;
+        }
+        if (inode->gone) {
+            return inode->known != NULL ? 0 : ERR_STALE;
+        }
+        uint64_t changed = inode->changed;
+        int status = read_inode(mount, inode);
+        if (status != 0 && (status != ERR_STALE || inode->changed == changed)) {
+            return status;
+        }
+        if (status == 0) {
+            /* Read since the call began, or changed by this mount since: either is news. */
+            age_ns = MOUNT_ANY_AGE;
+        }
+    }
+    return ERR_BUSY;
+}
+
+/* A change, and how often it ran: more than once when another writer came first. */
+struct counted {
+    int (*change)(void *context, struct record *record);
+    void *context;
+    int n_runs;
+};
+
+static int run_counted(void *context, struct record *record) {
+    struct counted *counted = context;
+    counted->n_runs++;
+    return counted->change(counted->context, record);
+}
+
+static void learn_update(struct mount *mount, struct inode *inode, struct entry *entry,
+                         const struct op_id *before, bool alone) {
+    if (alone && op_id_equal(before, &inode->kernel_version)) {
+        inode->kernel_version = entry->version;
+    }
+    /* A rename may have moved it meanwhile. */
+    entry->directory = inode->parent;
+    snprintf(entry->name, sizeof entry->name, "%s", inode->name);
+    inodes_changed(&mount->inodes, inode);
+    inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes), mount_now_ns(mount));
+}
+
+int mount_update(struct mount *mount, struct inode *inode,
+                 int (*change)(void *context, struct record *record), void *context, bool synced) {
+    assert(!inode->is_directory);
+    struct counted counted = {change, context, 0};
+    for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
+        int status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
+        if (status != 0) {
+            return status;
+        }
+        if (inode->gone) {
+            return change(context, &inode->known->entry.record);
+        }
+        struct entry entry;
+        entry_copy(&inode->known->entry, &entry);
+        uint64_t changed = inode->changed;
+        struct op_id before = entry.version;
+        counted.n_runs = 0;
+        status = namespace_update(mount->config.ns, &entry, run_counted, &counted, synced);
+        if (status == 0) {
+            learn_update(mount, inode, &entry, &before, counted.n_runs == 1);
+        }
+        entry_release(&entry);
+        if (status != ERR_STALE || inode->changed == changed) {
+            return status;
+        }
+    }
+    return ERR_BUSY;
+}

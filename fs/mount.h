@@ -1,0 +1,102 @@
+/* mount: what the operations of one mounted ringfs share. */
+#ifndef RINGFS_FS_MOUNT_H
+#define RINGFS_FS_MOUNT_H
+
+#include "fs/inodes.h"
+#include "shared/err.h"
+#include "shared/task.h"
+
+/* Operations (tree.h, attributes.h, directory.h, file.h) run as tasks of `tasks`, take plain types,
+ * and answer 0 or an error of err.h. One thread; what an operation read from here before it
+ * suspended is stale afterwards, unless it holds a pin or a file's turn. */
+enum {
+    MOUNT_DIRTY_MAX = 64 << 20,      /* bytes of blocks in memory; writers wait beyond */
+    MOUNT_AHEAD_MAX = 32 << 20,      /* bytes read ahead of all readers; beyond, none are */
+    MOUNT_REMOVALS_MAX = 65536,      /* contents waiting for removal; beyond, left to the sweeper */
+    MOUNT_WRITEBACK_NS = 1000000000, /* how old a buffered change may get */
+    MOUNT_SLEEPERS_MAX = 4,          /* tasks that look after something now and then */
+    MOUNT_REFRESH_MAX = 8,           /* readings overtaken by changes before ERR_BUSY */
+};
+/* Ages for mount_refresh(). */
+#define MOUNT_ANY_AGE INT64_MAX
+#define MOUNT_READ_NOW (-1)
+
+struct mount_config {
+    struct namespace *ns;
+    struct store *store; /* for the time of day */
+    struct tasks *tasks;
+    int64_t (*now_ns)(void *clock); /* monotonic */
+    void *clock;
+    int64_t timeout_ns;    /* of one operation, and of each write in the background */
+    int64_t attributes_ns; /* how long attributes may be answered from memory */
+};
+
+/* Sizes as statfs(2) tells them: what the cluster can hold of distinct bytes. */
+struct capacity {
+    uint64_t bytes_total, bytes_free;
+};
+
+struct removal {
+    struct id128 contents;
+    uint64_t end_block;
+    struct removal *next;
+};
+
+struct mount {
+    struct mount_config config;
+    struct inodes inodes;
+    struct capacity capacity;
+
+    struct file *files; /* open ones, listed */
+    uint64_t n_dirty_bytes;
+    uint64_t n_ahead_bytes;
+    struct task_queue room; /* woken when n_dirty_bytes falls */
+
+    struct removal *removals, **removals_end;
+    uint32_t n_removals;
+    bool removing; /* a task is at it */
+
+    struct task *sleepers[MOUNT_SLEEPERS_MAX]; /* in mount_pause() */
+    bool stopping;                             /* nothing is to wait in the background any more */
+    uint32_t n_background;                     /* tasks that no operation waits for */
+    struct task_queue idle;                    /* woken when one of them ends */
+
+    uint64_t n_removals_failed; /* left to the sweeper */
+    uint64_t n_writes_lost;     /* buffered changes given up after the last close */
+};
+
+void mount_init(struct mount *mount, const struct mount_config *config);
+/* No operation and no task in the background may be under way. Frees all. */
+void mount_release(struct mount *mount);
+
+int64_t mount_now_ns(const struct mount *mount);
+/* Time of day, ns since 1970, for file times. */
+int64_t mount_wall_ns(const struct mount *mount);
+/* Runs fn(arg) in a task of its own, with the deadline of one operation; right here when there can
+ * be no further task (may suspend then). The function ends with mount_background_done(). */
+void mount_background(struct mount *mount, void (*fn)(void *arg), void *arg);
+void mount_background_done(struct mount *mount);
+/* May suspend: for `ns`, without a deadline. False when the mount is stopping. For tasks that look
+ * after something now and then, at most MOUNT_SLEEPERS_MAX of them. */
+bool mount_pause(struct mount *mount, int64_t ns);
+/* May suspend: until no task is in the background; those that pause end. */
+void mount_stop_background(struct mount *mount);
+/* Removes the blocks [0, end_block) of contents that no record names any more, in the background.
+ */
+void mount_remove_contents(struct mount *mount, const struct id128 *contents, uint64_t end_block);
+
+/* The inode of a number that the kernel uses, pinned: unpin it. ERR_STALE when there is none. */
+int mount_pin(struct mount *mount, uint64_t ino, struct inode **ret);
+/* The same for a directory that operations can go on in. */
+int mount_pin_directory(struct mount *mount, uint64_t ino, struct inode **ret);
+void mount_unpin(struct mount *mount, struct inode *inode);
+
+/* May suspend: until inode->known is there and was read within `age_ns` (MOUNT_ANY_AGE: whenever).
+ * ERR_STALE when the inode is gone; what is known of one that this mount removed stays good. */
+int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns);
+/* May suspend. Changes the record of an inode that is no directory: namespace_update() where it is
+ * now, and learns the outcome. One that this mount removed is changed in memory only. */
+int mount_update(struct mount *mount, struct inode *inode,
+                 int (*change)(void *context, struct record *record), void *context, bool synced);
+
+#endif

@@ -1,0 +1,144 @@
+/* ops: the kernel's side: the session with it, and the reading of its requests. */
+#include "fs/ops.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "fs/ops_request.h"
+
+enum {
+    WRITE_SIZE_MAX = 1 << 20, /* of one request: the kernel's own bound */
+    READ_AHEAD_MAX = 1 << 20,
+    BACKGROUND_MAX = 128, /* read-ahead and the like */
+};
+
+static void init(void *userdata, struct fuse_conn_info *conn) {
+    (void)userdata;
+    conn->max_write = WRITE_SIZE_MAX;
+    conn->max_readahead = READ_AHEAD_MAX;
+    conn->max_background = BACKGROUND_MAX;
+    conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+    conn->time_gran = 1;
+    /* Splicing costs more than it saves at these sizes. Pages are dropped at open, by version: not
+     * whenever an mtime is news, which after each write of our own it is. */
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                              FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
+    conn->want |=
+        conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
+                         FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+}
+
+static void stop_reading(struct ops *ops) {
+    if (ops->reading) {
+        loop_unwatch(ops->config.loop, ops->fd);
+        ops->reading = false;
+    }
+}
+
+static void kernel_ended(struct ops *ops) {
+    stop_reading(ops);
+    ops->paused = true;
+    ops->unmounted = true;
+    ops->config.ended(ops->config.context);
+}
+
+static void readable(void *context) {
+    struct ops *ops = context;
+    for (int i = 0; i < OPS_PER_TURN && ops->reading; i++) {
+        int size = fuse_session_receive_buf(ops->session, &ops->buffer);
+        if (size == -EAGAIN) {
+            return;
+        }
+        if (size == -EINTR) {
+            continue;
+        }
+        if (size <= 0) {
+            kernel_ended(ops);
+            return;
+        }
+        fuse_session_process_buf(ops->session, &ops->buffer);
+        if (ops->waiting != NULL || ops->n_requests >= OPS_REQUESTS_MAX) {
+            stop_reading(ops);
+        }
+    }
+}
+
+/* At each turn's end: when requests ended, those that wait get their turn. */
+static bool read_on(void *context) {
+    struct ops *ops = context;
+    requests_resume(ops);
+    bool room = ops->waiting == NULL && ops->n_requests < OPS_REQUESTS_MAX;
+    if (!ops->reading && !ops->paused && room) {
+        ops->reading = loop_watch(ops->config.loop, ops->fd, readable, ops) == 0;
+    }
+    return false;
+}
+
+static int mount_session(struct ops *ops) {
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    struct fuse_lowlevel_ops table = {.init = init};
+    ops_names(&table);
+    ops_files(&table);
+    fuse_opt_add_arg(&args, "ringfs");
+    fuse_opt_add_arg(&args, "-o");
+    fuse_opt_add_arg(&args, ops->config.kernel_options);
+    if (ops->config.debug) {
+        fuse_opt_add_arg(&args, "-odebug");
+    }
+    ops->session = fuse_session_new(&args, &table, sizeof table, ops);
+    fuse_opt_free_args(&args);
+    if (ops->session == NULL) {
+        return ERR_IO;
+    }
+    if (fuse_session_mount(ops->session, ops->config.mountpoint) != 0) {
+        return ERR_IO;
+    }
+    ops->fd = fuse_session_fd(ops->session);
+    int flags = fcntl(ops->fd, F_GETFL);
+    return fcntl(ops->fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : ERR_IO;
+}
+
+int ops_start(const struct ops_config *config, struct ops **ret) {
+    struct ops *ops = memory_new(1, sizeof *ops);
+    ops->config = *config;
+    int status = mount_session(ops);
+    if (status == 0) {
+        status = loop_watch(config->loop, ops->fd, readable, ops);
+    }
+    if (status != 0) {
+        if (ops->session != NULL) {
+            fuse_session_unmount(ops->session);
+            fuse_session_destroy(ops->session);
+        }
+        free(ops);
+        return status;
+    }
+    ops->reading = true;
+    loop_add_turn_end(config->loop, read_on, ops);
+    *ret = ops;
+    return 0;
+}
+
+void ops_pause(struct ops *ops) {
+    ops->paused = true;
+    stop_reading(ops);
+}
+
+void ops_wait_idle(struct ops *ops) {
+    while (ops->n_requests > 0) {
+        task_wait_uninterrupted(&ops->idle);
+    }
+}
+
+void ops_stop(struct ops *ops) {
+    ops_pause(ops);
+    loop_remove_turn_end(ops->config.loop, read_on, ops);
+    fuse_session_unmount(ops->session);
+    fuse_session_destroy(ops->session);
+    free(ops->buffer.mem);
+    free(ops);
+}
+
+uint64_t ops_answered(const struct ops *ops) {
+    return ops->n_answered;
+}

@@ -1,0 +1,47 @@
+/* ops: the kernel's side: requests in, tasks, answers out. Nothing of libfuse shows here. */
+#ifndef RINGFS_FS_OPS_H
+#define RINGFS_FS_OPS_H
+
+#include "fs/mount.h"
+#include "shared/loop.h"
+
+/* The files fs/ops*.c alone include libfuse (its low-level API, without its own loop or threads).
+ * The descriptor of the kernel is watched by the loop; each request becomes a task with copied
+ * arguments and a deadline, and is answered exactly once. FORGET is done on the spot. At most
+ * OPS_REQUESTS_MAX are under way; beyond that the kernel's queue waits. One thread. */
+enum {
+    OPS_REQUESTS_MAX = 1024,
+    OPS_PER_TURN = 32,
+    /* A signal reaches a request as late as this: a program with a timer that ticks would otherwise
+     * see EINTR from calls that never fail so on a disk. */
+    OPS_INTERRUPT_NS = 500000000,
+};
+
+struct ops;
+
+struct ops_config {
+    struct loop *loop;   /* borrowed */
+    struct mount *mount; /* borrowed */
+    const char *mountpoint;
+    const char *kernel_options; /* separated by commas */
+    bool debug;
+    /* One line for the log; level 0 error, 1 warning, 2 info. */
+    void (*log)(void *context, int level, const char *line);
+    /* The kernel has unmounted: no further request comes. */
+    void (*ended)(void *context);
+    void *context;
+};
+
+/* Mounts and begins to serve. ERR_IO; libfuse has said why on stderr. */
+int ops_start(const struct ops_config *config, struct ops **ret);
+/* Takes no further requests from the kernel. */
+void ops_pause(struct ops *ops);
+/* May suspend: until no request is under way. */
+void ops_wait_idle(struct ops *ops);
+/* Unmounts, if that was not done yet: programs that still use the mount see ENOTCONN. No request
+ * may be under way. */
+void ops_stop(struct ops *ops);
+/* Requests answered since the start. */
+uint64_t ops_answered(const struct ops *ops);
+
+#endif

@@ -1,0 +1,263 @@
+/* ops_files: the kernel's requests on open files and directories. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/directory.h"
+#include "fs/ops_request.h"
+
+static struct mount *mount_of(const struct request *request) {
+    return request->ops->config.mount;
+}
+
+static uint64_t number_of(const void *handle) {
+    return (uint64_t)(uintptr_t)handle;
+}
+
+static struct request *with_handle(struct request *request, const struct fuse_file_info *info) {
+    request->handle = (void *)(uintptr_t)info->fh;
+    return request;
+}
+
+/* ---- files ---- */
+static void create_run(struct request *request) {
+    struct stat stat;
+    struct handle *handle;
+    int status = tree_create(mount_of(request), request->ino, request->name, &request->maker,
+                             request->flags, &stat, &handle);
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    struct fuse_entry_param entry = request_entry(request->ops, &stat);
+    struct fuse_file_info info = {.fh = number_of(handle), .keep_cache = 1};
+    if (fuse_reply_create(request->fuse, &entry, &info) != 0) {
+        handle_release(handle);
+        inodes_forget(&mount_of(request)->inodes, stat.st_ino, 1);
+    }
+    request->fuse = NULL;
+}
+
+static void on_create(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *info) {
+    struct request *request = request_new(fuse, "create", create_run, parent, name, NULL);
+    request->maker.mode = S_IFREG | (mode & 07777);
+    request->flags = info->flags;
+    request_start(request);
+}
+
+static void open_run(struct request *request) {
+    struct handle *handle;
+    struct cache_advice advice;
+    int status = handle_open(mount_of(request), request->ino, request->flags, &handle, &advice);
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    if (advice.attributes) {
+        /* Of the attributes only (a negative offset): never waits for pages that are locked. */
+        fuse_lowlevel_notify_inval_inode(request->ops->session, request->ino, -1, 0);
+    }
+    struct fuse_file_info info = {.fh = number_of(handle), .keep_cache = advice.keep};
+    if (fuse_reply_open(request->fuse, &info) != 0) {
+        handle_release(handle);
+    }
+    request->fuse = NULL;
+}
+
+static void on_open(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
+    struct request *request = request_new(fuse, "open", open_run, ino, NULL, NULL);
+    request->flags = info->flags;
+    request_start(request);
+}
+
+static void read_run(struct request *request) {
+    uint8_t *data = malloc(request->size);
+    size_t size = 0;
+    int status = data == NULL
+                     ? ERR_NO_MEMORY
+                     : handle_read(request->handle, request->offset, data, request->size, &size);
+    if (status != 0) {
+        request_answer(request, status);
+    } else {
+        fuse_reply_buf(request->fuse, (const char *)data, size);
+        request->fuse = NULL;
+    }
+    free(data);
+}
+
+static void on_read(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *info) {
+    struct request *request =
+        with_handle(request_new(fuse, "read", read_run, ino, NULL, NULL), info);
+    request->size = size;
+    request->offset = (uint64_t)offset;
+    request_start(request);
+}
+
+static void write_run(struct request *request) {
+    int status = handle_write(request->handle, request->offset, request->data);
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    fuse_reply_write(request->fuse, request->data.size);
+    request->fuse = NULL;
+}
+
+static void on_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *info) {
+    struct request *request =
+        with_handle(request_new(fuse, "write", write_run, ino, NULL, NULL), info);
+    request_set_data(request, data, size);
+    request->offset = (uint64_t)offset;
+    request_start(request);
+}
+
+static void flush_run(struct request *request) {
+    request_answer(request, handle_flush(request->handle));
+}
+
+static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
+    request_start(with_handle(request_new(fuse, "flush", flush_run, ino, NULL, NULL), info));
+}
+
+static void fsync_run(struct request *request) {
+    request_answer(request, handle_fsync(request->handle));
+}
+
+static void on_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *info) {
+    (void)datasync;
+    request_start(with_handle(request_new(fuse, "fsync", fsync_run, ino, NULL, NULL), info));
+}
+
+static void release_run(struct request *request) {
+    handle_release(request->handle);
+    request_answer(request, 0);
+}
+
+static void on_release(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
+    request_start(with_handle(request_new(fuse, "release", release_run, ino, NULL, NULL), info));
+}
+
+/* ---- directories ---- */
+static void opendir_run(struct request *request) {
+    struct directory_handle *handle;
+    int status = directory_open(mount_of(request), request->ino, &handle);
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    struct fuse_file_info info = {.fh = number_of(handle)};
+    if (fuse_reply_open(request->fuse, &info) != 0) {
+        directory_release(mount_of(request), handle);
+    }
+    request->fuse = NULL;
+}
+
+static void on_opendir(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
+    (void)info;
+    request_start(request_new(fuse, "opendir", opendir_run, ino, NULL, NULL));
+}
+
+/* The kernel's buffer of directory entries while it is filled. */
+struct filling {
+    struct request *request;
+    bool plus;
+    char *data;
+    size_t used;
+};
+
+static bool fill(void *context, const char *name, const struct stat *stat, uint64_t next_offset) {
+    struct filling *filling = context;
+    struct request *request = filling->request;
+    char *at = filling->data + filling->used;
+    size_t left = request->size - filling->used;
+    size_t size;
+    if (filling->plus) {
+        struct fuse_entry_param entry = request_entry(request->ops, stat);
+        if (stat->st_nlink == 0) {
+            entry.ino = 0; /* a name only: no look-up is counted */
+        }
+        size = fuse_add_direntry_plus(request->fuse, at, left, name, &entry, (off_t)next_offset);
+    } else {
+        size = fuse_add_direntry(request->fuse, at, left, name, stat, (off_t)next_offset);
+    }
+    if (size > left) {
+        return false;
+    }
+    filling->used += size;
+    return true;
+}
+
+static void list(struct request *request, bool plus) {
+    struct filling filling = {.request = request, .plus = plus, .data = malloc(request->size)};
+    struct listener listener = {.take = fill, .context = &filling, .attributes = plus};
+    int status = filling.data == NULL ? ERR_NO_MEMORY
+                                      : directory_read(mount_of(request), request->handle,
+                                                       request->offset, &listener);
+    /* What was filled in before an error is given out; the error comes again. */
+    if (status != 0 && filling.used == 0) {
+        request_answer(request, status);
+    } else {
+        fuse_reply_buf(request->fuse, filling.data, filling.used);
+        request->fuse = NULL;
+    }
+    free(filling.data);
+}
+
+static void readdir_run(struct request *request) {
+    list(request, false);
+}
+
+static void readdirplus_run(struct request *request) {
+    list(request, true);
+}
+
+static void start_listing(struct request *request, size_t size, off_t offset,
+                          const struct fuse_file_info *info) {
+    with_handle(request, info);
+    request->size = size;
+    request->offset = (uint64_t)offset;
+    request_start(request);
+}
+
+static void on_readdir(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *info) {
+    start_listing(request_new(fuse, "readdir", readdir_run, ino, NULL, NULL), size, offset, info);
+}
+
+static void on_readdirplus(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset,
+                           struct fuse_file_info *info) {
+    start_listing(request_new(fuse, "readdirplus", readdirplus_run, ino, NULL, NULL), size, offset,
+                  info);
+}
+
+static void on_releasedir(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
+    (void)ino;
+    struct ops *ops = fuse_req_userdata(fuse);
+    directory_release(ops->config.mount, (struct directory_handle *)(uintptr_t)info->fh);
+    fuse_reply_err(fuse, 0);
+}
+
+static void on_fsyncdir(fuse_req_t fuse, fuse_ino_t ino, int datasync,
+                        struct fuse_file_info *info) {
+    (void)ino;
+    (void)datasync;
+    (void)info;
+    fuse_reply_err(fuse, 0); /* names are stored when the operation that makes them returns */
+}
+
+void ops_files(struct fuse_lowlevel_ops *ret) {
+    ret->create = on_create;
+    ret->open = on_open;
+    ret->read = on_read;
+    ret->write = on_write;
+    ret->flush = on_flush;
+    ret->fsync = on_fsync;
+    ret->release = on_release;
+    ret->opendir = on_opendir;
+    ret->readdir = on_readdir;
+    ret->readdirplus = on_readdirplus;
+    ret->releasedir = on_releasedir;
+    ret->fsyncdir = on_fsyncdir;
+}

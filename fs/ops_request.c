@@ -1,0 +1,168 @@
+/* ops_request: one request of the kernel, as a task that answers it. */
+#include "fs/ops_request.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *copy_text(const char *text) {
+    return text == NULL ? NULL : (const char *)bytes_copy(bytes_of_string(text)).data;
+}
+
+static void interrupt_late(void *context) {
+    struct request *request = context;
+    request->interrupted = true;
+    if (request->task != NULL) {
+        task_interrupt(request->task);
+    }
+}
+
+static void interrupted(fuse_req_t fuse, void *data) {
+    (void)fuse;
+    struct request *request = data;
+    struct loop *loop = request->ops->config.loop;
+    if (!timer_armed(&request->interrupt) && !request->interrupted) {
+        timers_set(loop_timers(loop), &request->interrupt, loop_now_ns(loop) + OPS_INTERRUPT_NS);
+    }
+}
+
+struct request *request_new(fuse_req_t fuse, const char *operation,
+                            void (*run)(struct request *request), uint64_t ino, const char *name,
+                            const char *new_name) {
+    struct request *request = memory_new(1, sizeof *request);
+    const struct fuse_ctx *caller = fuse_req_ctx(fuse);
+    request->ops = fuse_req_userdata(fuse);
+    request->fuse = fuse;
+    request->operation = operation;
+    request->run = run;
+    request->ino = ino;
+    request->name = copy_text(name);
+    request->new_name = copy_text(new_name);
+    request->maker.uid = caller->uid;
+    request->maker.gid = caller->gid;
+    request->interrupt.fire = interrupt_late;
+    request->interrupt.context = request;
+    return request;
+}
+
+void request_set_data(struct request *request, const void *data, size_t size) {
+    request->data = bytes_copy(bytes_of(data, size));
+}
+
+static void request_end(struct request *request) {
+    struct ops *ops = request->ops;
+    timers_cancel(loop_timers(ops->config.loop), &request->interrupt);
+    free((void *)(uintptr_t)request->name);
+    free((void *)(uintptr_t)request->new_name);
+    free((void *)(uintptr_t)request->data.data);
+    free(request);
+    assert(ops->n_requests > 0);
+    ops->n_requests--;
+    ops->n_answered++;
+    if (ops->n_requests == 0) {
+        task_wake_all(&ops->idle);
+    }
+}
+
+static void run_request(void *arg) {
+    struct request *request = arg;
+    request->task = task_self();
+    if (request->interrupted) {
+        task_interrupt(request->task);
+    }
+    request->run(request);
+    assert(request->fuse == NULL); /* answered */
+    request_end(request);
+}
+
+static int spawn(struct request *request) {
+    struct mount *mount = request->ops->config.mount;
+    int64_t deadline_ns = mount_now_ns(mount) + mount->config.timeout_ns;
+    return task_spawn(mount->config.tasks, run_request, request, deadline_ns);
+}
+
+void request_start(struct request *request) {
+    struct ops *ops = request->ops;
+    ops->n_requests++;
+    fuse_req_interrupt_func(request->fuse, interrupted, request);
+    if (spawn(request) != 0) {
+        assert(ops->waiting == NULL);
+        ops->waiting = request;
+    }
+}
+
+void requests_resume(struct ops *ops) {
+    if (ops->waiting != NULL && spawn(ops->waiting) == 0) {
+        ops->waiting = NULL;
+    }
+}
+
+/* Which errors are failures of the cluster, worth a line, and which are answers. */
+static bool is_failure(int status) {
+    int number = err_errno(status);
+    return number == EIO || number == ENOSPC || number == ENOMEM || status == ERR_BUSY ||
+           status == ERR_CONFLICT || status == ERR_AUTH;
+}
+
+static void log_failure(struct request *request, int status) {
+    struct ops *ops = request->ops;
+    uint64_t n_untold = 0;
+    uint32_t cause = (uint32_t)-status;
+    int64_t now_ns = loop_now_ns(ops->config.loop);
+    uint64_t origin = (uint64_t)(uintptr_t)request->operation;
+    if (!complaints_tell(&ops->complaints, cause, origin, now_ns, &n_untold)) {
+        return;
+    }
+    char path[1024];
+    char more[64] = "";
+    inodes_path(&ops->config.mount->inodes, request->ino, path, sizeof path);
+    if (n_untold > 0) {
+        snprintf(more, sizeof more, " untold=%llu", (unsigned long long)n_untold);
+    }
+    char line[1600];
+    snprintf(line, sizeof line, "op=%s path=%s%s%.255s err=%s (%s)%s", request->operation, path,
+             request->name != NULL && path[1] != '\0' ? "/" : "",
+             request->name != NULL ? request->name : "", err_name(status), err_text(status), more);
+    ops->config.log(ops->config.context, 1, line);
+}
+
+void request_answer(struct request *request, int status) {
+    if (status != 0 && is_failure(status)) {
+        log_failure(request, status);
+    }
+    fuse_reply_err(request->fuse, err_errno(status));
+    request->fuse = NULL;
+}
+
+struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat) {
+    double timeout_s = (double)ops->config.mount->config.attributes_ns / 1e9;
+    return (struct fuse_entry_param){
+        .ino = stat->st_ino,
+        .attr = *stat,
+        .attr_timeout = timeout_s,
+        .entry_timeout = timeout_s,
+    };
+}
+
+void request_answer_entry(struct request *request, int status, const struct stat *stat) {
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    struct fuse_entry_param entry = request_entry(request->ops, stat);
+    if (fuse_reply_entry(request->fuse, &entry) != 0) {
+        inodes_forget(&request->ops->config.mount->inodes, stat->st_ino, 1);
+    }
+    request->fuse = NULL;
+}
+
+void request_answer_attributes(struct request *request, int status, const struct stat *stat) {
+    if (status != 0) {
+        request_answer(request, status);
+        return;
+    }
+    double timeout_s = (double)request->ops->config.mount->config.attributes_ns / 1e9;
+    fuse_reply_attr(request->fuse, stat, timeout_s);
+    request->fuse = NULL;
+}

@@ -1,0 +1,74 @@
+/* ops_request: one request of the kernel, as a task that answers it. */
+#ifndef RINGFS_FS_OPS_REQUEST_H
+#define RINGFS_FS_OPS_REQUEST_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "fs/attributes.h"
+#include "fs/ops.h"
+#include "fs/tree.h"
+#include "shared/complaints.h"
+
+struct request;
+
+struct ops {
+    struct ops_config config;
+    struct fuse_session *session;
+    struct fuse_buf buffer; /* what the kernel's requests are read into */
+    int fd;
+    bool reading; /* the loop watches the descriptor */
+    bool paused;  /* for good: ops_pause() */
+    bool unmounted;
+    uint32_t n_requests;
+    struct request *waiting; /* no task could be made for it yet */
+    struct task_queue idle;
+    struct complaints complaints;
+    uint64_t n_answered;
+};
+
+/* What an operation works on; the fields that it does not have are zero. */
+struct request {
+    struct ops *ops;
+    fuse_req_t fuse;
+    const char *operation; /* its name, for the log */
+    void (*run)(struct request *request);
+    uint64_t ino; /* or the parent's */
+    uint64_t new_parent;
+    const char *name; /* copied, like new_name (also a symlink's target) and data */
+    const char *new_name;
+    struct bytes data;
+    uint64_t offset;
+    size_t size;
+    int flags;
+    void *handle;
+    struct maker maker;
+    struct attributes_change change;
+    struct task *task; /* NULL before it runs */
+    struct timer interrupt;
+    bool interrupted;
+};
+
+/* Makes a request and copies what libfuse lends for the call only; names may be NULL. */
+struct request *request_new(fuse_req_t fuse, const char *operation,
+                            void (*run)(struct request *request), uint64_t ino, const char *name,
+                            const char *new_name);
+void request_set_data(struct request *request, const void *data, size_t size);
+/* Runs it in a task of its own; frees it afterwards. */
+void request_start(struct request *request);
+/* Starts what had to wait for a task, and reads on. */
+void requests_resume(struct ops *ops);
+
+/* The answers. Each request gets exactly one. */
+void request_answer(struct request *request, int status); /* 0, or the error */
+void request_answer_entry(struct request *request, int status, const struct stat *stat);
+void request_answer_attributes(struct request *request, int status, const struct stat *stat);
+
+/* fuse_entry_param of an inode. */
+struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat);
+
+/* Fill in the operations on names and on files. */
+void ops_names(struct fuse_lowlevel_ops *ret);
+void ops_files(struct fuse_lowlevel_ops *ret);
+
+#endif

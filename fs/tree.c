@@ -1,0 +1,352 @@
+/* tree: the operations on names: look up, make, remove, rename. */
+#include "fs/tree.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE (1 << 1)
+#endif
+
+enum { PERMISSIONS = 07777 };
+
+static int check_name(const char *name) {
+    return strlen(name) > NAME_SIZE_MAX ? ERR_NAME_TOO_LONG : 0;
+}
+
+/* A name came to a directory or left it: its times change with that (the partition's tally says so
+ * to everybody), and the kernel asks at once. */
+static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_more) {
+    if (parent->known != NULL) {
+        struct directory_attributes *attributes = &parent->known->attributes;
+        attributes->mtime_ns = attributes->ctime_ns = mount_wall_ns(mount);
+        attributes->n_entries += (uint64_t)n_more;
+    }
+    inodes_changed(&mount->inodes, parent);
+}
+
+/* Answers with the inode of an entry that was read or made since clock `began`. */
+static int answer(struct mount *mount, const struct entry *entry, uint64_t began,
+                  struct stat *ret) {
+    struct inode *inode = inodes_add(&mount->inodes, entry, began);
+    inode_pin(inode);
+    int status = 0;
+    if (!inode->is_directory) {
+        inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
+    }
+    status = mount_refresh(mount, inode, mount->config.attributes_ns);
+    if (status == 0) {
+        if (inode->file != NULL) {
+            file_adopt(inode->file);
+        }
+        attributes_of(inode, ret);
+        inodes_looked_up(inode);
+    }
+    mount_unpin(mount, inode);
+    return status;
+}
+
+static int lookup_in(struct mount *mount, struct inode *parent, const char *name,
+                     struct stat *ret) {
+    for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
+        uint64_t began = inodes_clock(&mount->inodes);
+        struct entry entry;
+        int status = namespace_lookup(mount->config.ns, &parent->directory, name, &entry);
+        if (status != 0) {
+            return status;
+        }
+        status = answer(mount, &entry, began, ret);
+        entry_release(&entry);
+        /* Stale: removed or moved between the two readings; the name may mean another file now. */
+        if (status != ERR_STALE) {
+            return status;
+        }
+    }
+    return ERR_NO_ENTRY;
+}
+
+int tree_lookup(struct mount *mount, uint64_t parent_ino, const char *name, struct stat *ret) {
+    struct inode *parent;
+    int status = check_name(name);
+    if (status == 0) {
+        status = mount_pin_directory(mount, parent_ino, &parent);
+    }
+    if (status != 0) {
+        return status;
+    }
+    status = lookup_in(mount, parent, name, ret);
+    mount_unpin(mount, parent);
+    return status;
+}
+
+/* A setgid directory hands its group on. May suspend; any age will do: the kernel has just asked
+ * for the directory's attributes to check permissions. */
+static int inherit(struct mount *mount, struct inode *parent, struct maker *maker) {
+    int status = mount_refresh(mount, parent, MOUNT_ANY_AGE);
+    if (status != 0) {
+        return status;
+    }
+    const struct directory_attributes *attributes = &parent->known->attributes;
+    if ((attributes->mode & S_ISGID) != 0) {
+        maker->gid = attributes->gid;
+        maker->mode |= S_ISDIR(maker->mode) ? S_ISGID : 0;
+    }
+    return 0;
+}
+
+struct making {
+    const char *name;
+    struct maker maker;
+    struct bytes data; /* a symlink's target */
+    struct entry entry;
+    uint64_t began;
+};
+
+/* Makes the entry in the pinned parent; on success making->entry is owned. */
+static int make_in(struct mount *mount, struct inode *parent, struct making *making) {
+    int status = inherit(mount, parent, &making->maker);
+    if (status != 0) {
+        return status;
+    }
+    int64_t now_ns = mount_wall_ns(mount);
+    struct record record = {
+        .mode = making->maker.mode,
+        .uid = making->maker.uid,
+        .gid = making->maker.gid,
+        .rdev = making->maker.rdev,
+        .atime_ns = now_ns,
+        .mtime_ns = now_ns,
+        .ctime_ns = now_ns,
+        .size = making->data.size,
+        .data = making->data,
+    };
+    making->began = inodes_clock(&mount->inodes);
+    status = namespace_create(mount->config.ns, &parent->directory, making->name, &record,
+                              &making->entry);
+    if (status == ERR_EXISTS) {
+        entry_release(&making->entry);
+    }
+    if (status == 0) {
+        touch_parent(mount, parent, 1);
+    }
+    return status;
+}
+
+/* Makes what is no directory, and opens it when `ret_handle`. */
+static int make(struct mount *mount, uint64_t parent_ino, struct making *making, int flags,
+                struct stat *ret, struct handle **ret_handle) {
+    struct inode *parent;
+    int status = check_name(making->name);
+    if (status == 0) {
+        status = mount_pin_directory(mount, parent_ino, &parent);
+    }
+    if (status != 0) {
+        return status;
+    }
+    status = make_in(mount, parent, making);
+    mount_unpin(mount, parent);
+    if (status != 0) {
+        return status;
+    }
+    status = answer(mount, &making->entry, making->began, ret);
+    if (status == 0 && ret_handle != NULL) {
+        struct inode *inode = inodes_find(&mount->inodes, ret->st_ino);
+        *ret_handle = handle_new(mount, inode, flags);
+        inode->kernel_version = (*ret_handle)->file->version;
+    }
+    entry_release(&making->entry);
+    return status;
+}
+
+int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
+               struct stat *ret) {
+    struct making making = {.name = name, .maker = *maker};
+    return make(mount, parent, &making, 0, ret, NULL);
+}
+
+int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
+                int flags, struct stat *ret, struct handle **ret_handle) {
+    struct making making = {.name = name, .maker = *maker};
+    int status = make(mount, parent, &making, flags, ret, ret_handle);
+    return status == ERR_EXISTS && (flags & O_EXCL) == 0 ? ERR_STALE : status;
+}
+
+int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const char *target,
+                 const struct maker *maker, struct stat *ret) {
+    size_t size = strlen(target);
+    if (size > RECORD_TARGET_MAX) {
+        return ERR_NAME_TOO_LONG;
+    }
+    struct making making = {.name = name, .maker = *maker, .data = bytes_of(target, size)};
+    return make(mount, parent, &making, 0, ret, NULL);
+}
+
+int tree_readlink(struct mount *mount, uint64_t ino, char **ret) {
+    struct inode *inode;
+    int status = mount_pin(mount, ino, &inode);
+    if (status != 0) {
+        return status;
+    }
+    /* A target never changes. */
+    status = inode->is_directory ? ERR_INVALID : mount_refresh(mount, inode, MOUNT_ANY_AGE);
+    if (status == 0) {
+        const struct record *record = &inode->known->entry.record;
+        if (S_ISLNK(record->mode)) {
+            *ret = (char *)(uintptr_t)bytes_copy(record->data).data;
+        } else {
+            status = ERR_INVALID;
+        }
+    }
+    mount_unpin(mount, inode);
+    return status;
+}
+
+static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
+                    struct maker *maker, struct stat *ret) {
+    int status = inherit(mount, parent, maker);
+    if (status != 0) {
+        return status;
+    }
+    uint64_t began = inodes_clock(&mount->inodes);
+    struct entry entry;
+    status = namespace_mkdir(mount->config.ns, &parent->directory, name, maker->mode & PERMISSIONS,
+                             maker->uid, maker->gid, &entry);
+    if (status == 0) {
+        touch_parent(mount, parent, 1);
+        status = answer(mount, &entry, began, ret);
+    }
+    if (status == 0 || status == ERR_EXISTS) {
+        entry_release(&entry);
+    }
+    return status;
+}
+
+int tree_mkdir(struct mount *mount, uint64_t parent_ino, const char *name,
+               const struct maker *maker, struct stat *ret) {
+    struct inode *parent;
+    int status = check_name(name);
+    if (status == 0) {
+        status = mount_pin_directory(mount, parent_ino, &parent);
+    }
+    if (status != 0) {
+        return status;
+    }
+    struct maker made = *maker;
+    made.mode = S_IFDIR | (made.mode & PERMISSIONS);
+    status = mkdir_in(mount, parent, name, &made, ret);
+    mount_unpin(mount, parent);
+    return status;
+}
+
+/* An entry has lost its name: its contents go, now or when the last one closes it. */
+static void lost_name(struct mount *mount, struct entry *entry) {
+    const struct record *record = &entry->record;
+    struct inode *inode = inodes_find(&mount->inodes, record_ino(record));
+    if (inode != NULL) {
+        if (!inode->is_directory) {
+            inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
+                         mount_now_ns(mount));
+        }
+        inodes_gone(&mount->inodes, inode);
+    }
+    bool open = inode != NULL && inode->file != NULL;
+    if (!open && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
+        uint64_t end = (record->size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+        mount_remove_contents(mount, &record->contents, end);
+    }
+}
+
+int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
+    struct inode *parent;
+    int status = mount_pin_directory(mount, parent_ino, &parent);
+    if (status != 0) {
+        return status;
+    }
+    struct entry removed;
+    status = namespace_unlink(mount->config.ns, &parent->directory, name, &removed);
+    if (status == 0) {
+        touch_parent(mount, parent, -1);
+        lost_name(mount, &removed);
+        entry_release(&removed);
+    }
+    mount_unpin(mount, parent);
+    return status;
+}
+
+int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
+    struct inode *parent;
+    int status = mount_pin_directory(mount, parent_ino, &parent);
+    if (status != 0) {
+        return status;
+    }
+    status = namespace_rmdir(mount->config.ns, &parent->directory, name);
+    if (status == 0) {
+        touch_parent(mount, parent, -1);
+    }
+    mount_unpin(mount, parent);
+    return status;
+}
+
+/* What the kernel holds of a moved entry is at its new place from now on. */
+static void moved_to(struct mount *mount, const struct entry *entry) {
+    struct inode *inode = inodes_find(&mount->inodes, record_ino(&entry->record));
+    if (inode == NULL) {
+        return;
+    }
+    bool current = inode->known != NULL && !inode->is_directory &&
+                   op_id_equal(&inode->kernel_version, &inode->known->entry.version);
+    inodes_move(&mount->inodes, inode, &entry->directory, entry->name);
+    if (!inode->is_directory) {
+        inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
+                     mount_now_ns(mount));
+    }
+    if (current) {
+        inode->kernel_version = entry->version; /* its contents are what they were */
+    }
+}
+
+static int rename_between(struct mount *mount, struct inode *from, const char *name,
+                          struct inode *to, const char *new_name, unsigned flags) {
+    struct entry moved, replaced;
+    int status = namespace_rename(mount->config.ns, &from->directory, name, &to->directory,
+                                  new_name, flags, &moved, &replaced);
+    if (status != 0) {
+        return status;
+    }
+    bool any_replaced = replaced.name[0] != '\0';
+    touch_parent(mount, from, from == to ? 0 : -1);
+    touch_parent(mount, to, any_replaced ? 0 : 1);
+    if (any_replaced && (flags & RENAME_EXCHANGE) != 0) {
+        replaced.directory = from->directory;
+        snprintf(replaced.name, sizeof replaced.name, "%s", name);
+        moved_to(mount, &replaced);
+    } else if (any_replaced) {
+        lost_name(mount, &replaced);
+    }
+    moved_to(mount, &moved);
+    entry_release(&moved);
+    entry_release(&replaced);
+    return 0;
+}
+
+int tree_rename(struct mount *mount, uint64_t parent_ino, const char *name, uint64_t new_parent,
+                const char *new_name, unsigned flags) {
+    struct inode *from, *to;
+    int status = check_name(new_name);
+    if (status == 0) {
+        status = mount_pin_directory(mount, parent_ino, &from);
+    }
+    if (status != 0) {
+        return status;
+    }
+    status = mount_pin_directory(mount, new_parent, &to);
+    if (status == 0) {
+        status = rename_between(mount, from, name, to, new_name, flags);
+        mount_unpin(mount, to);
+    }
+    mount_unpin(mount, from);
+    return status;
+}

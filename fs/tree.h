@@ -1,0 +1,39 @@
+/* tree: the operations on names: look up, make, remove, rename. */
+#ifndef RINGFS_FS_TREE_H
+#define RINGFS_FS_TREE_H
+
+#include "fs/attributes.h"
+#include "fs/handle.h"
+
+/* All calls may suspend. Those that answer with attributes count a look-up of the inode (st_ino),
+ * which the kernel will forget; if it never gets the answer, the caller forgets it. Permissions are
+ * the kernel's to check. */
+
+/* Who makes something, and how: mode with the type bits, umask applied. */
+struct maker {
+    uint32_t mode;
+    uint32_t uid, gid;
+    uint64_t rdev;
+};
+
+int tree_lookup(struct mount *mount, uint64_t parent, const char *name, struct stat *ret);
+/* A file, fifo, socket or device. ERR_EXISTS. */
+int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
+               struct stat *ret);
+/* A regular file, opened. When the name exists: ERR_EXISTS with O_EXCL, else ERR_STALE, whereupon
+ * the kernel looks it up and opens it with its permissions checked. */
+int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
+                int flags, struct stat *ret, struct handle **ret_handle);
+int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const char *target,
+                 const struct maker *maker, struct stat *ret);
+/* The target, copied: the caller's to free(). */
+int tree_readlink(struct mount *mount, uint64_t ino, char **ret);
+int tree_mkdir(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
+               struct stat *ret);
+int tree_unlink(struct mount *mount, uint64_t parent, const char *name);
+int tree_rmdir(struct mount *mount, uint64_t parent, const char *name);
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. */
+int tree_rename(struct mount *mount, uint64_t parent, const char *name, uint64_t new_parent,
+                const char *new_name, unsigned flags);
+
+#endif

@@ -1,0 +1,63 @@
+/* writeback: buffered changes do not stay buffered: they are written after a second, and at the
+ * end.
+ */
+#include "fs/writeback.h"
+
+enum { LOOK_NS = 250000000 };
+
+/* A file whose changes are older than `age_ns`. */
+static struct file *find_old(struct mount *mount, int64_t age_ns) {
+    int64_t now_ns = mount_now_ns(mount);
+    for (struct file *file = mount->files; file != NULL; file = file->next) {
+        bool pending = !file->inode->gone && file_pending(file);
+        if (pending && !file->busy && now_ns - file->dirty_ns >= age_ns) {
+            return file;
+        }
+    }
+    return NULL;
+}
+
+static int write_file(struct mount *mount, struct file *file) {
+    task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+    file->n_users++;
+    int status = file_lock(file);
+    if (status == 0) {
+        status = file_store(file, false, NULL, NULL);
+        if (status != 0) {
+            file->error = status;
+            file->dirty_ns = mount_now_ns(mount); /* the next try is as far away as the first */
+        }
+        file_unlock(file);
+    }
+    file_put(file);
+    return status;
+}
+
+static void watch(void *arg) {
+    struct mount *mount = arg;
+    while (mount_pause(mount, LOOK_NS)) {
+        struct file *file;
+        while (!mount->stopping && (file = find_old(mount, MOUNT_WRITEBACK_NS)) != NULL) {
+            write_file(mount, file);
+        }
+    }
+    mount_background_done(mount);
+}
+
+int writeback_start(struct mount *mount) {
+    int status = task_spawn(mount->config.tasks, watch, mount, 0);
+    mount->n_background += status == 0;
+    return status;
+}
+
+int writeback_drain(struct mount *mount) {
+    mount_stop_background(mount);
+    int first = 0;
+    /* No operation comes any more, so a file that was written stays so. */
+    struct file *file;
+    while (first == 0 && (file = find_old(mount, 0)) != NULL) {
+        first = write_file(mount, file);
+    }
+    mount_stop_background(mount);
+    return first;
+}
