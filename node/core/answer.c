@@ -1,0 +1,72 @@
+/* answer: replies to whoever asked, and how many of each kind. */
+#include "node/core/inside.h"
+#include "shared/err.h"
+
+struct asker asker_of(const struct endpoint *from, const struct message *message) {
+    return (struct asker){.endpoint = *from, .id = message->id, .type = message->type};
+}
+
+static void count(struct node *node, int status) {
+    struct counters *c = &node->counters;
+    switch (status) {
+    case ERR_UNAVAILABLE:
+        c->unavailable++;
+        break;
+    case ERR_UNKNOWN:
+        c->unknown++;
+        break;
+    case ERR_BUSY:
+        c->busy++;
+        break;
+    case ERR_INVALID:
+        c->invalid++;
+        break;
+    case ERR_TIMEOUT:
+        c->timeouts++;
+        break;
+    case ERR_SIBLINGS:
+        c->siblings++;
+        break;
+    case ERR_TOO_BIG:
+        c->too_big++;
+        break;
+    default:
+        break;
+    }
+}
+
+void answer(struct node *node, const struct asker *asker, int status, struct bytes payload) {
+    if (payload.size > MESSAGE_PAYLOAD_MAX) {
+        status = ERR_TOO_BIG;
+        payload = bytes_of(NULL, 0);
+    }
+    count(node, status);
+    struct message reply = {.type = (uint8_t)(asker->type | MESSAGE_REPLY),
+                            .status = (uint8_t)-status,
+                            .id = asker->id,
+                            .ring_version = membership_ring(node->membership)->version,
+                            .sender = node->config.id,
+                            .stamp_ns = node->hlc.last_ns,
+                            .payload = payload};
+    /* A reply that the link does not take is lost like one that the network drops. */
+    if (node->env->send(node->env->self, &asker->endpoint, &reply) != 0) {
+        node->counters.unsent++;
+    }
+}
+
+void answer_status(struct node *node, const struct asker *asker, int status) {
+    answer(node, asker, status, bytes_of(NULL, 0));
+}
+
+void answer_missed(struct node *node, const struct asker *asker, int status, uint8_t needed,
+                   uint8_t answered) {
+    buffer_clear(&node->encoded);
+    if (asker->type == MESSAGE_BATCH) {
+        struct batch_reply reply = {.needed = needed, .answered = answered};
+        batch_reply_encode(&reply, &node->encoded);
+    } else if (asker->type == MESSAGE_GET) {
+        struct get_reply reply = {.needed = needed, .answered = answered};
+        get_reply_encode(&reply, &node->encoded);
+    }
+    answer(node, asker, status, buffer_bytes(&node->encoded));
+}

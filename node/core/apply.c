@@ -1,0 +1,292 @@
+/* apply: REPLICATE and REPAIR on a replica: rows and conditions in, an acknowledged commit out. */
+#include "node/core/apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/core/condition.h"
+#include "node/core/merge.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+struct apply {
+    struct work work;
+    struct node *node;
+    struct asker asker;
+    bool repairs; /* no conditions, no answer */
+    bool synced;
+    uint16_t slice;
+    int64_t deadline_ns;
+    struct bytes key;
+    struct batch batch;
+    struct rows_hold hold; /* the tally, then a row for each operation */
+    uint8_t bytes[];       /* key and payload */
+};
+
+static void apply_free(struct apply *apply) {
+    rows_release(&apply->hold);
+    batch_release(&apply->batch);
+    free(apply);
+}
+
+static void apply_drop(struct work *work) {
+    apply_free((struct apply *)(void *)work);
+}
+
+static void apply_end(struct apply *apply, int status, const struct batch_reply *reply) {
+    struct node *node = apply->node;
+    struct asker asker = apply->asker;
+    if (!apply->repairs) {
+        buffer_clear(&node->encoded);
+        if (reply != NULL) {
+            batch_reply_encode(reply, &node->encoded);
+        }
+        answer(node, &asker, status, buffer_bytes(&node->encoded));
+    }
+    rows_release(&apply->hold);
+    work_end(node, &apply->work);
+    apply_free(apply);
+    node_check_idle(node);
+}
+
+static void on_committed(void *context, int status) {
+    struct apply *apply = context;
+    struct batch_reply reply = {0};
+    apply->node->counters.commit_errors += status != 0 ? 1 : 0;
+    if (status == 0) {
+        reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->durable));
+    }
+    apply_end(apply, status, status == 0 ? &reply : NULL);
+}
+
+static bool writes(const struct row_op *op) {
+    return op->kind != ROW_GUARD;
+}
+
+/* 0, or why the rows cannot take this batch at all. */
+static int check_rows(struct apply *apply) {
+    for (uint32_t i = 0; i < apply->hold.n; i++) {
+        int status = rows_held(&apply->hold, i)->newest_status;
+        if (status != 0 && !(apply->repairs && status == ERR_CORRUPT && i > 0)) {
+            return status;
+        }
+    }
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        const struct row_op *op = &apply->batch.ops[i];
+        if (writes(op) && versions_decode(op->value, &apply->node->scratch[0]) != 0) {
+            return ERR_INVALID;
+        }
+        if (context_decode(op->seen, &apply->node->scratch_context) != 0) {
+            return ERR_INVALID;
+        }
+    }
+    return 0;
+}
+
+/* Whether a conditional batch coordinated here is out for these rows. */
+static bool meets_exposed(struct apply *apply) {
+    struct node *node = apply->node;
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        const struct row_op *op = &apply->batch.ops[i];
+        bool counts = op->condition == ROW_COUNT_MAX;
+        if (latches_exposed(node->latches, rows_held(&apply->hold, 1 + i)->key,
+                            writes(op) || counts, &apply->batch.op)) {
+            return true;
+        }
+    }
+    return latches_exposed(node->latches, rows_held(&apply->hold, 0)->key, false, &apply->batch.op);
+}
+
+/* Decodes the row of operation `index` to scratch 0 and what it is to become to scratch 1. */
+static void decode_op(struct apply *apply, uint32_t index) {
+    struct node *node = apply->node;
+    const struct row_op *op = &apply->batch.ops[index];
+    versions_decode(blob_bytes(rows_held(&apply->hold, 1 + index)->newest), &node->scratch[0]);
+    versions_decode(op->value, &node->scratch[1]);
+    context_decode(op->seen, &node->scratch_context);
+}
+
+/* Whether one of the written rows knows this batch already. */
+static bool knows_batch(struct apply *apply) {
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        if (writes(&apply->batch.ops[i])) {
+            decode_op(apply, i);
+            if (row_knows(&apply->node->scratch[0], &apply->node->scratch[1], &apply->batch.op)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The index of the first operation whose condition does not hold; the batch's size if all do. */
+static uint32_t first_failing(struct apply *apply) {
+    struct node *node = apply->node;
+    bool known = knows_batch(apply);
+    struct tally tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        const struct row_op *op = &apply->batch.ops[i];
+        if (known && !writes(op)) {
+            continue;
+        }
+        decode_op(apply, i);
+        if (!condition_holds(op, &node->scratch[0], &node->scratch_context, &tally) &&
+            !row_knows(&node->scratch[0], &node->scratch[1], &apply->batch.op)) {
+            return i;
+        }
+    }
+    return apply->batch.n;
+}
+
+static void apply_commit(struct apply *apply) {
+    struct merge merge;
+    merge_begin(&merge, apply->node, rows_held(&apply->hold, 0), apply->batch.n, apply->synced);
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        const struct row_op *op = &apply->batch.ops[i];
+        if (writes(op)) {
+            merge_row(&merge, rows_held(&apply->hold, 1 + i), op->value, NULL);
+        }
+    }
+    if (rows_commit_start(merge_finish(&merge), apply->synced, on_committed, apply)) {
+        on_committed(apply, 0);
+    }
+}
+
+static void answer_conflict(struct apply *apply, uint32_t index) {
+    struct batch_reply reply = {.failed_index = index};
+    if (apply->batch.ops[index].condition != ROW_COUNT_MAX) {
+        reply.current = blob_bytes(rows_held(&apply->hold, 1 + index)->newest);
+    }
+    reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
+    apply_end(apply, ERR_CONFLICT, &reply);
+}
+
+static void on_loaded(void *context) {
+    struct apply *apply = context;
+    struct node *node = apply->node;
+    if (!apply->repairs && node_now(node) > apply->deadline_ns) {
+        node->counters.late++;
+        apply_end(apply, ERR_TIMEOUT, NULL);
+        return;
+    }
+    int err = check_rows(apply);
+    if (err != 0) {
+        node->counters.messages_bad += err == ERR_INVALID ? 1 : 0;
+        apply_end(apply, err, NULL);
+        return;
+    }
+    if (!apply->repairs && batch_is_conditional(&apply->batch)) {
+        if (meets_exposed(apply)) {
+            node->counters.refused++;
+            apply_end(apply, ERR_BUSY, NULL);
+            return;
+        }
+        uint32_t failing = first_failing(apply);
+        if (failing < apply->batch.n) {
+            answer_conflict(apply, failing);
+            return;
+        }
+    }
+    apply_commit(apply);
+}
+
+static void apply_hold(struct apply *apply) {
+    struct node *node = apply->node;
+    rows_hold_init(&apply->hold, apply->batch.n + 1, on_loaded, apply);
+    buffer_clear(&node->key);
+    rowkey_put_tally(&node->key, apply->slice, apply->key);
+    rows_hold_add(node->rows, &apply->hold, buffer_bytes(&node->key));
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        buffer_clear(&node->key);
+        if (apply->batch.ops[i].condition == ROW_COUNT_MAX) {
+            rowkey_put_tally(&node->key, apply->slice, apply->key);
+        } else {
+            rowkey_put_row(&node->key, apply->slice, apply->key, apply->batch.ops[i].sort_key);
+        }
+        rows_hold_add(node->rows, &apply->hold, buffer_bytes(&node->key));
+    }
+    if (rows_hold_wait(&apply->hold)) {
+        on_loaded(apply);
+    }
+}
+
+/* A copy of the message as work to do; NULL with *ret_err when it is refused. */
+static struct apply *apply_new(struct node *node, struct bytes key, struct bytes payload,
+                               int *ret_err) {
+    struct apply *apply = memory_resize(NULL, sizeof *apply + key.size + payload.size);
+    memset(apply, 0, sizeof *apply);
+    apply->node = node;
+    apply->work.drop = apply_drop;
+    apply->slice = ring_slice(membership_ring(node->membership), key);
+    memcpy(apply->bytes, key.data, key.size);
+    memcpy(apply->bytes + key.size, payload.data, payload.size);
+    apply->key = bytes_of(apply->bytes, key.size);
+    *ret_err = batch_decode(bytes_of(apply->bytes + key.size, payload.size), true, &apply->batch);
+    if (*ret_err == 0 && !work_begin(node, &apply->work, key.size + payload.size)) {
+        *ret_err = ERR_BUSY;
+        batch_release(&apply->batch);
+    }
+    if (*ret_err != 0) {
+        free(apply);
+        return NULL;
+    }
+    return apply;
+}
+
+void apply_receive(struct node *node, const struct endpoint *from, const struct message *message) {
+    struct asker asker = asker_of(from, message);
+    const struct ring *ring = membership_ring(node->membership);
+    bool repairs = message->type == MESSAGE_REPAIR;
+    int err = 0;
+    if (!ring_is_replica(ring, ring_slice(ring, message->key), node->config.id)) {
+        err = ERR_WRONG_RING;
+    }
+    struct apply *apply = err == 0 ? apply_new(node, message->key, message->payload, &err) : NULL;
+    if (apply == NULL) {
+        node->counters.messages_bad += err == ERR_INVALID || err == ERR_TOO_BIG ? 1 : 0;
+        if (!repairs) {
+            answer_status(node, &asker, err);
+        }
+        return;
+    }
+    apply->asker = asker;
+    apply->repairs = repairs;
+    apply->synced = (message->flags & MESSAGE_SYNCED) != 0;
+    apply->deadline_ns = node_deadline(node, message);
+    apply_hold(apply);
+}
+
+/* The payload of a REPAIR of one row. */
+static void repair_encode(struct bytes sort_key, struct bytes versions, struct buffer *into) {
+    struct row_op op = {.kind = ROW_PUT, .sort_key = sort_key, .value = versions};
+    struct batch batch = {.n = 1, .ops = &op};
+    batch_encode(&batch, into);
+}
+
+void apply_repair(struct node *node, struct bytes partition_key, struct bytes sort_key,
+                  struct bytes versions) {
+    struct buffer payload = {0};
+    repair_encode(sort_key, versions, &payload);
+    int err = 0;
+    struct apply *apply = apply_new(node, partition_key, buffer_bytes(&payload), &err);
+    buffer_release(&payload);
+    if (apply != NULL) {
+        apply->repairs = true;
+        apply_hold(apply);
+    }
+}
+
+void apply_repair_peer(struct node *node, uint16_t peer, struct bytes partition_key,
+                       struct bytes sort_key, struct bytes versions) {
+    struct buffer payload = {0};
+    repair_encode(sort_key, versions, &payload);
+    if (payload.size <= MESSAGE_PAYLOAD_MAX) {
+        struct message message = {.type = MESSAGE_REPAIR,
+                                  .key = partition_key,
+                                  .payload = buffer_bytes(&payload),
+                                  .budget_ms = NODE_REPLICA_TIMEOUT_MS};
+        node->counters.repairs_sent++;
+        node_ask(node, peer, &message);
+    }
+    buffer_release(&payload);
+}

@@ -1,0 +1,254 @@
+/* coordinator: a client's request from its arrival to its one answer. */
+#include "node/core/coordinator.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/core/forward.h"
+#include "shared/err.h"
+
+#define TO(state) (1u << REQUEST_##state)
+
+/* From which state to which: the drawing in coordinator.h. */
+static const uint16_t moves[] = {
+    [REQUEST_NEW] = TO(LATCHING) | TO(READING) | TO(ANSWERED),
+    [REQUEST_LATCHING] = TO(LOADING) | TO(ANSWERED),
+    [REQUEST_LOADING] = TO(CONFIRMING) | TO(REPLICATING) | TO(ANSWERED),
+    [REQUEST_CONFIRMING] = TO(LOADING) | TO(ANSWERED),
+    [REQUEST_REPLICATING] = TO(PAUSING) | TO(COMMITTING) | TO(ANSWERED),
+    [REQUEST_PAUSING] = TO(LATCHING) | TO(ANSWERED),
+    [REQUEST_COMMITTING] = TO(ANSWERED),
+    [REQUEST_READING] = TO(FETCHING) | TO(ANSWERED),
+    [REQUEST_FETCHING] = TO(ANSWERED),
+    [REQUEST_ANSWERED] = 0,
+};
+
+void request_move(struct request *request, enum request_state to) {
+    assert((moves[request->state] & (1u << to)) != 0);
+    request->state = (uint8_t)to;
+    if (to == REQUEST_ANSWERED) {
+        timers_cancel(request->node->timers, &request->timer);
+    }
+}
+
+void request_arm(struct request *request, int64_t after_ns) {
+    int64_t at_ns = node_now(request->node) + after_ns;
+    if (at_ns > request->deadline_ns) {
+        at_ns = request->deadline_ns;
+    }
+    timers_set(request->node->timers, &request->timer, at_ns);
+}
+
+static void request_free(struct request *request) {
+    request->kind->release(request);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        free((void *)(uintptr_t)request->peers[i].reply.data);
+    }
+    free((void *)(uintptr_t)request->key.data);
+    free(request);
+}
+
+static void request_unlist(struct request *request) {
+    struct node *node = request->node;
+    timers_cancel(node->timers, &request->timer);
+    HASH_DELETE(hh, node->requests, request);
+    node->n_requests--;
+    node_give_back(node, request->size);
+}
+
+void request_end(struct request *request) {
+    struct node *node = request->node;
+    assert(request->state == REQUEST_ANSWERED);
+    request_unlist(request);
+    request_free(request);
+    node_check_idle(node);
+}
+
+void coordinator_drop(struct node *node) {
+    struct request *request;
+    struct request *next;
+    HASH_ITER(hh, node->requests, request, next) {
+        request_unlist(request);
+        request_free(request);
+    }
+}
+
+void request_answer(struct request *request, int status, struct bytes payload) {
+    request_move(request, REQUEST_ANSWERED);
+    answer(request->node, &request->asker, status, payload);
+}
+
+void request_answer_missed(struct request *request, int status, uint8_t answered) {
+    request_move(request, REQUEST_ANSWERED);
+    answer_missed(request->node, &request->asker, status, request->needed, answered);
+}
+
+void request_phase(struct request *request) {
+    request->phase = (uint8_t)((request->phase + 1) % REQUEST_PHASES);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        request->peers[i].state = PEER_IDLE;
+        request->peers[i].status = 0;
+    }
+}
+
+void request_ask(struct request *request, struct peer *peer, uint8_t type, uint16_t flags,
+                 struct bytes payload) {
+    struct node *node = request->node;
+    int64_t limit_ns = node_now(node) + NODE_REPLICA_TIMEOUT_MS * NS_PER_MS;
+    if (limit_ns > request->deadline_ns) {
+        limit_ns = request->deadline_ns;
+    }
+    struct message message = {.type = type,
+                              .flags = flags,
+                              .id = request->id + request->phase,
+                              .budget_ms = node_budget_ms(node, limit_ns),
+                              .key = request->key,
+                              .payload = payload};
+    assert(peer->state == PEER_IDLE);
+    peer->state = node_ask(node, peer->node, &message) == 0 ? PEER_ASKED : PEER_REFUSED;
+    peer->status = peer->state == PEER_REFUSED ? ERR_BUSY : 0;
+    peer->asked_ever |= peer->state == PEER_ASKED;
+}
+
+uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uint16_t flags,
+                          struct bytes payload) {
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < request->n_peers && asked < n; i++) {
+        struct peer *peer = &request->peers[i];
+        if (peer->state == PEER_IDLE && node_alive(request->node, peer->node)) {
+            request_ask(request, peer, type, flags, payload);
+            asked += peer->state == PEER_ASKED ? 1 : 0;
+        }
+    }
+    return asked;
+}
+
+uint32_t request_count(const struct request *request, enum peer_state state) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        n += request->peers[i].state == state ? 1 : 0;
+    }
+    return n;
+}
+
+uint32_t request_alive(const struct request *request) {
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        n += node_alive(request->node, request->peers[i].node) ? 1 : 0;
+    }
+    return n;
+}
+
+uint8_t request_needed(const struct request *request, uint8_t quorum) {
+    uint8_t held = (uint8_t)(request->n_peers + 1);
+    if (request->level == LEVEL_ONE) {
+        return 1;
+    }
+    return request->level == LEVEL_ALL || quorum > held ? held : quorum;
+}
+
+static void on_timer(void *context) {
+    struct request *request = context;
+    request->kind->expired(request);
+}
+
+static const struct request_kind *kind_of(uint8_t type) {
+    switch (type) {
+    case MESSAGE_GET:
+        return &coordinator_get;
+    case MESSAGE_BATCH:
+        return &coordinator_batch;
+    default:
+        assert(type == MESSAGE_SCAN);
+        return &coordinator_scan;
+    }
+}
+
+static void list_peers(struct request *request) {
+    const struct ring *ring = membership_ring(request->node->membership);
+    const uint16_t *preference = ring_preference(ring, request->slice);
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        uint16_t id = ring->members[preference[i]].id;
+        if (id != request->node->config.id) {
+            request->peers[request->n_peers++].node = id;
+        }
+    }
+}
+
+static struct request *request_new(struct node *node, const struct endpoint *from,
+                                   const struct message *message, uint16_t slice) {
+    const struct request_kind *kind = kind_of(message->type);
+    struct request *request = memory_new(1, kind->size);
+    uint8_t *bytes = memory_resize(NULL, message->key.size + message->payload.size);
+    memcpy(bytes, message->key.data, message->key.size);
+    memcpy(bytes + message->key.size, message->payload.data, message->payload.size);
+    *request = (struct request){.kind = kind,
+                                .node = node,
+                                .asker = asker_of(from, message),
+                                .id = node_request_id(node),
+                                .level = message->flags & MESSAGE_LEVEL_MASK,
+                                .flags = message->flags,
+                                .slice = slice,
+                                .deadline_ns = node_deadline(node, message),
+                                .timer = {.fire = on_timer, .context = request},
+                                .size = message->key.size + message->payload.size,
+                                .key = bytes_of(bytes, message->key.size)};
+    request->payload = bytes_of(bytes + message->key.size, message->payload.size);
+    HASH_ADD(hh, node->requests, id, sizeof request->id, request);
+    node->n_requests++;
+    list_peers(request);
+    return request;
+}
+
+/* 0, or why the message cannot become a request. */
+static int check(struct node *node, const struct message *message) {
+    if ((message->flags & MESSAGE_LEVEL_MASK) > LEVEL_ALL) {
+        return ERR_INVALID;
+    }
+    if (message->budget_ms == 0) {
+        return ERR_TIMEOUT;
+    }
+    if (node->n_requests >= NODE_REQUESTS_MAX ||
+        !node_take(node, message->key.size + message->payload.size)) {
+        return ERR_BUSY;
+    }
+    return 0;
+}
+
+void coordinator_receive(struct node *node, const struct endpoint *from,
+                         const struct message *message) {
+    const struct ring *ring = membership_ring(node->membership);
+    uint16_t slice = ring_slice(ring, message->key);
+    if (!ring_is_replica(ring, slice, node->config.id)) {
+        forward_receive(node, from, message, slice);
+        return;
+    }
+    int err = check(node, message);
+    if (err != 0) {
+        struct asker asker = asker_of(from, message);
+        answer_status(node, &asker, err);
+        return;
+    }
+    struct request *request = request_new(node, from, message, slice);
+    request->kind->begin(request);
+}
+
+void coordinator_heard(struct node *node, const struct endpoint *from,
+                       const struct message *message) {
+    uint64_t id = message->id & ~(uint64_t)(REQUEST_PHASES - 1);
+    struct request *request = NULL;
+    HASH_FIND(hh, node->requests, &id, sizeof id, request);
+    if (request == NULL || request->id + request->phase != message->id ||
+        request->state == REQUEST_ANSWERED) {
+        return;
+    }
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        if (peer->node == from->node && peer->state == PEER_ASKED) {
+            peer->status = -(int)message->status;
+            request->kind->heard(request, peer, message);
+            return;
+        }
+    }
+}

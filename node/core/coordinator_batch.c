@@ -1,0 +1,459 @@
+/* coordinator_batch: changes to one partition, with or without conditions, to a write quorum. */
+#include "node/core/coordinator_batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "node/core/apply.h"
+#include "node/core/condition.h"
+#include "node/core/merge.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+struct batch_request *batch_from(struct request *request) {
+    return (struct batch_request *)(void *)request;
+}
+
+static void batch_key(struct batch_request *batch, const struct row_op *op) {
+    struct request *request = &batch->request;
+    struct buffer *key = &request->node->key;
+    buffer_clear(key);
+    if (op == NULL || op->condition == ROW_COUNT_MAX) {
+        rowkey_put_tally(key, request->slice, request->key);
+    } else {
+        rowkey_put_row(key, request->slice, request->key, op->sort_key);
+    }
+}
+
+/* Lets go of rows and latches; others may be granted them before this returns. */
+void batch_let_go(struct batch_request *batch) {
+    rows_release(&batch->hold);
+    latches_drop(batch->request.node->latches, &batch->claim);
+}
+
+void batch_fail(struct batch_request *batch, int status) {
+    request_answer(&batch->request, status, bytes_of(NULL, 0));
+    batch_end(batch);
+}
+
+void batch_fail_missed(struct batch_request *batch, int status, uint32_t answered) {
+    request_answer_missed(&batch->request, status, (uint8_t)answered);
+    batch_end(batch);
+}
+
+/* Ends an answered request, unless its own commit is still under way. */
+void batch_end(struct batch_request *batch) {
+    assert(batch->request.state == REQUEST_ANSWERED);
+    if (!batch->committing) {
+        batch_let_go(batch);
+        request_end(&batch->request);
+    }
+}
+
+/* ---- LATCHING, LOADING ---- */
+
+static void on_loaded(void *context) {
+    batch_loaded(context);
+}
+
+static void on_granted(void *context) {
+    struct batch_request *batch = context;
+    struct node *node = batch->request.node;
+    request_move(&batch->request, REQUEST_LOADING);
+    rows_hold_init(&batch->hold, batch->batch.n + 1, on_loaded, batch);
+    batch_key(batch, NULL);
+    rows_hold_add(node->rows, &batch->hold, buffer_bytes(&node->key));
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        batch_key(batch, &batch->batch.ops[i]);
+        rows_hold_add(node->rows, &batch->hold, buffer_bytes(&node->key));
+    }
+    if (rows_hold_wait(&batch->hold)) {
+        batch_loaded(batch);
+    }
+}
+
+/* The tally's latch stands for the set of live rows: whoever counts it excludes whoever writes. */
+void batch_latch(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    request_move(&batch->request, REQUEST_LATCHING);
+    timers_set(node->timers, &batch->request.timer, batch->request.deadline_ns);
+    latch_claim_init(&batch->claim, batch->batch.n + 1, on_granted, batch);
+    batch->claim.op = batch->batch.op;
+    batch_key(batch, NULL);
+    latch_claim_add(node->latches, &batch->claim, buffer_bytes(&node->key), false);
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        const struct row_op *op = &batch->batch.ops[i];
+        bool exclusive = op->kind != ROW_GUARD || op->condition == ROW_COUNT_MAX;
+        batch_key(batch, op);
+        latch_claim_add(node->latches, &batch->claim, buffer_bytes(&node->key), exclusive);
+    }
+    if (latch_claim_wait(&batch->claim)) {
+        on_granted(batch);
+    }
+}
+
+/* Contexts come from clients: sound, and claiming to have seen no dot that this node has yet to
+ * give out, since such a claim would swallow the write that gets the dot. */
+static int check_contexts(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    struct context *seen = &node->scratch_context;
+    struct dot future = {epoch_actor(node), node->counter + 1};
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (context_decode(batch->batch.ops[i].seen, seen) != 0 || context_covers(seen, future)) {
+            return ERR_INVALID;
+        }
+        if (seen->n > VERSIONS_CONTEXT_MAX) {
+            return ERR_TOO_BIG;
+        }
+    }
+    return 0;
+}
+
+static void batch_begin(struct request *request) {
+    struct batch_request *batch = batch_from(request);
+    struct node *node = request->node;
+    int err = batch_decode(request->payload, false, &batch->batch);
+    if (err == 0) {
+        err = check_contexts(batch);
+    }
+    if (err != 0) {
+        batch_fail(batch, err);
+        return;
+    }
+    batch->conditional = batch_is_conditional(&batch->batch);
+    batch->confirmed = UINT32_MAX;
+    batch->ops = memory_new(batch->batch.n, sizeof *batch->ops);
+    request->needed = request_needed(request, node->config.write_quorum);
+    uint32_t alive = request_alive(request);
+    if (alive < request->needed) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
+    } else if (!epoch_ready(node)) {
+        batch_fail(batch, ERR_NO_SPACE);
+    } else {
+        batch_latch(batch);
+    }
+}
+
+/* ---- COMMITTING ---- */
+
+/* A replica that could not read its own row gets it as it is now. */
+static void repair_corrupt(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *peer = &request->peers[i];
+        if (peer->state != PEER_REFUSED || peer->status != ERR_CORRUPT) {
+            continue;
+        }
+        for (uint32_t j = 0; j < batch->batch.n; j++) {
+            if (batch->ops[j].blob != NULL) {
+                apply_repair_peer(request->node, peer->node, request->key,
+                                  batch->batch.ops[j].sort_key, blob_bytes(batch->ops[j].blob));
+            }
+        }
+    }
+}
+
+/* The answer of a batch that is done: each row's new context, the tally. */
+static void answer_done(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct batch_reply reply = {.tally = batch->tally, .n_contexts = batch->batch.n};
+    struct bytes few[8];
+    reply.contexts =
+        reply.n_contexts <= 8 ? few : memory_new(reply.n_contexts, sizeof *reply.contexts);
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        const struct batch_op *op = &batch->ops[i];
+        reply.contexts[i] = op->context_size > 0
+                                ? bytes_of(batch->contexts.data + op->context_at, op->context_size)
+                                : bytes_of(NULL, 0);
+    }
+    buffer_clear(&request->node->encoded);
+    batch_reply_encode(&reply, &request->node->encoded);
+    if (reply.contexts != few) {
+        free(reply.contexts);
+    }
+    repair_corrupt(batch);
+    request_answer(request, 0, buffer_bytes(&request->node->encoded));
+    batch_end(batch);
+}
+
+/* The one error that all who answered gave, this node included; 0 when they differ. */
+static int common_error(const struct batch_request *batch) {
+    int common = batch->local_status;
+    for (uint32_t i = 0; i < batch->request.n_peers; i++) {
+        const struct peer *peer = &batch->request.peers[i];
+        if (peer->state != PEER_IDLE && (peer->state != PEER_REFUSED || peer->status != common)) {
+            return 0;
+        }
+    }
+    return common;
+}
+
+/* COMMITTING: by how many replicas, this one included. */
+static uint32_t acknowledged(const struct batch_request *batch) {
+    uint32_t local = !batch->committing && batch->local_status == 0 ? 1 : 0;
+    return local + request_count(&batch->request, PEER_DONE);
+}
+
+/* COMMITTING: enough acknowledgements, or nobody left to wait for? */
+static void check_done(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    uint32_t have = acknowledged(batch);
+    bool local_done = !batch->committing;
+    if (have >= request->needed) {
+        answer_done(batch);
+    } else if (local_done && request_count(request, PEER_ASKED) == 0) {
+        int common = common_error(batch);
+        if (common == ERR_NO_SPACE || common == ERR_DISK) {
+            batch_fail(batch, common);
+        } else {
+            batch_fail_missed(batch, ERR_UNKNOWN, have);
+        }
+    }
+}
+
+static void on_committed(void *context, int status) {
+    struct batch_request *batch = context;
+    struct node *node = batch->request.node;
+    batch->committing = false;
+    batch->local_status = status;
+    if (status != 0) {
+        node->counters.commit_errors++;
+        if (status != ERR_UNKNOWN) {
+            epoch_renew(node);
+        }
+    }
+    if (batch->request.state == REQUEST_ANSWERED) {
+        batch_end(batch);
+    } else {
+        check_done(batch);
+    }
+}
+
+/* Starts the local commit, and lets later batches have the rows as they will be. */
+static void batch_commit(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    if (!timer_armed(&batch->request.timer)) {
+        request_arm(&batch->request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    }
+    bool synced = (batch->request.flags & MESSAGE_SYNCED) != 0;
+    struct merge merge;
+    merge_begin(&merge, node, rows_held(&batch->hold, 0), batch->batch.n, synced);
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        struct blob *blob = batch->ops[i].blob;
+        if (blob != NULL) {
+            merge_row(&merge, rows_held(&batch->hold, 1 + i), blob_bytes(blob), blob);
+        }
+    }
+    batch->tally = merge.tally;
+    batch->committing = true;
+    if (rows_commit_start(merge_finish(&merge), synced, on_committed, batch)) {
+        batch->committing = false;
+    }
+    batch_let_go(batch);
+}
+
+/* ---- REPLICATING ---- */
+
+/* Nothing was applied anywhere: the newest of the row that conflicted, learnt from those who have
+ * it. */
+static void answer_conflict(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct batch_reply best = {0};
+    struct node *node = request->node;
+    struct buffer current = {0};
+    bool found = false;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct batch_reply reply;
+        if (request->peers[i].state != PEER_CONFLICT ||
+            batch_reply_decode(request->peers[i].reply, &reply) != 0) {
+            continue;
+        }
+        if (!found) {
+            best = (struct batch_reply){.failed_index = reply.failed_index, .tally = reply.tally};
+            found = true;
+        }
+        if (reply.failed_index == best.failed_index && reply.failed_index < batch->batch.n) {
+            batch_join_row(batch, best.failed_index, reply.current, &current);
+        }
+        batch_reply_release(&reply);
+    }
+    best.current = buffer_bytes(&current);
+    node->counters.conflicts++;
+    batch_answer_conflict(batch, &best);
+    buffer_release(&current);
+    batch_end(batch);
+}
+
+/* Other coordinators' batches were in the way, and nobody applied this one. */
+static void pause_or_refuse(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct node *node = request->node;
+    int status = 0;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *peer = &request->peers[i];
+        if (peer->state == PEER_REFUSED && peer->status != ERR_BUSY) {
+            status = peer->status;
+        }
+    }
+    if (status == ERR_NO_SPACE || status == ERR_TOO_BIG) {
+        batch_fail(batch, status);
+        return;
+    }
+    if (status != 0 || ++batch->n_pauses > BATCH_PAUSES_MAX) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
+        return;
+    }
+    request_move(request, REQUEST_PAUSING);
+    batch_release_ops(batch);
+    batch_let_go(batch);
+    uint64_t random = node->env->random(node->env->self);
+    request_arm(request, (int64_t)(1 + random % (BATCH_PAUSE_MS << batch->n_pauses)) * NS_PER_MS);
+}
+
+/* REPLICATING with conditions: may it be committed here, must it be, or did nobody take it? */
+static void check_replicated(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    uint32_t done = request_count(request, PEER_DONE);
+    uint32_t open = request_count(request, PEER_ASKED);
+    uint32_t silent = request_count(request, PEER_SILENT);
+    if (done + 1 < request->needed && open > 0) {
+        return;
+    }
+    if (done + 1 >= request->needed || done > 0 || silent > 0 || batch->known) {
+        request_move(request, REQUEST_COMMITTING);
+        batch_commit(batch);
+        check_done(batch);
+    } else if (request_count(request, PEER_CONFLICT) > 0) {
+        answer_conflict(batch);
+    } else {
+        pause_or_refuse(batch);
+    }
+}
+
+static void encode_replicate(struct batch_request *batch, struct buffer *into) {
+    struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        ops[i] = batch->batch.ops[i];
+        ops[i].value = blob_bytes(batch->ops[i].blob);
+        if (batch->ops[i].seen.size > 0) {
+            ops[i].seen = batch->ops[i].seen;
+        }
+        if (ops[i].condition == ROW_OVERWRITE || ops[i].condition == ROW_ANY) {
+            ops[i].condition = ROW_ANY;
+            ops[i].seen = bytes_of(NULL, 0);
+        }
+    }
+    struct batch out = {.op = batch->batch.op, .n = batch->batch.n, .ops = ops};
+    buffer_clear(into);
+    batch_encode(&out, into);
+    free(ops);
+}
+
+void batch_replicate(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct buffer *encoded = &request->node->encoded;
+    encode_replicate(batch, encoded);
+    if (encoded->size > MESSAGE_PAYLOAD_MAX) {
+        batch_fail(batch, ERR_TOO_BIG);
+        return;
+    }
+    request_phase(request);
+    request_move(request, REQUEST_REPLICATING);
+    batch->claim.exposed = batch->conditional;
+    request_ask_some(request, request->n_peers, MESSAGE_REPLICATE, request->flags & MESSAGE_SYNCED,
+                     buffer_bytes(encoded));
+    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    if (batch->conditional) {
+        check_replicated(batch);
+    } else {
+        request_move(request, REQUEST_COMMITTING);
+        batch_commit(batch);
+        check_done(batch);
+    }
+}
+
+/* ---- events ---- */
+
+/* What a replica's answer to REPLICATE says of what it did. */
+static enum peer_state verdict(int status) {
+    switch (status) {
+    case 0:
+        return PEER_DONE;
+    case ERR_CONFLICT:
+        return PEER_CONFLICT;
+    case ERR_UNKNOWN:
+        return PEER_SILENT;
+    default:
+        return PEER_REFUSED;
+    }
+}
+
+static void batch_heard(struct request *request, struct peer *peer, const struct message *message) {
+    struct batch_request *batch = batch_from(request);
+    if (request->state == REQUEST_CONFIRMING) {
+        batch_confirm_heard(batch, peer, message);
+        return;
+    }
+    peer->state = (uint8_t)verdict(peer->status);
+    if (peer->state == PEER_CONFLICT) {
+        free((void *)(uintptr_t)peer->reply.data);
+        peer->reply = bytes_copy(message->payload);
+    }
+    if (request->state == REQUEST_REPLICATING) {
+        check_replicated(batch);
+    } else if (request->state == REQUEST_COMMITTING) {
+        check_done(batch);
+    }
+}
+
+static void silence(struct request *request) {
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        if (request->peers[i].state == PEER_ASKED) {
+            request->peers[i].state = PEER_SILENT;
+        }
+    }
+}
+
+static void batch_expired(struct request *request) {
+    struct batch_request *batch = batch_from(request);
+    switch (request->state) {
+    case REQUEST_PAUSING:
+        if (node_now(request->node) < request->deadline_ns) {
+            batch_latch(batch);
+        } else {
+            batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
+        }
+        break;
+    case REQUEST_CONFIRMING:
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + request_count(request, PEER_DONE));
+        break;
+    case REQUEST_REPLICATING:
+        silence(request);
+        check_replicated(batch);
+        break;
+    case REQUEST_COMMITTING:
+        batch_fail_missed(batch, ERR_UNKNOWN, acknowledged(batch));
+        break;
+    default:
+        batch_fail(batch, ERR_TIMEOUT);
+        break;
+    }
+}
+
+static void batch_release_request(struct request *request) {
+    struct batch_request *batch = batch_from(request);
+    batch_let_go(batch);
+    batch_release_ops(batch);
+    batch_release(&batch->batch);
+    buffer_release(&batch->contexts);
+    free(batch->ops);
+}
+
+const struct request_kind coordinator_batch = {
+    .type = MESSAGE_BATCH,
+    .size = sizeof(struct batch_request),
+    .begin = batch_begin,
+    .heard = batch_heard,
+    .expired = batch_expired,
+    .release = batch_release_request,
+};

@@ -1,0 +1,65 @@
+/* coordinator_batch: the two halves of a BATCH: getting it done (coordinator_batch.c), and making
+ * its new rows from old ones (coordinator_rows.c). */
+#ifndef RINGFS_NODE_CORE_COORDINATOR_BATCH_H
+#define RINGFS_NODE_CORE_COORDINATOR_BATCH_H
+
+#include "node/core/coordinator.h"
+
+enum {
+    BATCH_PAUSES_MAX = 6, /* after being in one another's way so often: UNAVAILABLE */
+    BATCH_PAUSE_MS = 2,   /* doubled with each pause, then a random part of it */
+};
+
+/* What is made of one operation of the batch. */
+struct batch_op {
+    struct blob *blob; /* the row as it is to become; NULL for guards */
+    struct bytes seen; /* owned; what replicas check, where it is more than the client sent */
+    size_t context_at; /* in `contexts`: for the client's next write of the row */
+    size_t context_size;
+};
+
+struct batch_request {
+    struct request request;
+    struct batch batch; /* borrows the request's payload */
+    bool conditional;
+    bool known; /* a row has the operation's id already: a retry */
+    bool committing;
+    int local_status;
+    uint32_t n_pauses;
+    uint32_t confirmed; /* the operation whose row was last confirmed; UINT32_MAX = none */
+    struct latch_claim claim;
+    struct rows_hold hold; /* the tally, then a row for each operation */
+    struct batch_op *ops;
+    struct buffer contexts;
+    struct tally tally; /* after the local commit */
+};
+
+struct batch_request *batch_from(struct request *request);
+
+/* ---- coordinator_batch.c ---- */
+
+void batch_latch(struct batch_request *batch);
+/* All rows are made: sends them out, and commits when it may. */
+void batch_replicate(struct batch_request *batch);
+/* These two answer and end the request. */
+void batch_fail(struct batch_request *batch, int status);
+void batch_fail_missed(struct batch_request *batch, int status, uint32_t answered);
+void batch_end(struct batch_request *batch);
+void batch_let_go(struct batch_request *batch);
+
+/* ---- coordinator_rows.c ---- */
+
+/* The rows are in memory and the latches granted: checks conditions, confirms what fails, makes the
+ * new rows and goes on to batch_replicate(). May end the request. */
+void batch_loaded(struct batch_request *batch);
+void batch_confirm_heard(struct batch_request *batch, struct peer *peer,
+                         const struct message *message);
+/* Joins `versions`, as another replica has the row of this operation, with what stands here;
+ * encoded to `ret` (replaced); repairs this node's row where it learns. Ignores malformed ones. */
+void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
+                    struct buffer *ret);
+/* Answers CONFLICT; the caller ends the request. */
+void batch_answer_conflict(struct batch_request *batch, const struct batch_reply *reply);
+void batch_release_ops(struct batch_request *batch);
+
+#endif

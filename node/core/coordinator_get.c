@@ -1,0 +1,150 @@
+/* coordinator_get: one row at the level asked, repaired where replicas differ. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/core/apply.h"
+#include "node/core/condition.h"
+#include "node/core/coordinator_read.h"
+#include "node/core/replica.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+struct get {
+    struct quorum_read read;
+    struct rows_hold hold; /* the row, the tally */
+    struct blob *local;
+};
+
+static struct get *get_from(struct request *request) {
+    return (struct get *)(void *)request;
+}
+
+static void get_answer(struct quorum_read *read, struct bytes versions) {
+    struct buffer *encoded = &read->request.node->encoded;
+    struct get_reply reply = {.tally = read->tally, .versions = versions};
+    buffer_clear(encoded);
+    get_reply_encode(&reply, encoded);
+    request_answer(&read->request, 0, buffer_bytes(encoded));
+}
+
+/* Brings `versions` to those replicas, this one included, that are known to lack them. */
+static void repair(struct quorum_read *read, struct bytes versions) {
+    struct request *request = &read->request;
+    if (versions.size == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        struct bytes has = peer->same ? read->local : peer->reply;
+        if (peer->broken || (peer->state == PEER_DONE && !bytes_equal(has, versions))) {
+            apply_repair_peer(request->node, peer->node, request->key, request->payload, versions);
+        }
+    }
+    if (!bytes_equal(read->local, versions)) {
+        apply_repair(request->node, request->key, request->payload, versions);
+    }
+}
+
+static void get_agreed(struct quorum_read *read) {
+    get_answer(read, read->local);
+    repair(read, read->local);
+    request_end(&read->request);
+}
+
+static void get_fetched(struct quorum_read *read) {
+    struct request *request = &read->request;
+    struct versions *merged = &request->node->scratch[0];
+    struct versions *other = &request->node->scratch[1];
+    versions_decode(read->local, merged);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        if (peer->state == PEER_DONE && !peer->same) {
+            versions_decode(peer->reply, other);
+            versions_merge(merged, other);
+        }
+    }
+    struct buffer encoded = {0};
+    versions_encode(merged, &encoded);
+    get_answer(read, buffer_bytes(&encoded));
+    repair(read, buffer_bytes(&encoded));
+    buffer_release(&encoded);
+    request_end(request);
+}
+
+static void on_local(void *context) {
+    struct get *get = context;
+    const struct row *row = rows_held(&get->hold, 0);
+    int status = row->durable_status;
+    struct tally tally = tally_of(blob_bytes(rows_held(&get->hold, 1)->durable));
+    get->local = blob_ref(row->durable);
+    quorum_read_learn_tally(&get->read, &tally);
+    row_digest(blob_bytes(get->local), get->read.digest);
+    rows_release(&get->hold);
+    quorum_read_local(&get->read, status, blob_bytes(get->local));
+}
+
+static void get_begin(struct request *request) {
+    struct get *get = get_from(request);
+    struct node *node = request->node;
+    int err = sort_key_check(request->payload);
+    if (err != 0) {
+        request_answer(request, err, bytes_of(NULL, 0));
+        request_end(request);
+        return;
+    }
+    get->read.ask_type = MESSAGE_READ;
+    get->read.agreed = get_agreed;
+    get->read.fetched = get_fetched;
+    if (!quorum_read_begin(&get->read)) {
+        return;
+    }
+    rows_hold_init(&get->hold, 2, on_local, get);
+    buffer_clear(&node->key);
+    rowkey_put_row(&node->key, request->slice, request->key, request->payload);
+    rows_hold_add(node->rows, &get->hold, buffer_bytes(&node->key));
+    buffer_clear(&node->key);
+    rowkey_put_tally(&node->key, request->slice, request->key);
+    rows_hold_add(node->rows, &get->hold, buffer_bytes(&node->key));
+    if (rows_hold_wait(&get->hold)) {
+        on_local(get);
+    }
+}
+
+static void get_heard(struct request *request, struct peer *peer, const struct message *message) {
+    struct get *get = get_from(request);
+    struct get_reply reply = {0};
+    bool full = request->state == REQUEST_FETCHING;
+    int err = peer->status == 0 ? get_reply_decode(message->payload, &reply) : 0;
+    if (peer->status == 0 && err == 0 && full) {
+        err = versions_decode(reply.versions, &request->node->scratch[0]);
+    } else if (peer->status == 0 && err == 0 && reply.versions.size != sizeof peer->digest) {
+        err = ERR_INVALID;
+    }
+    if (err != 0) {
+        peer->status = ERR_INVALID;
+    }
+    if (peer->status == 0) {
+        quorum_read_learn_tally(&get->read, &reply.tally);
+        if (full) {
+            peer->reply = bytes_copy(reply.versions);
+        } else {
+            memcpy(peer->digest, reply.versions.data, sizeof peer->digest);
+        }
+    }
+    quorum_read_heard(&get->read, peer);
+}
+
+static void get_release(struct request *request) {
+    struct get *get = get_from(request);
+    rows_release(&get->hold);
+    blob_unref(get->local);
+}
+
+const struct request_kind coordinator_get = {
+    .type = MESSAGE_GET,
+    .size = sizeof(struct get),
+    .begin = get_begin,
+    .heard = get_heard,
+    .expired = quorum_read_expired,
+    .release = get_release,
+};

@@ -1,0 +1,156 @@
+/* coordinator_read: what reading a row and reading a page have in common. */
+#include "node/core/coordinator_read.h"
+
+#include <string.h>
+
+#include "shared/err.h"
+
+void quorum_read_learn_tally(struct quorum_read *read, const struct tally *tally) {
+    if (tally->changed_ns > read->tally.changed_ns) {
+        read->tally = *tally;
+    }
+}
+
+static uint32_t ask_more(struct quorum_read *read, uint32_t n) {
+    struct request *request = &read->request;
+    uint16_t flags = request->state == REQUEST_FETCHING ? 0 : MESSAGE_DIGEST;
+    return request_ask_some(request, n, read->ask_type, flags, request->payload);
+}
+
+static bool local_good(const struct quorum_read *read) {
+    return read->local_known && read->local_status == 0;
+}
+
+static uint32_t known(const struct quorum_read *read) {
+    return request_count(&read->request, PEER_DONE) + (local_good(read) ? 1 : 0);
+}
+
+static void give_up(struct quorum_read *read) {
+    request_answer_missed(&read->request, ERR_UNAVAILABLE, (uint8_t)known(read));
+    request_end(&read->request);
+}
+
+/* Asks others in place of those that failed; gives up when there are too few left to ask. */
+static void go_on(struct quorum_read *read) {
+    struct request *request = &read->request;
+    uint32_t have = known(read);
+    uint32_t pending = request_count(request, PEER_ASKED) + (read->local_known ? 0 : 1);
+    if (have + pending < request->needed) {
+        pending += ask_more(read, request->needed - have - pending);
+    }
+    if (have + pending < request->needed) {
+        give_up(read);
+    }
+}
+
+static void check_fetched(struct quorum_read *read) {
+    if (known(read) >= read->request.needed) {
+        read->fetched(read);
+    } else {
+        go_on(read);
+    }
+}
+
+/* From digests to copies. Those whose digest was the local one's need not be asked again. */
+static void fetch(struct quorum_read *read) {
+    struct request *request = &read->request;
+    uint8_t before[REQUEST_PEERS_MAX];
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        before[i] = request->peers[i].state;
+    }
+    request_move(request, REQUEST_FETCHING);
+    request_phase(request);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        if (before[i] == PEER_REFUSED || (before[i] == PEER_DONE && peer->same)) {
+            peer->state = before[i];
+        } else if (before[i] == PEER_DONE) {
+            request_ask(request, peer, read->ask_type, 0, request->payload);
+        }
+    }
+    check_fetched(read);
+}
+
+static void check_read(struct quorum_read *read) {
+    struct request *request = &read->request;
+    bool differ = false;
+    if (!read->local_known) {
+        return;
+    }
+    if (read->local_status != 0) {
+        fetch(read);
+        return;
+    }
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        if (peer->state == PEER_DONE) {
+            peer->same = memcmp(peer->digest, read->digest, sizeof read->digest) == 0;
+            differ = differ || !peer->same;
+        }
+    }
+    if (differ) {
+        fetch(read);
+    } else if (known(read) >= request->needed) {
+        read->agreed(read);
+    } else {
+        go_on(read);
+    }
+}
+
+static void quorum_read_check(struct quorum_read *read) {
+    if (read->request.state == REQUEST_FETCHING) {
+        check_fetched(read);
+    } else {
+        check_read(read);
+    }
+}
+
+bool quorum_read_begin(struct quorum_read *read) {
+    struct request *request = &read->request;
+    struct node *node = request->node;
+    request->needed = request_needed(request, node->config.read_quorum);
+    uint32_t alive = request_alive(request);
+    if (alive < request->needed) {
+        request_answer_missed(request, ERR_UNAVAILABLE, (uint8_t)alive);
+        request_end(request);
+        return false;
+    }
+    request_move(request, REQUEST_READING);
+    bool wide =
+        request->needed > 1 && node->env->random(node->env->self) % REQUEST_WIDE_ONE_IN == 0;
+    ask_more(read, wide ? request->n_peers : request->needed - 1u);
+    request_arm(request, REQUEST_HEDGE_MS * NS_PER_MS);
+    return true;
+}
+
+void quorum_read_local(struct quorum_read *read, int status, struct bytes local) {
+    read->local_known = true;
+    read->local_status = status;
+    read->local = local;
+    quorum_read_check(read);
+}
+
+void quorum_read_heard(struct quorum_read *read, struct peer *peer) {
+    struct node *node = read->request.node;
+    peer->state = peer->status == 0 ? PEER_DONE : PEER_REFUSED;
+    peer->broken = peer->broken || peer->status == ERR_CORRUPT;
+    node->counters.messages_bad += peer->status == ERR_INVALID ? 1 : 0;
+    if (read->request.state == REQUEST_FETCHING) {
+        peer->same = false;
+    }
+    quorum_read_check(read);
+}
+
+void quorum_read_expired(struct request *request) {
+    struct quorum_read *read = quorum_read_from(request);
+    struct node *node = request->node;
+    if (!read->hedged && node_now(node) < request->deadline_ns) {
+        read->hedged = true;
+        if (request->needed > 1 && ask_more(read, request->n_peers) > 0) {
+            node->counters.hedges++;
+        }
+        request_arm(request, (NODE_REPLICA_TIMEOUT_MS - REQUEST_HEDGE_MS) * NS_PER_MS);
+        return;
+    }
+    give_up(read);
+}

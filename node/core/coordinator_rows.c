@@ -1,0 +1,328 @@
+/* coordinator_rows: the new rows of a batch, made from what stands and what its conditions allow.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "node/core/apply.h"
+#include "node/core/condition.h"
+#include "node/core/coordinator_batch.h"
+#include "shared/err.h"
+
+static bool writes(const struct row_op *op) {
+    return op->kind != ROW_GUARD;
+}
+
+static struct row *row_at(const struct batch_request *batch, uint32_t index) {
+    return rows_held(&batch->hold, 1 + index);
+}
+
+/* Decodes the row of operation `index` to scratch 0 and what the client saw of it. Both were
+ * checked. */
+static void decode_op(struct batch_request *batch, uint32_t index) {
+    struct node *node = batch->request.node;
+    struct row *row = row_at(batch, index);
+    bool counts = batch->batch.ops[index].condition == ROW_COUNT_MAX;
+    versions_decode(counts ? bytes_of(NULL, 0) : blob_bytes(row->newest), &node->scratch[0]);
+    context_decode(batch->batch.ops[index].seen, &node->scratch_context);
+}
+
+void batch_release_ops(struct batch_request *batch) {
+    for (uint32_t i = 0; batch->ops != NULL && i < batch->batch.n; i++) {
+        blob_unref(batch->ops[i].blob);
+        free((void *)(uintptr_t)batch->ops[i].seen.data);
+        batch->ops[i] = (struct batch_op){0};
+    }
+    buffer_clear(&batch->contexts);
+}
+
+/* ---- conditions ---- */
+
+static bool known_batch(struct batch_request *batch) {
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (writes(&batch->batch.ops[i])) {
+            decode_op(batch, i);
+            if (versions_find(&batch->request.node->scratch[0], &batch->batch.op) != NULL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The index of the first operation whose condition does not hold on what stands here; the batch's
+ * size when all do. A retry has passed before: what changed since is not held against it. */
+static uint32_t first_failing(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    struct tally tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
+    batch->known = known_batch(batch);
+    for (uint32_t i = 0; i < batch->batch.n && !batch->known; i++) {
+        decode_op(batch, i);
+        if (!condition_holds(&batch->batch.ops[i], &node->scratch[0], &node->scratch_context,
+                             &tally)) {
+            return i;
+        }
+    }
+    return batch->batch.n;
+}
+
+/* ---- CONFIRMING ---- */
+
+void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
+                    struct buffer *ret) {
+    struct node *node = batch->request.node;
+    struct versions *here = &node->scratch[0];
+    struct versions *there = &node->scratch[1];
+    const struct row_op *op = &batch->batch.ops[index];
+    if (op->condition == ROW_COUNT_MAX || versions_decode(versions, there) != 0) {
+        return;
+    }
+    struct blob *newest = blob_ref(row_at(batch, index)->newest);
+    versions_decode(blob_bytes(newest), here);
+    versions_merge(here, there);
+    buffer_clear(ret);
+    versions_encode(here, ret);
+    if (!bytes_equal(buffer_bytes(ret), blob_bytes(newest))) {
+        apply_repair(node, batch->request.key, op->sort_key, buffer_bytes(ret));
+    }
+    blob_unref(newest);
+}
+
+void batch_answer_conflict(struct batch_request *batch, const struct batch_reply *reply) {
+    struct buffer *encoded = &batch->request.node->encoded;
+    buffer_clear(encoded);
+    batch_reply_encode(reply, encoded);
+    request_answer(&batch->request, ERR_CONFLICT, buffer_bytes(encoded));
+}
+
+static void conflict_here(struct batch_request *batch, uint32_t index) {
+    struct batch_reply reply = {.failed_index = index};
+    reply.tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
+    if (batch->batch.ops[index].condition != ROW_COUNT_MAX) {
+        reply.current = blob_bytes(row_at(batch, index)->newest);
+    }
+    batch->request.node->counters.conflicts++;
+    batch_answer_conflict(batch, &reply);
+    batch_end(batch);
+}
+
+static uint8_t confirm_needed(const struct batch_request *batch) {
+    return request_needed(&batch->request, batch->request.node->config.read_quorum);
+}
+
+/* This node may lag behind (it was away, its copy is corrupt): before it says no, or if it cannot
+ * say anything, it learns what a quorum has of the row. */
+static void confirm(struct batch_request *batch, uint32_t index) {
+    struct request *request = &batch->request;
+    uint32_t needed = confirm_needed(batch) - 1u;
+    batch->confirmed = index;
+    request->node->counters.confirmed++;
+    request_phase(request);
+    request_move(request, REQUEST_CONFIRMING);
+    uint32_t asked = request_ask_some(request, request->n_peers, MESSAGE_READ, 0,
+                                      batch->batch.ops[index].sort_key);
+    if (asked < needed || asked == 0) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
+    } else {
+        request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    }
+}
+
+/* What the replicas that answered have of the row is learnt here; then everything is looked at
+ * again. */
+static void confirmed(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct buffer joined = {0};
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        if (request->peers[i].state == PEER_DONE) {
+            batch_join_row(batch, batch->confirmed, request->peers[i].reply, &joined);
+        }
+    }
+    buffer_release(&joined);
+    request_move(request, REQUEST_LOADING);
+    timers_set(request->node->timers, &request->timer, request->deadline_ns);
+    batch_loaded(batch);
+}
+
+void batch_confirm_heard(struct batch_request *batch, struct peer *peer,
+                         const struct message *message) {
+    struct request *request = &batch->request;
+    struct get_reply reply;
+    bool good = peer->status == 0 && get_reply_decode(message->payload, &reply) == 0;
+    peer->state = good ? PEER_DONE : PEER_REFUSED;
+    if (good) {
+        free((void *)(uintptr_t)peer->reply.data);
+        peer->reply = bytes_copy(reply.versions);
+    }
+    /* A corrupt copy here needs one good one; a doubtful copy a quorum beside itself. */
+    uint32_t needed = confirm_needed(batch) > 1 ? confirm_needed(batch) - 1u : 1;
+    if (request_count(request, PEER_DONE) >= needed) {
+        confirmed(batch);
+    } else if (request_count(request, PEER_DONE) + request_count(request, PEER_ASKED) < needed) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + request_count(request, PEER_DONE));
+    }
+}
+
+/* ---- new rows ---- */
+
+/* Whether a context that has `dot` added to `seen` would cover siblings that `seen` does not. */
+static bool covers_others(const struct versions *versions, const struct context *seen,
+                          struct dot dot) {
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        struct dot other = versions->siblings[i].dot;
+        if (other.actor == dot.actor && other.counter < dot.counter &&
+            !context_covers(seen, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a client may claim to have seen after its write: all that stands, if that is its write
+ * alone; else what it had seen and its write, but not the siblings that it never saw. A context
+ * cannot name a dot without the earlier ones of its actor: where that would cover a sibling, the
+ * client is told no more than it had seen, and its next write stays beside this one. */
+static void put_context(struct batch_request *batch, uint32_t index,
+                        const struct versions *versions) {
+    struct context *seen = &batch->request.node->scratch_context;
+    struct batch_op *op = &batch->ops[index];
+    const struct sibling *mine = versions_find(versions, &batch->batch.op);
+    op->context_at = batch->contexts.size;
+    if (versions->n_siblings == 1 && mine != NULL) {
+        context_encode(&versions->context, &batch->contexts);
+    } else {
+        context_decode(batch->batch.ops[index].seen, seen);
+        if (mine != NULL && !covers_others(versions, seen, mine->dot)) {
+            context_add(seen, mine->dot);
+        }
+        context_encode(seen, &batch->contexts);
+    }
+    op->context_size = batch->contexts.size - op->context_at;
+}
+
+/* What the write replaces: what the client saw; with OVERWRITE, and with IF_ABSENT once it passed,
+ * also all that stands here. Left in the node's scratch context. */
+static const struct context *replaced(struct batch_request *batch, uint32_t index,
+                                      const struct versions *versions) {
+    struct context *seen = &batch->request.node->scratch_context;
+    uint8_t condition = batch->batch.ops[index].condition;
+    context_decode(batch->batch.ops[index].seen, seen);
+    if (condition == ROW_OVERWRITE || condition == ROW_IF_ABSENT) {
+        context_join(seen, &versions->context);
+    }
+    if (condition == ROW_IF_ABSENT && seen->n > 0) {
+        struct buffer encoded = {0};
+        context_encode(seen, &encoded);
+        batch->ops[index].seen = buffer_bytes(&encoded);
+    }
+    return seen;
+}
+
+/* Whether a retry leaves this row alone: its write stands, or it was replaced since by others. */
+static bool keeps_row(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    if (!batch->known) {
+        return false;
+    }
+    if (versions_find(&node->scratch[0], &batch->batch.op) != NULL) {
+        return true;
+    }
+    return !versions_covered_by(&node->scratch[0], &node->scratch_context);
+}
+
+static int check_size(const struct versions *versions) {
+    if (versions->n_siblings > VERSIONS_SIBLINGS_MAX ||
+        versions->context.n > VERSIONS_CONTEXT_MAX) {
+        return ERR_SIBLINGS;
+    }
+    if (versions_encoded_size(versions) > NODE_ROW_SIZE_MAX) {
+        return versions->n_siblings > 1 ? ERR_SIBLINGS : ERR_TOO_BIG;
+    }
+    return 0;
+}
+
+static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
+                    uint64_t stamp_ns) {
+    struct node *node = batch->request.node;
+    const struct row_op *op = &batch->batch.ops[index];
+    struct versions *versions = &node->scratch[0];
+    decode_op(batch, index);
+    if (keeps_row(batch)) {
+        batch->ops[index].blob = blob_ref(row_at(batch, index)->newest);
+        put_context(batch, index, versions);
+        return 0;
+    }
+    struct sibling sibling = {.dot = dot,
+                              .stamp_ns = stamp_ns,
+                              .op = batch->batch.op,
+                              .flags = op->kind == ROW_DELETE ? SIBLING_TOMBSTONE : 0,
+                              .value = op->value};
+    versions_put(versions, replaced(batch, index, versions), &sibling);
+    int err = check_size(versions);
+    if (err != 0) {
+        return err;
+    }
+    buffer_clear(&node->encoded);
+    versions_encode(versions, &node->encoded);
+    batch->ops[index].blob = blob_new(buffer_bytes(&node->encoded));
+    put_context(batch, index, versions);
+    return 0;
+}
+
+static int make_rows(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    struct dot dot = epoch_dot(node);
+    uint64_t stamp_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        int err = writes(&batch->batch.ops[i]) ? make_row(batch, i, dot, stamp_ns) : 0;
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* The first row that could not be read, after the tally; the batch's size when all were. */
+static uint32_t first_unreadable(const struct batch_request *batch) {
+    uint32_t index = 0;
+    while (index < batch->batch.n && row_at(batch, index)->newest_status == 0) {
+        index++;
+    }
+    return index;
+}
+
+void batch_loaded(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    uint32_t n = batch->batch.n;
+    uint32_t unreadable = first_unreadable(batch);
+    bool tally_good = rows_held(&batch->hold, 0)->newest_status == 0;
+    if (unreadable < n && row_at(batch, unreadable)->newest_status == ERR_CORRUPT && tally_good &&
+        batch->confirmed != unreadable) {
+        confirm(batch, unreadable);
+        return;
+    }
+    if (unreadable < n || !tally_good) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 0);
+        return;
+    }
+    uint32_t failing = first_failing(batch);
+    if (failing < n) {
+        bool final = batch->confirmed == failing || confirm_needed(batch) == 1 ||
+                     batch->batch.ops[failing].condition == ROW_COUNT_MAX;
+        if (final) {
+            conflict_here(batch, failing);
+        } else {
+            confirm(batch, failing);
+        }
+        return;
+    }
+    if (!epoch_ready(node)) {
+        batch_fail(batch, ERR_NO_SPACE);
+        return;
+    }
+    int err = make_rows(batch);
+    if (err != 0) {
+        batch_fail(batch, err);
+    } else {
+        batch_replicate(batch);
+    }
+}

@@ -1,0 +1,141 @@
+/* inside: what the parts of one node share, for the .c files of node/core only. */
+#ifndef RINGFS_NODE_CORE_INSIDE_H
+#define RINGFS_NODE_CORE_INSIDE_H
+
+#include "node/core/latch.h"
+#include "node/core/node.h"
+#include "node/core/rows.h"
+#include "shared/hlc.h"
+#include "shared/request.h"
+#include "shared/store.h"
+
+#define NS_PER_MS ((int64_t)1000 * 1000)
+
+enum {
+    NODE_BUDGET_MAX_MS = 60 * 1000, /* a longer budget is cut to this */
+    /* A row as encoded may be no larger, so that it fits into one message. */
+    NODE_ROW_SIZE_MAX = 4 << 20,
+    /* Epochs made durable in advance at each start: one is used up when a commit fails. */
+    NODE_EPOCHS_AHEAD = 64,
+    NODE_SCRATCH = 3,
+};
+
+struct request;
+struct forward;
+
+/* What is kept of each member besides membership.h. */
+struct peer_link {
+    int64_t reopened_ns;
+    char stat_name[24];
+};
+
+/* A piece of replica work in flight, the first member of its kind's struct. */
+struct work {
+    void (*drop)(struct work *work); /* frees it when the node is freed before the work ended */
+    size_t size;
+    struct work *prev, *next;
+};
+
+/* Counters since the start; node_stats() names them. */
+struct counters {
+    uint64_t gets, batches, scans, hellos, pings;
+    uint64_t replicates, reads, read_scans, repairs_received;
+    uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
+    uint64_t repairs_sent, refused, rows_applied, forwarded, late, reopened, confirmed;
+    uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead;
+};
+
+struct node {
+    struct node_config config;
+    const struct env *env;
+    const struct disk *disk;
+    struct timers *timers;
+    struct membership *membership;
+    enum node_state state;
+    int failure;
+
+    struct rows *rows;
+    struct latches *latches;
+
+    /* This node's dots. */
+    uint32_t epoch;
+    uint32_t epoch_end;   /* durable as used */
+    uint32_t epoch_asked; /* becoming durable */
+    uint64_t counter;
+    struct hlc hlc;
+
+    struct request *requests; /* being coordinated, by id */
+    struct forward *forwards; /* passed on, by id */
+    struct work *works;       /* replica work in flight */
+    uint32_t n_requests, n_forwards, n_works;
+    uint64_t inflight_bytes; /* of all of them */
+    uint64_t next_id;        /* of requests to peers; the low bits count phases */
+    struct rows_hold mark;   /* what the data directory knows of this node */
+    bool marking;            /* the mark is being committed */
+    struct timer ping;
+    struct peer_link *links; /* by member index */
+
+    struct counters counters;
+    /* For the length of one function that calls nothing that uses them too. */
+    struct versions scratch[NODE_SCRATCH];
+    struct context scratch_context;
+    struct buffer encoded; /* a payload under construction */
+    struct buffer key;     /* a disk key under construction */
+};
+
+/* ---- the node's own: node.c ---- */
+
+int64_t node_now(const struct node *node);
+bool node_alive(const struct node *node, uint16_t id);
+/* The deadline of a message that arrives now. */
+int64_t node_deadline(const struct node *node, const struct message *message);
+/* What is left of it, for a message to a peer; at least 1. */
+uint32_t node_budget_ms(const struct node *node, int64_t deadline_ns);
+/* A fresh id for requests to peers, its REQUEST_PHASES low bits 0. */
+uint64_t node_request_id(struct node *node);
+/* Sends a request to a peer: what env.send answers. */
+int node_ask(struct node *node, uint16_t peer, struct message *message);
+
+/* Bounds of work in flight: whether `size` more bytes are taken on; given back when done. */
+bool node_take(struct node *node, size_t size);
+void node_give_back(struct node *node, size_t size);
+/* The same for a piece of replica work, which is listed until it ended; a stopping node may become
+ * idle by the end. The struct stays the caller's to free. */
+bool work_begin(struct node *node, struct work *work, size_t size);
+void work_end(struct node *node, struct work *work);
+/* Marks a stopping node as cleanly stopped if nothing is in flight any more. */
+void node_check_idle(struct node *node);
+
+/* ---- answers: answer.c ---- */
+
+/* Who asked what. */
+struct asker {
+    struct endpoint endpoint;
+    uint64_t id;
+    uint8_t type;
+};
+struct asker asker_of(const struct endpoint *from, const struct message *message);
+/* Answers; the payload is copied by the wire, and one larger than a message becomes TOO_BIG. */
+void answer(struct node *node, const struct asker *asker, int status, struct bytes payload);
+void answer_status(struct node *node, const struct asker *asker, int status);
+/* UNAVAILABLE or UNKNOWN with how many replicas were needed and how many answered, in the payload
+ * that belongs to the type asked. */
+void answer_missed(struct node *node, const struct asker *asker, int status, uint8_t needed,
+                   uint8_t answered);
+
+/* ---- epochs and dots: epoch.c ---- */
+
+/* Reads the mark and makes a new epoch durable; then the node serves, or has failed. */
+void epoch_start(struct node *node);
+/* Marks the stop as clean; the node is STOPPED after that, whether it worked or not. */
+void epoch_stop(struct node *node);
+/* Whether there is an epoch to make dots of; if not, one is being made durable. */
+bool epoch_ready(struct node *node);
+/* From here on dots are of a fresh epoch: a dot that was given to others did not reach this node's
+ * own disk, so its rows may no more claim to know all dots of the old one. */
+void epoch_renew(struct node *node);
+/* The next dot of this node. epoch_ready() must hold. */
+struct dot epoch_dot(struct node *node);
+uint64_t epoch_actor(const struct node *node);
+
+#endif

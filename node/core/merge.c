@@ -1,0 +1,71 @@
+/* merge: the rows of one partition that come to know more, and its tally, in one commit. */
+#include "node/core/merge.h"
+
+#include <assert.h>
+
+#include "node/core/condition.h"
+#include "shared/err.h"
+
+void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, uint32_t n,
+                 bool synced) {
+    assert(tally_row->newest_status == 0);
+    *merge = (struct merge){.node = node, .tally_row = tally_row, .again = synced};
+    merge->commit = rows_commit_new(node->rows, n + 1);
+    merge->tally = tally_of(blob_bytes(tally_row->newest));
+}
+
+/* The joined versions as a blob: the incoming bytes where they cover all. */
+static struct blob *joined(struct node *node, const struct versions *versions, bool learnt,
+                           struct bytes incoming, struct blob *blob) {
+    if (!learnt) {
+        return blob != NULL ? blob_ref(blob) : blob_new(incoming);
+    }
+    buffer_clear(&node->encoded);
+    versions_encode(versions, &node->encoded);
+    return blob_new(buffer_bytes(&node->encoded));
+}
+
+/* What the row holds, decoded; a corrupt row is taken for one that nobody wrote. */
+static void decode_current(struct node *node, const struct row *row, struct versions *ret) {
+    struct bytes bytes = blob_bytes(row->newest);
+    if (versions_decode(bytes, ret) != 0) {
+        /* The checksum was right, so this node wrote it: our bug. */
+        assert(!"a stored row decodes");
+    }
+    if (row->newest_status != 0) {
+        epoch_renew(node);
+    }
+}
+
+void merge_row(struct merge *merge, struct row *row, struct bytes incoming, struct blob *blob) {
+    struct node *node = merge->node;
+    struct versions *now = &node->scratch[0];
+    struct versions *before = &node->scratch[1];
+    int err = versions_decode(incoming, now);
+    assert(err == 0);
+    (void)err;
+    decode_current(node, row, before);
+    bool was_live = row->newest_status == 0 ? versions_live(before) > 0 : versions_live(now) > 0;
+    bool learnt = versions_merge(now, before);
+    struct blob *result = joined(node, now, learnt, incoming, blob);
+    if (row->newest != NULL && bytes_equal(blob_bytes(row->newest), blob_bytes(result))) {
+        blob_unref(result);
+        if (!merge->again && row->newest == row->durable) {
+            return;
+        }
+        result = blob_ref(row->newest);
+    }
+    node->counters.rows_applied++;
+    rows_commit_put(merge->commit, row, result);
+    merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
+}
+
+struct rows_commit *merge_finish(struct merge *merge) {
+    if (merge->tally_changed) {
+        struct buffer *encoded = &merge->node->encoded;
+        buffer_clear(encoded);
+        tally_put(&merge->tally, encoded);
+        rows_commit_put(merge->commit, merge->tally_row, blob_new(buffer_bytes(encoded)));
+    }
+    return merge->commit;
+}

@@ -1,0 +1,373 @@
+/* node: one storage node as a state machine: coordinator of requests and replica of rows. */
+#include "node/core/node.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/core/apply.h"
+#include "node/core/coordinator.h"
+#include "node/core/forward.h"
+#include "node/core/replica.h"
+#include "node/core/stats.h"
+#include "shared/err.h"
+
+enum { REOPEN_MS = 1000 }; /* a silent peer's link is opened anew no more often than this */
+
+/* ---- life ---- */
+
+static void on_ping_timer(void *context);
+
+/* Whether bytes with a good checksum are what their key says. */
+static bool value_sound(void *context, struct bytes key, struct bytes bytes) {
+    struct node *node = context;
+    switch (key.data[0]) {
+    case 'r':
+        return versions_decode(bytes, &node->scratch[0]) == 0;
+    case 't':
+        return bytes.size == 16;
+    default:
+        return true;
+    }
+}
+
+struct node *node_new(const struct node_config *config, const struct env *env,
+                      const struct disk *disk, struct timers *timers,
+                      struct membership *membership) {
+    const struct ring *ring = membership_ring(membership);
+    struct node *node = memory_new(1, sizeof *node);
+    assert(config->read_quorum > 0 && config->write_quorum > 0);
+    node->config = *config;
+    node->env = env;
+    node->disk = disk;
+    node->timers = timers;
+    node->membership = membership;
+    node->rows = rows_new(disk, value_sound, node);
+    node->latches = latches_new();
+    node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
+    node->ping = (struct timer){.fire = on_ping_timer, .context = node};
+    node->links = memory_new(ring->n_members, sizeof *node->links);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        snprintf(node->links[i].stat_name, sizeof node->links[i].stat_name, "peer_%u_alive",
+                 ring->members[i].id);
+    }
+    return node;
+}
+
+void node_free(struct node *node) {
+    if (node == NULL) {
+        return;
+    }
+    timers_cancel(node->timers, &node->ping);
+    node->state = NODE_STOPPED;
+    coordinator_drop(node);
+    forward_drop(node);
+    while (node->works != NULL) {
+        struct work *work = node->works;
+        work_end(node, work);
+        work->drop(work);
+    }
+    rows_release(&node->mark);
+    latches_free(node->latches);
+    rows_free(node->rows);
+    for (int i = 0; i < NODE_SCRATCH; i++) {
+        versions_release(&node->scratch[i]);
+    }
+    context_release(&node->scratch_context);
+    buffer_release(&node->encoded);
+    buffer_release(&node->key);
+    free(node->links);
+    free(node);
+}
+
+void node_start(struct node *node) {
+    const struct ring *ring = membership_ring(node->membership);
+    assert(node->state == NODE_STARTING);
+    membership_begin(node->membership, node_now(node));
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        if (ring->members[i].id != node->config.id) {
+            node->env->connect(node->env->self, ring->members[i].id, ring->members[i].address);
+        }
+    }
+    timers_set(node->timers, &node->ping, node_now(node));
+    epoch_start(node);
+}
+
+void node_check_idle(struct node *node) {
+    if (node->state == NODE_STOPPING && node->n_requests == 0 && node->n_forwards == 0 &&
+        node->n_works == 0 && !node->marking) {
+        epoch_stop(node);
+    }
+}
+
+void node_stop(struct node *node) {
+    if (node->state == NODE_SERVING) {
+        node->state = NODE_STOPPING;
+        timers_cancel(node->timers, &node->ping);
+        node_check_idle(node);
+    } else if (node->state == NODE_STARTING) {
+        /* Served nobody; whatever epoch is under way stays unused. */
+        timers_cancel(node->timers, &node->ping);
+        node->state = NODE_STOPPED;
+    }
+}
+
+enum node_state node_state(const struct node *node) {
+    return node->state;
+}
+
+int node_failure(const struct node *node) {
+    return node->failure;
+}
+
+/* ---- what the parts share ---- */
+
+int64_t node_now(const struct node *node) {
+    return node->env->now_ns(node->env->self);
+}
+
+bool node_alive(const struct node *node, uint16_t id) {
+    return membership_alive(node->membership, id, node_now(node));
+}
+
+int64_t node_deadline(const struct node *node, const struct message *message) {
+    int64_t budget_ms =
+        message->budget_ms < NODE_BUDGET_MAX_MS ? message->budget_ms : NODE_BUDGET_MAX_MS;
+    return node_now(node) + budget_ms * NS_PER_MS;
+}
+
+uint32_t node_budget_ms(const struct node *node, int64_t deadline_ns) {
+    int64_t left_ms = (deadline_ns - node_now(node)) / NS_PER_MS;
+    return left_ms < 1 ? 1 : (uint32_t)left_ms;
+}
+
+uint64_t node_request_id(struct node *node) {
+    node->next_id += REQUEST_PHASES;
+    return node->next_id;
+}
+
+int node_ask(struct node *node, uint16_t peer, struct message *message) {
+    struct endpoint to = {.kind = ENDPOINT_NODE, .node = peer};
+    message->sender = node->config.id;
+    message->ring_version = membership_ring(node->membership)->version;
+    message->stamp_ns = node->hlc.last_ns;
+    return node->env->send(node->env->self, &to, message);
+}
+
+bool node_take(struct node *node, size_t size) {
+    if (node->inflight_bytes + size > NODE_INFLIGHT_BYTES_MAX) {
+        return false;
+    }
+    node->inflight_bytes += size;
+    return true;
+}
+
+void node_give_back(struct node *node, size_t size) {
+    assert(node->inflight_bytes >= size);
+    node->inflight_bytes -= size;
+}
+
+bool work_begin(struct node *node, struct work *work, size_t size) {
+    if (node->n_works >= NODE_APPLIES_MAX || !node_take(node, size)) {
+        return false;
+    }
+    work->size = size;
+    work->prev = NULL;
+    work->next = node->works;
+    if (work->next != NULL) {
+        work->next->prev = work;
+    }
+    node->works = work;
+    node->n_works++;
+    return true;
+}
+
+void work_end(struct node *node, struct work *work) {
+    *(work->prev != NULL ? &work->prev->next : &node->works) = work->next;
+    if (work->next != NULL) {
+        work->next->prev = work->prev;
+    }
+    node->n_works--;
+    node_give_back(node, work->size);
+}
+
+/* ---- heartbeats ---- */
+
+static void ping_peer(struct node *node, const struct ring_member *member, struct peer_link *link) {
+    int64_t now_ns = node_now(node);
+    struct message ping = {.type = MESSAGE_PING, .budget_ms = MEMBERSHIP_SUSPECT_MS};
+    if (!node_alive(node, member->id) && now_ns - link->reopened_ns >= REOPEN_MS * NS_PER_MS) {
+        link->reopened_ns = now_ns;
+        node->counters.reopened++;
+        node->env->reconnect(node->env->self, member->id);
+    }
+    node_ask(node, member->id, &ping);
+}
+
+static void on_ping_timer(void *context) {
+    struct node *node = context;
+    const struct ring *ring = membership_ring(node->membership);
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        if (ring->members[i].id != node->config.id) {
+            ping_peer(node, &ring->members[i], &node->links[i]);
+        }
+    }
+    timers_set(node->timers, &node->ping, node_now(node) + MEMBERSHIP_PING_MS * NS_PER_MS);
+}
+
+/* ---- dispatch ---- */
+
+static void answer_hello(struct node *node, const struct asker *asker) {
+    struct buffer ring = {0};
+    ring_encode(membership_ring(node->membership), &ring);
+    struct hello_reply reply = {.node = node->config.id,
+                                .credit_bytes = node->config.credit_bytes,
+                                .ring = buffer_bytes(&ring)};
+    buffer_clear(&node->encoded);
+    hello_reply_encode(&reply, &node->encoded);
+    answer(node, asker, 0, buffer_bytes(&node->encoded));
+    buffer_release(&ring);
+}
+
+/* What any node answers, whatever its state. */
+static bool receive_greeting(struct node *node, const struct endpoint *from,
+                             const struct message *message) {
+    struct asker asker = asker_of(from, message);
+    switch (message->type) {
+    case MESSAGE_HELLO:
+        node->counters.hellos++;
+        answer_hello(node, &asker);
+        return true;
+    case MESSAGE_PING:
+        node->counters.pings++;
+        /* A peer that is told so does not take this node for one that can serve. */
+        answer_status(node, &asker, node->state == NODE_SERVING ? 0 : ERR_CLOSED);
+        return true;
+    case MESSAGE_STATS:
+        stats_answer(node, &asker);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool receive_from_client(struct node *node, const struct endpoint *from,
+                                const struct message *message) {
+    switch (message->type) {
+    case MESSAGE_GET:
+        node->counters.gets++;
+        break;
+    case MESSAGE_BATCH:
+        node->counters.batches++;
+        break;
+    case MESSAGE_SCAN:
+        node->counters.scans++;
+        break;
+    default:
+        return false;
+    }
+    coordinator_receive(node, from, message);
+    return true;
+}
+
+static bool receive_from_node(struct node *node, const struct endpoint *from,
+                              const struct message *message) {
+    if (from->kind != ENDPOINT_NODE) {
+        return false;
+    }
+    switch (message->type) {
+    case MESSAGE_REPLICATE:
+        node->counters.replicates++;
+        apply_receive(node, from, message);
+        return true;
+    case MESSAGE_REPAIR:
+        node->counters.repairs_received++;
+        apply_receive(node, from, message);
+        return true;
+    case MESSAGE_READ:
+        node->counters.reads++;
+        replica_read(node, from, message);
+        return true;
+    case MESSAGE_READ_SCAN:
+        node->counters.read_scans++;
+        replica_scan(node, from, message);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void receive_reply(struct node *node, const struct endpoint *from,
+                          const struct message *message) {
+    if (from->kind != ENDPOINT_NODE) {
+        node->counters.messages_bad++;
+        return;
+    }
+    switch (message->type & ~MESSAGE_REPLY) {
+    case MESSAGE_READ:
+    case MESSAGE_READ_SCAN:
+    case MESSAGE_REPLICATE:
+        coordinator_heard(node, from, message);
+        break;
+    case MESSAGE_GET:
+    case MESSAGE_BATCH:
+    case MESSAGE_SCAN:
+        forward_heard(node, from, message);
+        break;
+    case MESSAGE_PING:
+        break;
+    default:
+        node->counters.messages_bad++;
+        break;
+    }
+}
+
+static void receive_request(struct node *node, const struct endpoint *from,
+                            const struct message *message) {
+    if (receive_greeting(node, from, message)) {
+        return;
+    }
+    struct asker asker = asker_of(from, message);
+    if (node->state != NODE_SERVING) {
+        /* Nothing was done: whoever asked may ask another replica. */
+        if (from->kind == ENDPOINT_NODE && message->type >= MESSAGE_REPLICATE) {
+            answer_status(node, &asker, ERR_CLOSED);
+        } else {
+            answer_missed(node, &asker, ERR_UNAVAILABLE, 0, 0);
+        }
+        return;
+    }
+    if (!receive_from_client(node, from, message) && !receive_from_node(node, from, message)) {
+        node->counters.messages_bad++;
+        answer_status(node, &asker, ERR_INVALID);
+    }
+}
+
+/* What a message tells of its sender, a peer: that it lives, whether it serves, its clock. */
+static void learn_from_peer(struct node *node, const struct endpoint *from,
+                            const struct message *message) {
+    int64_t now_ns = node_now(node);
+    bool closing = message->type == (MESSAGE_PING | MESSAGE_REPLY) && message->status != 0;
+    if (!closing) {
+        membership_heard(node->membership, from->node, now_ns);
+    }
+    if (hlc_learn(&node->hlc, node->env->wall_ns(node->env->self), message->stamp_ns) != 0) {
+        node->counters.stamps_ahead++;
+    }
+}
+
+void node_receive(struct node *node, const struct endpoint *from, const struct message *message) {
+    node->counters.messages++;
+    if (from->kind == ENDPOINT_NODE) {
+        if (ring_member_index(membership_ring(node->membership), from->node) < 0) {
+            node->counters.messages_bad++;
+            return;
+        }
+        learn_from_peer(node, from, message);
+    }
+    if ((message->type & MESSAGE_REPLY) != 0) {
+        receive_reply(node, from, message);
+    } else {
+        receive_request(node, from, message);
+    }
+}

@@ -1,0 +1,210 @@
+/* page: one page of a partition's rows as this node has them on its disk. */
+#include "node/core/page.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "node/core/condition.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+enum { TALLY_SIZE = 16 };
+
+struct page_read {
+    struct work work;
+    struct node *node;
+    void (*done)(void *context, int status, struct bytes payload); /* NULL: given up */
+    void *context;
+    struct disk_scan scan;
+    struct rows_hold hold; /* the tally */
+    bool tally_held;
+    bool scanned;
+    int status;
+    struct bytes partition_key; /* in `keys` */
+    struct buffer keys;         /* partition key, first and before of the scan */
+    struct bytes first_row;     /* owned: the row of the empty sort key when it came alone */
+    bool has_first_row;
+    struct buffer payload;
+};
+
+static void page_free(struct page_read *page) {
+    rows_release(&page->hold);
+    buffer_release(&page->keys);
+    buffer_release(&page->payload);
+    free((void *)(uintptr_t)page->first_row.data);
+    free(page);
+}
+
+static void page_drop(struct work *work) {
+    page_free((struct page_read *)(void *)work);
+}
+
+void page_forget(struct page_read *page) {
+    page->done = NULL;
+}
+
+void page_digest(struct bytes payload, uint8_t ret[PAGE_DIGEST_SIZE]) {
+    assert(payload.size >= TALLY_SIZE);
+    XXH128_hash_t hash = XXH3_128bits(payload.data + TALLY_SIZE, payload.size - TALLY_SIZE);
+    bytes_store_u64(ret, hash.low64);
+    bytes_store_u64(ret + 8, hash.high64);
+}
+
+/* Ends when both the tally and the rows are there. */
+static void page_check_end(struct page_read *page) {
+    if (!page->tally_held || !page->scanned) {
+        return;
+    }
+    struct node *node = page->node;
+    const struct row *tally_row = rows_held(&page->hold, 0);
+    if (page->status == 0) {
+        /* A tally that cannot be read is not worth failing a listing for. */
+        struct tally tally = tally_of(blob_bytes(tally_row->durable));
+        bytes_store_u64(page->payload.data, tally.n_live);
+        bytes_store_u64(page->payload.data + 8, tally.changed_ns);
+    }
+    rows_release(&page->hold);
+    work_end(node, &page->work);
+    if (page->done != NULL) {
+        struct bytes payload = page->status == 0 ? buffer_bytes(&page->payload) : bytes_of(NULL, 0);
+        page->done(page->context, page->status, payload);
+    }
+    page_free(page);
+    node_check_idle(node);
+}
+
+static void on_tally(void *context) {
+    struct page_read *page = context;
+    page->tally_held = true;
+    page_check_end(page);
+}
+
+/* The rows of the disk as rows of a reply, borrowed; ERR_CORRUPT when one cannot be trusted. */
+static int take_rows(struct page_read *page, const struct disk_row *rows, uint32_t n,
+                     struct scan_row *ret) {
+    for (uint32_t i = 0; i < n; i++) {
+        int err = rowkey_sort_key(rows[i].key, page->partition_key, &ret[i].sort_key);
+        if (err == 0) {
+            err = blob_check(rows[i].value, &ret[i].versions);
+        }
+        if (err == 0) {
+            err = versions_decode(ret[i].versions, &page->node->scratch[0]);
+        }
+        if (err != 0) {
+            return ERR_CORRUPT;
+        }
+    }
+    return 0;
+}
+
+static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max);
+
+/* The row of the empty sort key came alone though there are more: keeps it and reads on, since a
+ * page must not end there. */
+static void scan_past_first(struct page_read *page, const struct scan_row *row) {
+    page->first_row = bytes_copy(row->versions);
+    page->has_first_row = true;
+    size_t at = page->keys.size;
+    buffer_put_bytes(&page->keys, page->scan.first);
+    buffer_put_u8(&page->keys, 0);
+    struct bytes first = bytes_of(page->keys.data + at, page->keys.size - at);
+    scan_on(page, first, page->scan.rows_max > 1 ? page->scan.rows_max - 1 : 1);
+}
+
+static void encode_page(struct page_read *page, struct scan_row *rows, uint32_t n, bool more) {
+    if (page->has_first_row) {
+        memmove(rows + 1, rows, n * sizeof *rows);
+        rows[0] = (struct scan_row){.versions = page->first_row};
+        n++;
+    }
+    struct scan_reply reply = {.n_rows = n, .rows = rows, .more = more};
+    if (n > 0) {
+        reply.cursor = rows[n - 1].sort_key;
+    }
+    scan_reply_encode(&reply, &page->payload);
+}
+
+static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows,
+                       uint32_t n_rows, bool more) {
+    struct page_read *page = scan->context;
+    struct scan_row *taken = memory_new((size_t)n_rows + 1, sizeof *taken);
+    page->status = status != 0 ? status : take_rows(page, rows, n_rows, taken);
+    bool alone = page->status == 0 && more && n_rows == 1 && taken[0].sort_key.size == 0;
+    if (alone) {
+        scan_past_first(page, &taken[0]);
+    } else if (page->status == 0) {
+        encode_page(page, taken, n_rows, more);
+    } else {
+        page->node->counters.corrupt_rows += page->status == ERR_CORRUPT ? 1 : 0;
+    }
+    free(taken);
+    if (!alone) {
+        page->scanned = true;
+        page_check_end(page);
+    }
+}
+
+static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max) {
+    page->scan.first = first;
+    page->scan.rows_max = rows_max;
+    page->node->disk->scan(page->node->disk->self, &page->scan);
+}
+
+/* Appends the scan's range to `keys`, whose memory then stays in place. */
+static void page_range(struct page_read *page, uint16_t slice, struct bytes partition_key,
+                       const struct scan_request *request) {
+    struct buffer *keys = &page->keys;
+    bool resumes = request->after.size > 0 && bytes_compare(request->after, request->first) >= 0;
+    /* Room for all of it and for scan_past_first(), so that nothing moves. */
+    size_t room = 4 * (size_t)(ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX + 1);
+    buffer_extend(keys, room);
+    buffer_clear(keys);
+    buffer_put_bytes(keys, partition_key);
+    page->partition_key = bytes_of(keys->data, partition_key.size);
+    size_t at = keys->size;
+    rowkey_put_row(keys, slice, partition_key, resumes ? request->after : request->first);
+    if (resumes) {
+        buffer_put_u8(keys, 0);
+    }
+    page->scan.first = bytes_of(keys->data + at, keys->size - at);
+    at = keys->size;
+    if (request->before.size > 0) {
+        rowkey_put_row(keys, slice, partition_key, request->before);
+    } else {
+        rowkey_put_end(keys, slice, partition_key);
+    }
+    page->scan.before = bytes_of(keys->data + at, keys->size - at);
+}
+
+void page_read(struct node *node, struct bytes partition_key, const struct scan_request *request,
+               void (*done)(void *context, int status, struct bytes payload), void *context,
+               struct page_read **ret) {
+    struct page_read *page = memory_new(1, sizeof *page);
+    uint16_t slice = ring_slice(membership_ring(node->membership), partition_key);
+    page->node = node;
+    page->work.drop = page_drop;
+    page->done = done;
+    page->context = context;
+    *ret = page;
+    if (!work_begin(node, &page->work, request->bytes_max)) {
+        *ret = NULL;
+        free(page);
+        done(context, ERR_BUSY, bytes_of(NULL, 0));
+        return;
+    }
+    page_range(page, slice, partition_key, request);
+    page->scan.bytes_max = request->bytes_max;
+    page->scan.done = on_scanned;
+    page->scan.context = page;
+    scan_on(page, page->scan.first, request->rows_max);
+    rows_hold_init(&page->hold, 1, on_tally, page);
+    buffer_clear(&node->key);
+    rowkey_put_tally(&node->key, slice, partition_key);
+    rows_hold_add(node->rows, &page->hold, buffer_bytes(&node->key));
+    if (rows_hold_wait(&page->hold)) {
+        on_tally(page);
+    }
+}

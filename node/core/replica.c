@@ -1,0 +1,146 @@
+/* replica: what coordinators read of this node: READ and READ_SCAN. */
+#include "node/core/replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "node/core/condition.h"
+#include "node/core/page.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+struct reading {
+    struct work work;
+    struct node *node;
+    struct asker asker;
+    bool digest;
+    int64_t deadline_ns;
+    struct rows_hold hold;  /* READ: the row, the tally */
+    struct page_read *page; /* READ_SCAN */
+};
+
+void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
+    XXH128_hash_t hash = XXH3_128bits(versions.data, versions.size);
+    bytes_store_u64(ret, hash.low64);
+    bytes_store_u64(ret + 8, hash.high64);
+}
+
+static void reading_drop(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    rows_release(&reading->hold);
+    free(reading);
+}
+
+/* `payload` may be in node->encoded. */
+static void reading_end(struct reading *reading, int status, struct bytes payload) {
+    struct node *node = reading->node;
+    if (node_now(node) > reading->deadline_ns) {
+        node->counters.late++;
+    } else {
+        answer(node, &reading->asker, status, payload);
+    }
+    rows_release(&reading->hold);
+    work_end(node, &reading->work);
+    free(reading);
+    node_check_idle(node);
+}
+
+/* NULL when the message was refused and answered. */
+static struct reading *reading_new(struct node *node, const struct endpoint *from,
+                                   const struct message *message) {
+    const struct ring *ring = membership_ring(node->membership);
+    struct asker asker = asker_of(from, message);
+    if (!ring_is_replica(ring, ring_slice(ring, message->key), node->config.id)) {
+        answer_status(node, &asker, ERR_WRONG_RING);
+        return NULL;
+    }
+    struct reading *reading = memory_new(1, sizeof *reading);
+    if (!work_begin(node, &reading->work, message->payload.size)) {
+        free(reading);
+        answer_status(node, &asker, ERR_BUSY);
+        return NULL;
+    }
+    reading->work.drop = reading_drop;
+    reading->node = node;
+    reading->asker = asker;
+    reading->digest = (message->flags & MESSAGE_DIGEST) != 0;
+    reading->deadline_ns = node_deadline(node, message);
+    return reading;
+}
+
+static void on_row(void *context) {
+    struct reading *reading = context;
+    struct node *node = reading->node;
+    const struct row *row = rows_held(&reading->hold, 0);
+    if (row->durable_status != 0) {
+        reading_end(reading, row->durable_status, bytes_of(NULL, 0));
+        return;
+    }
+    uint8_t digest[ROW_DIGEST_SIZE];
+    struct get_reply reply = {.versions = blob_bytes(row->durable)};
+    reply.tally = tally_of(blob_bytes(rows_held(&reading->hold, 1)->durable));
+    if (reading->digest) {
+        row_digest(reply.versions, digest);
+        reply.versions = bytes_of(digest, sizeof digest);
+    }
+    buffer_clear(&node->encoded);
+    get_reply_encode(&reply, &node->encoded);
+    reading_end(reading, 0, buffer_bytes(&node->encoded));
+}
+
+void replica_read(struct node *node, const struct endpoint *from, const struct message *message) {
+    struct asker asker = asker_of(from, message);
+    if (sort_key_check(message->payload) != 0) {
+        node->counters.messages_bad++;
+        answer_status(node, &asker, ERR_TOO_BIG);
+        return;
+    }
+    struct reading *reading = reading_new(node, from, message);
+    if (reading == NULL) {
+        return;
+    }
+    uint16_t slice = ring_slice(membership_ring(node->membership), message->key);
+    rows_hold_init(&reading->hold, 2, on_row, reading);
+    buffer_clear(&node->key);
+    rowkey_put_row(&node->key, slice, message->key, message->payload);
+    rows_hold_add(node->rows, &reading->hold, buffer_bytes(&node->key));
+    buffer_clear(&node->key);
+    rowkey_put_tally(&node->key, slice, message->key);
+    rows_hold_add(node->rows, &reading->hold, buffer_bytes(&node->key));
+    if (rows_hold_wait(&reading->hold)) {
+        on_row(reading);
+    }
+}
+
+static void on_page(void *context, int status, struct bytes payload) {
+    struct reading *reading = context;
+    struct node *node = reading->node;
+    if (status != 0 || !reading->digest) {
+        reading_end(reading, status, payload);
+        return;
+    }
+    uint8_t digest[PAGE_DIGEST_SIZE];
+    page_digest(payload, digest);
+    struct scan_reply reply = {.digest = bytes_of(digest, sizeof digest)};
+    reply.tally = tally_of(bytes_of(payload.data, 16));
+    buffer_clear(&node->encoded);
+    scan_reply_encode(&reply, &node->encoded);
+    reading_end(reading, 0, buffer_bytes(&node->encoded));
+}
+
+void replica_scan(struct node *node, const struct endpoint *from, const struct message *message) {
+    struct scan_request request;
+    int err = scan_request_decode(message->payload, &request);
+    if (err != 0) {
+        struct asker asker = asker_of(from, message);
+        node->counters.messages_bad++;
+        answer_status(node, &asker, err);
+        return;
+    }
+    struct reading *reading = reading_new(node, from, message);
+    if (reading != NULL) {
+        page_read(node, message->key, &request, on_page, reading, &reading->page);
+    }
+}

@@ -1,0 +1,51 @@
+/* rowkey: where the rows, tallies and marks of a node lie in its ordered storage. */
+#include "node/core/rowkey.h"
+
+#include <assert.h>
+
+#include "shared/err.h"
+#include "shared/message.h"
+
+static void put_prefix(struct buffer *into, uint8_t kind, uint16_t slice,
+                       struct bytes partition_key) {
+    assert(partition_key.size <= PARTITION_KEY_MAX);
+    uint8_t *at = buffer_extend(into, ROWKEY_HEAD);
+    at[0] = kind;
+    at[1] = (uint8_t)(slice >> 8);
+    at[2] = (uint8_t)slice;
+    at[3] = (uint8_t)partition_key.size;
+    buffer_put_bytes(into, partition_key);
+}
+
+void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,
+                    struct bytes sort_key) {
+    put_prefix(into, 'r', slice, partition_key);
+    buffer_put_bytes(into, sort_key);
+}
+
+void rowkey_put_tally(struct buffer *into, uint16_t slice, struct bytes partition_key) {
+    put_prefix(into, 't', slice, partition_key);
+}
+
+void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_key) {
+    size_t start = into->size;
+    put_prefix(into, 'r', slice, partition_key);
+    /* The shortest run above every run that begins with the prefix: its last byte raised, bytes
+     * that cannot be raised dropped. The leading 'r' can always be raised. */
+    while (into->data[into->size - 1] == 0xff) {
+        into->size--;
+    }
+    assert(into->size > start);
+    into->data[into->size - 1]++;
+}
+
+int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret) {
+    size_t prefix = ROWKEY_HEAD + partition_key.size;
+    if (key.size < prefix || key.data[0] != 'r' || key.data[3] != partition_key.size ||
+        !bytes_equal(bytes_of(key.data + ROWKEY_HEAD, partition_key.size), partition_key) ||
+        key.size - prefix > SORT_KEY_MAX) {
+        return ERR_INVALID;
+    }
+    *ret = bytes_of(key.data + prefix, key.size - prefix);
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* rowkey: where the rows, tallies and marks of a node lie in its ordered storage. */
+#ifndef RINGFS_NODE_CORE_ROWKEY_H
+#define RINGFS_NODE_CORE_ROWKEY_H
+
+#include "shared/bytes.h"
+
+/* Layout (also in docs/disk.md): a slice is one contiguous range, within it a partition, within it
+ * the rows in sort-key order.
+ *
+ *   row    'r'  slice, 2 bytes big-endian  size of partition key, 1 byte  partition key  sort key
+ *   tally  't'  slice, 2 bytes big-endian  size of partition key, 1 byte  partition key
+ *   marks  'm'  name
+ *
+ * All three append to `into`. Pure. */
+enum { ROWKEY_HEAD = 4 };
+
+void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,
+                    struct bytes sort_key);
+void rowkey_put_tally(struct buffer *into, uint16_t slice, struct bytes partition_key);
+/* The first key after all rows of the partition. */
+void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_key);
+
+/* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
+ * partition. */
+int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret);
+
+#endif

@@ -1,0 +1,318 @@
+/* rows: the values that somebody works on, in memory between the logic and the disk. */
+#include "node/core/rows.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+#include <xxhash.h>
+
+#include "shared/err.h"
+
+#undef HASH_FUNCTION
+#define HASH_FUNCTION(key, size, hash) ((hash) = (unsigned)XXH3_64bits((key), (size)))
+
+struct rows {
+    const struct disk *disk;
+    bool (*sound)(void *context, struct bytes key, struct bytes bytes);
+    void *context;
+    struct rows_commit *commits; /* in flight */
+    struct row *table;           /* by key */
+    struct row *oldest;          /* cached ones, in order of last use */
+    struct row *youngest;
+    uint64_t cached_bytes;
+    uint64_t n_rows;
+    uint64_t n_commits;
+    uint64_t n_corrupt;
+    uint64_t n_load_errors;
+    uint64_t n_loads;
+};
+
+struct change {
+    struct row *row;
+    struct blob *blob; /* a reference of its own: the disk borrows it until done */
+};
+
+struct rows_commit {
+    struct disk_commit disk;
+    struct rows *rows;
+    struct rows_commit *prev, *next;
+    uint32_t capacity;
+    void (*done)(void *context, int status);
+    void *context;
+    struct change *changes; /* behind the struct, in one allocation with the puts */
+    struct disk_put *puts;
+};
+
+struct rows *rows_new(const struct disk *disk,
+                      bool (*sound)(void *context, struct bytes key, struct bytes bytes),
+                      void *context) {
+    struct rows *rows = memory_new(1, sizeof *rows);
+    rows->disk = disk;
+    rows->sound = sound;
+    rows->context = context;
+    return rows;
+}
+
+/* ---- the cache of rows that nobody holds ---- */
+
+static size_t row_size(const struct row *row) {
+    return sizeof *row + row->key.size + (row->newest != NULL ? row->newest->size : 0);
+}
+
+static void row_free(struct rows *rows, struct row *row) {
+    HASH_DELETE(hh, rows->table, row);
+    rows->n_rows--;
+    blob_unref(row->newest);
+    blob_unref(row->durable);
+    free(row);
+}
+
+static void cache_remove(struct rows *rows, struct row *row) {
+    assert(row->cached);
+    *(row->older != NULL ? &row->older->newer : &rows->oldest) = row->newer;
+    *(row->newer != NULL ? &row->newer->older : &rows->youngest) = row->older;
+    row->older = NULL;
+    row->newer = NULL;
+    row->cached = false;
+    rows->cached_bytes -= row_size(row);
+}
+
+static void cache_add(struct rows *rows, struct row *row) {
+    row->older = rows->youngest;
+    *(row->older != NULL ? &row->older->newer : &rows->oldest) = row;
+    rows->youngest = row;
+    row->cached = true;
+    rows->cached_bytes += row_size(row);
+    while (rows->cached_bytes > ROWS_CACHE_BYTES) {
+        struct row *oldest = rows->oldest;
+        cache_remove(rows, oldest);
+        row_free(rows, oldest);
+    }
+}
+
+/* Called whenever a row may have lost its last user. */
+static void row_rest(struct rows *rows, struct row *row) {
+    if (row->n_holds > 0 || row->n_commits > 0 || row->loading) {
+        return;
+    }
+    bool sound = row->newest_status == 0 && row->durable_status == 0;
+    if (sound && (row->newest == NULL || row->newest->size <= ROWS_CACHED_VALUE_MAX)) {
+        cache_add(rows, row);
+    } else {
+        row_free(rows, row);
+    }
+}
+
+void rows_free(struct rows *rows) {
+    if (rows == NULL) {
+        return;
+    }
+    struct rows_commit *commit;
+    struct rows_commit *next_commit;
+    DL_FOREACH_SAFE(rows->commits, commit, next_commit) {
+        for (uint32_t i = 0; i < commit->disk.n; i++) {
+            blob_unref(commit->changes[i].blob);
+        }
+        free(commit);
+    }
+    struct row *row;
+    struct row *next;
+    HASH_ITER(hh, rows->table, row, next) {
+        assert(row->n_holds == 0);
+        row_free(rows, row);
+    }
+    free(rows);
+}
+
+/* ---- loading ---- */
+
+static void wake(struct row *row) {
+    while (row->waiting != NULL) {
+        struct row_pin *pin = row->waiting;
+        struct rows_hold *hold = pin->hold;
+        DL_DELETE(row->waiting, pin);
+        pin->waits = false;
+        assert(hold->n_loading > 0);
+        if (--hold->n_loading == 0) {
+            hold->ready(hold->context);
+        }
+    }
+}
+
+static void on_loaded(struct disk_read *read, int status, struct bytes value) {
+    struct row *row = read->context;
+    struct rows *rows = row->rows;
+    struct blob *blob = NULL;
+    if (status == 0) {
+        status = blob_load(value, &blob);
+    }
+    if (blob != NULL && !rows->sound(rows->context, row->key, blob_bytes(blob))) {
+        blob_unref(blob);
+        blob = NULL;
+        status = ERR_CORRUPT;
+    }
+    rows->n_corrupt += status == ERR_CORRUPT ? 1 : 0;
+    rows->n_load_errors += status != 0 ? 1 : 0;
+    row->loading = false;
+    row->newest = blob;
+    row->durable = blob_ref(blob);
+    row->newest_status = status;
+    row->durable_status = status;
+    row->n_holds++; /* the row outlives what `ready` does */
+    wake(row);
+    row->n_holds--;
+    row_rest(rows, row);
+}
+
+static struct row *row_new(struct rows *rows, struct bytes key) {
+    struct row *row = memory_resize(NULL, sizeof *row + key.size);
+    memset(row, 0, sizeof *row);
+    memcpy(row + 1, key.data, key.size);
+    row->key = bytes_of(row + 1, key.size);
+    row->rows = rows;
+    row->loading = true;
+    HASH_ADD_KEYPTR(hh, rows->table, row->key.data, row->key.size, row);
+    rows->n_rows++;
+    rows->n_loads++;
+    row->read = (struct disk_read){.key = row->key, .done = on_loaded, .context = row};
+    rows->disk->read(rows->disk->self, &row->read);
+    return row;
+}
+
+void rows_hold_init(struct rows_hold *hold, uint32_t n, void (*ready)(void *context),
+                    void *context) {
+    *hold = (struct rows_hold){.ready = ready, .context = context, .capacity = n};
+    hold->pins = n <= ROWS_HELD_INLINE ? hold->few : memory_new(n, sizeof *hold->pins);
+}
+
+void rows_hold_add(struct rows *rows, struct rows_hold *hold, struct bytes key) {
+    assert(hold->n < hold->capacity);
+    struct row *row = NULL;
+    HASH_FIND(hh, rows->table, key.data, key.size, row);
+    if (row == NULL) {
+        row = row_new(rows, key);
+    } else if (row->cached) {
+        cache_remove(rows, row);
+    }
+    row->n_holds++;
+    struct row_pin *pin = &hold->pins[hold->n++];
+    *pin = (struct row_pin){.row = row, .hold = hold, .waits = row->loading};
+    if (row->loading) {
+        DL_APPEND(row->waiting, pin);
+        hold->n_loading++;
+    }
+}
+
+bool rows_hold_wait(struct rows_hold *hold) {
+    return hold->n_loading == 0;
+}
+
+void rows_release(struct rows_hold *hold) {
+    for (uint32_t i = 0; i < hold->n; i++) {
+        struct row_pin *pin = &hold->pins[i];
+        struct row *row = pin->row;
+        if (pin->waits) {
+            DL_DELETE(row->waiting, pin);
+        }
+        row->n_holds--;
+        row_rest(row->rows, row);
+    }
+    if (hold->pins != hold->few) {
+        free(hold->pins);
+    }
+    *hold = (struct rows_hold){0};
+}
+
+/* ---- commits ---- */
+
+struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n) {
+    size_t size =
+        sizeof(struct rows_commit) + n * (sizeof(struct change) + sizeof(struct disk_put));
+    struct rows_commit *commit = memory_resize(NULL, size);
+    *commit = (struct rows_commit){.rows = rows, .capacity = n};
+    commit->changes = (struct change *)(void *)(commit + 1);
+    commit->puts = (struct disk_put *)(void *)(commit->changes + n);
+    return commit;
+}
+
+void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob) {
+    assert(commit->disk.n < commit->capacity);
+    assert(row->n_holds > 0 && !row->loading && blob != NULL);
+    blob_unref(row->newest);
+    row->newest = blob;
+    row->newest_status = 0;
+    row->n_commits++;
+    uint32_t index = commit->disk.n++;
+    commit->changes[index] = (struct change){row, blob_ref(blob)};
+    commit->puts[index] = (struct disk_put){row->key, blob_stored(blob)};
+}
+
+uint32_t rows_commit_size(const struct rows_commit *commit) {
+    return commit->disk.n;
+}
+
+/* Returns whether a failed change lives on in a later one. */
+static bool settle(struct rows *rows, struct change *change, int status) {
+    struct row *row = change->row;
+    row->n_commits--;
+    if (status == 0) {
+        blob_unref(row->durable);
+        row->durable = change->blob;
+        row->durable_status = 0;
+    } else {
+        blob_unref(change->blob);
+    }
+    bool lives_on = status != 0 && row->n_commits > 0;
+    if (row->n_commits == 0 && row->newest != row->durable) {
+        /* The last commit failed, and nothing was built on it. */
+        blob_unref(row->newest);
+        row->newest = blob_ref(row->durable);
+        row->newest_status = row->durable_status;
+    }
+    row_rest(rows, row);
+    return lives_on;
+}
+
+static void on_committed(struct disk_commit *disk_commit, int status) {
+    struct rows_commit *commit = disk_commit->context;
+    struct rows *rows = commit->rows;
+    bool lives_on = false;
+    rows->n_commits--;
+    DL_DELETE(rows->commits, commit);
+    for (uint32_t i = 0; i < commit->disk.n; i++) {
+        lives_on |= settle(rows, &commit->changes[i], status);
+    }
+    if (lives_on) {
+        status = ERR_UNKNOWN;
+    }
+    void (*done)(void *, int) = commit->done;
+    void *context = commit->context;
+    free(commit);
+    done(context, status);
+}
+
+bool rows_commit_start(struct rows_commit *commit, bool synced,
+                       void (*done)(void *context, int status), void *context) {
+    struct rows *rows = commit->rows;
+    if (commit->disk.n == 0) {
+        free(commit);
+        return true;
+    }
+    commit->done = done;
+    commit->context = context;
+    commit->disk.puts = commit->puts;
+    commit->disk.synced = synced;
+    commit->disk.done = on_committed;
+    commit->disk.context = commit;
+    rows->n_commits++;
+    DL_APPEND(rows->commits, commit);
+    rows->disk->commit(rows->disk->self, &commit->disk);
+    return false;
+}
+
+void rows_stats(const struct rows *rows, struct rows_stats *ret) {
+    *ret = (struct rows_stats){rows->n_rows,    rows->cached_bytes,  rows->n_commits,
+                               rows->n_corrupt, rows->n_load_errors, rows->n_loads};
+}

@@ -1,0 +1,112 @@
+/* stats: the node's counters and gauges by name. */
+#include "node/core/stats.h"
+
+#include <stdio.h>
+
+#include "node/core/node.h"
+
+struct list {
+    struct node_stat *rows;
+    uint32_t n;
+    uint32_t max;
+};
+
+static void add(struct list *list, const char *name, uint64_t value) {
+    if (list->n < list->max) {
+        list->rows[list->n++] = (struct node_stat){name, value};
+    }
+}
+
+#define ADD(list, counters, name) add((list), #name, (counters)->name)
+
+static void add_requests(struct list *list, const struct counters *c) {
+    ADD(list, c, gets);
+    ADD(list, c, batches);
+    ADD(list, c, scans);
+    ADD(list, c, hellos);
+    ADD(list, c, pings);
+    ADD(list, c, replicates);
+    ADD(list, c, reads);
+    ADD(list, c, read_scans);
+    ADD(list, c, repairs_received);
+    ADD(list, c, forwarded);
+    ADD(list, c, messages);
+    ADD(list, c, messages_bad);
+}
+
+static void add_outcomes(struct list *list, const struct counters *c) {
+    ADD(list, c, conflicts);
+    ADD(list, c, unavailable);
+    ADD(list, c, unknown);
+    ADD(list, c, busy);
+    ADD(list, c, invalid);
+    ADD(list, c, timeouts);
+    ADD(list, c, siblings);
+    ADD(list, c, too_big);
+    ADD(list, c, repairs_sent);
+    ADD(list, c, confirmed);
+    ADD(list, c, refused);
+    ADD(list, c, hedges);
+    ADD(list, c, rows_applied);
+    ADD(list, c, late);
+    ADD(list, c, unsent);
+    ADD(list, c, commit_errors);
+    ADD(list, c, corrupt_rows);
+    ADD(list, c, stamps_ahead);
+    ADD(list, c, reopened);
+}
+
+static void add_gauges(struct list *list, const struct node *node) {
+    struct rows_stats rows;
+    uint64_t disk_free = 0;
+    uint64_t disk_total = 0;
+    rows_stats(node->rows, &rows);
+    node->disk->space(node->disk->self, &disk_free, &disk_total);
+    add(list, "state", (uint64_t)node->state);
+    add(list, "epoch", node->epoch);
+    add(list, "requests_in_flight", node->n_requests);
+    add(list, "forwards_in_flight", node->n_forwards);
+    add(list, "works_in_flight", node->n_works);
+    add(list, "bytes_in_flight", node->inflight_bytes);
+    add(list, "commits_in_flight", rows.n_commits);
+    add(list, "rows_in_memory", rows.n_rows);
+    add(list, "rows_cached_bytes", rows.bytes);
+    add(list, "rows_loaded", rows.n_loads);
+    add(list, "rows_load_errors", rows.n_load_errors);
+    add(list, "rows_load_corrupt", rows.n_corrupt);
+    add(list, "disk_free_bytes", disk_free);
+    add(list, "disk_total_bytes", disk_total);
+}
+
+static void add_ring(struct list *list, const struct node *node) {
+    const struct ring *ring = membership_ring(node->membership);
+    int self = ring_member_index(ring, node->config.id);
+    add(list, "ring_version", ring->version);
+    add(list, "slices_owned", ring_owned(ring, (uint16_t)self));
+    for (uint16_t i = 0; i < ring->n_members; i++) {
+        if (i != self) {
+            add(list, node->links[i].stat_name, node_alive(node, ring->members[i].id) ? 1 : 0);
+        }
+    }
+}
+
+uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max) {
+    struct list list = {.rows = ret, .max = max};
+    add_requests(&list, &node->counters);
+    add_outcomes(&list, &node->counters);
+    add_gauges(&list, node);
+    add_ring(&list, node);
+    return list.n;
+}
+
+void stats_answer(struct node *node, const struct asker *asker) {
+    struct node_stat stats[STATS_MAX];
+    struct stat_row rows[STATS_MAX];
+    uint32_t n = node_stats(node, stats, STATS_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = (struct stat_row){bytes_of_string(stats[i].name), stats[i].value};
+    }
+    buffer_clear(&node->encoded);
+    stats_encode(rows, n, &node->encoded);
+    answer(node, asker, 0, buffer_bytes(&node->encoded));
+}
