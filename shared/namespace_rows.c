@@ -41,7 +41,7 @@ uint8_t directory_shard_bits(const struct id128 *directory) {
 
 uint8_t directory_shard(const struct id128 *directory, uint64_t hash) {
     uint8_t bits = directory_shard_bits(directory);
-    return bits == 0 ? 0 : (uint8_t)(hash >> (63 - bits));
+    return (uint8_t)(bits == 0 ? 0 : hash >> (63 - bits));
 }
 
 struct key key_directory(const struct id128 *directory, uint8_t shard) {
