@@ -177,6 +177,65 @@ static void two_rmdirs_remove_everything_once(void **state) {
         &(struct duel){prepare_directory, operate_rmdir, meddle_rmdir, judge_two_rmdirs}, 4);
 }
 
+/* ---- an answer lost, and others writing before it is asked again ---- */
+
+static uint64_t lost_batch; /* the call whose answer is lost; others cut in ahead of the next */
+static int n_writes_between;
+static bool clock_jumps;
+
+static void write_between(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    (void)kind;
+    if (number == lost_batch + 1) {
+        store_mem_advance(w->mem, clock_jumps ? 60ull * 1000 * 1000 * 1000 : 0);
+        for (int i = 0; i < n_writes_between; i++) {
+            assert_int_equal(append_text(w->other, &d, "a", "2"), 0);
+        }
+    }
+}
+
+static void lose_answer(struct world *w, uint64_t at, bool applied, int n_writes) {
+    lost_batch = at;
+    n_writes_between = n_writes;
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, at, at, ERR_UNKNOWN, applied);
+    store_mem_before(w->mem, write_between, w);
+}
+
+IN_WORLD(an_update_whose_answer_is_lost_is_done_once) {
+    prepare_file(w);
+    lose_answer(w, 2, true, 1);
+    assert_int_equal(append_text(w->ns, &d, "a", "1"), 0);
+    assert_int_equal(look(w->ns, &d, "a", "A12"), 0);
+    lose_answer(w, 2, false, 1);
+    assert_int_equal(append_text(w->ns, &d, "a", "1"), 0);
+    assert_int_equal(look(w->ns, &d, "a", "A1221"), 0);
+    lose_answer(w, 2, true, RECORD_LINEAGE_MAX);
+    assert_int_equal(append_text(w->ns, &d, "a", "1"), 0);
+    lose_answer(w, 2, true, RECORD_LINEAGE_MAX + 1);
+    assert_int_equal(append_text(w->ns, &d, "a", "1"), ERR_UNKNOWN);
+    assert_int_equal(look(w->ns, &d, "a", "A122112222122222"), 0);
+}
+
+IN_WORLD(a_create_whose_answer_is_lost_owns_what_others_changed_since) {
+    prepare_directory(w);
+    lose_answer(w, 1, true, 1);
+    assert_int_equal(make_file(w->ns, &d, "a", "A"), 0);
+    assert_int_equal(look(w->ns, &d, "a", "A2"), 0);
+}
+
+IN_WORLD(a_rename_whose_mark_was_undone_unseen_begins_again) {
+    prepare_file(w);
+    assert_int_equal(look(w->other, root, "d", NULL), 0);
+    clock_jumps = true; /* the other one undoes the mark as abandoned, and writes */
+    lose_answer(w, 3, true, 1);
+    assert_int_equal(move(w->ns, &d, "a", root, "b"), 0);
+    clock_jumps = false;
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(look(w->ns, root, "b", "A2"), 0);
+    assert_int_equal(look(w->ns, &d, "a", NULL), ERR_NO_ENTRY);
+}
+
 /* ---- many clients, at random, on a store whose calls fail now and then ---- */
 
 enum { CLIENTS = 6, FILES = 12, DIRECTORIES = 4, STEPS = 60 };
@@ -310,6 +369,9 @@ int main(void) {
         cmocka_unit_test(of_two_unlinks_one_wins),
         cmocka_unit_test(two_changes_of_a_directorys_attributes_both_hold),
         cmocka_unit_test(two_rmdirs_remove_everything_once),
+        cmocka_unit_test(an_update_whose_answer_is_lost_is_done_once),
+        cmocka_unit_test(a_create_whose_answer_is_lost_owns_what_others_changed_since),
+        cmocka_unit_test(a_rename_whose_mark_was_undone_unseen_begins_again),
         cmocka_unit_test(many_clients_lose_no_file_and_no_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

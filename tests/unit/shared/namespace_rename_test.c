@@ -369,6 +369,26 @@ static void a_directory_removed_while_it_moves_is_gone_from_both_places(void **s
                        5);
 }
 
+/* A directory moves on while its first move is being finished: its header must follow. */
+static void judge_directory_moves_on(struct world *w, int moved, int meddled) {
+    struct directory_attributes shown;
+    struct entry entry;
+    assert_int_equal(moved, 0);
+    assert_true(meddled == 0 || meddled == ERR_NO_ENTRY || meddled == DUEL_NOT_MET);
+    bool at_root = meddled == 0;
+    assert_int_equal(namespace_lookup(w->ns, at_root ? root : &e, at_root ? "z" : "b", &entry), 0);
+    assert_int_equal(namespace_attributes(w->ns, &entry.record.directory, &shown), 0);
+    assert_true(id128_equal(&shown.parent, at_root ? root : &e));
+    entry_release(&entry);
+    assert_int_equal(names_left(w), at_root ? 0 : 1);
+}
+static void a_directory_that_moves_on_knows_its_last_parent(void **state) {
+    (void)state;
+    duel_at_every_call(&(struct duel){prepare_directory_move, operate_move, meddle_move_on,
+                                      judge_directory_moves_on},
+                       10);
+}
+
 /* ---- within a partition ---- */
 
 static int operate_move_within(struct world *w) {
@@ -478,6 +498,7 @@ int main(void) {
         cmocka_unit_test(a_directory_that_gets_a_file_is_not_removed),
         cmocka_unit_test(a_moving_file_is_always_somewhere),
         cmocka_unit_test(a_directory_removed_while_it_moves_is_gone_from_both_places),
+        cmocka_unit_test(a_directory_that_moves_on_knows_its_last_parent),
         cmocka_unit_test(a_rename_within_a_directory_meets_other_writers),
         cmocka_unit_test(a_rename_whose_answer_is_lost_is_done_once),
     };
