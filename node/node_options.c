@@ -20,6 +20,7 @@ enum {
     ROW_FIRST = 256, /* getopt's number of the table's first row */
     MIB = 1 << 20,
     RESERVE_MIB_MAX = 1 << 20,
+    SPIN_US_MAX = 1000,
 };
 
 __attribute__((format(printf, 2, 3))) static int refuse(char *why, const char *format, ...) {
@@ -149,6 +150,15 @@ static int set_reserve(struct node_options *o, const char *text, char *why) {
     return 0;
 }
 
+static int set_spin(struct node_options *o, const char *text, char *why) {
+    long long us = 0;
+    if (number_read(text, 0, SPIN_US_MAX, &us, why)) {
+        return ERR_INVALID;
+    }
+    o->spin_us = (uint32_t)us;
+    return 0;
+}
+
 static int set_pid_file(struct node_options *o, const char *text, char *why) {
     return path_read(text, o->pid_file, why);
 }
@@ -196,6 +206,8 @@ static const struct row table[] = {
     {"key-file", "FILE", set_key_file, false, 0, "the cluster's key: needed for tcp://"},
     {"reserve-mib", "MIB", set_reserve, false, 0,
      "free disk space below which writes are refused (default: 256)"},
+    {"spin-us", "US", set_spin, false, 0,
+     "look for more work this long before sleeping (default: 0)"},
     {"pid-file", "FILE", set_pid_file, false, 0, "holds the process id while the node runs"},
     {"log-file", "FILE", set_log_file, false, 0, "the log (default: stderr); SIGHUP reopens it"},
     {"config", "FILE", set_config, true, 0, "reads these options, NAME = VALUE, from a file first"},

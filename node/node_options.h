@@ -38,6 +38,7 @@ struct node_options {
     uint16_t n_members;
     struct ring_member members[RING_MEMBERS_MAX];
     uint64_t reserve_bytes; /* of free disk space; 0 = the disk's default */
+    uint32_t spin_us;       /* of the loop (shared/loop.h) */
     bool check_config;
     /* "" = not given */
     char data[NODE_OPTIONS_PATH_MAX];

@@ -102,6 +102,7 @@ static void stop_late(void *self) {
 static void stop_begin(struct node_server *s, int number) {
     s->stopping = true;
     node_log_line(s->log, NODE_LOG_INFO, "stopping on %s", strsignal(number));
+    alarm(NODE_SERVER_KILL_S);
     s->stop_deadline = (struct timer){.fire = stop_late, .context = s};
     timers_set(loop_timers(s->loop), &s->stop_deadline,
                loop_now_ns(s->loop) + NODE_SERVER_STOP_MS * 1000000ll);
@@ -220,7 +221,7 @@ static int data_open(struct node_server *s) {
 static int loop_open(struct node_server *s) {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     s->loop = loop_new();
-    loop_set_spin_us(s->loop, NODE_SERVER_SPIN_US);
+    loop_set_spin_us(s->loop, s->options->spin_us);
     signal(SIGPIPE, SIG_IGN);
     return loop_on_signals(s->loop, signals, 3, caught, s);
 }

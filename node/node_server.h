@@ -9,7 +9,7 @@
  * NODE_SERVER_STOP_MS), a second one at once; SIGHUP reopens the log. */
 enum {
     NODE_SERVER_STOP_MS = 5000,
-    NODE_SERVER_SPIN_US = 0, /* of the loop after each event; see shared/loop.h */
+    NODE_SERVER_KILL_S = 8, /* after the signal: the kernel ends a process whose disk hangs */
 };
 
 /* The program's exit codes (ringnode(1)). */
