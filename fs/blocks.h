@@ -51,6 +51,7 @@ struct blocks {
     struct task_queue sent; /* woken when a sending ends */
 };
 
+/* Nothing in memory. Borrows the mount. */
 void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
                  uint64_t stored_end);
 /* Forgets what is in memory, dirty or not. Nothing may be on its way. */

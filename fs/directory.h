@@ -30,6 +30,7 @@ struct listener {
     bool attributes;
 };
 
+/* Opens the directory `ino`. ERR_STALE, ERR_NOT_DIRECTORY. */
 int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **ret);
 /* Gives out entries from `offset` on until the listener is full or the directory ends. */
 int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,

@@ -26,6 +26,7 @@ struct handle *handle_new(struct mount *mount, struct inode *inode, int flags);
 /* Never fails: what failed to be stored was told by handle_flush(). Frees the handle. */
 void handle_release(struct handle *handle);
 
+/* *ret_size: what was read, less than asked for at the end only. */
 int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t size,
                 size_t *ret_size);
 /* Writes all or fails. With O_APPEND at the end, whatever `offset`. */

@@ -55,6 +55,7 @@ struct inodes {
     struct inode *root; /* always there */
 };
 
+/* Holds the root and nothing else. */
 void inodes_init(struct inodes *inodes, uint32_t known_max);
 /* Frees all, looked up or not. Nothing may be pinned. */
 void inodes_release(struct inodes *inodes);

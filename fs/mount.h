@@ -65,10 +65,12 @@ struct mount {
     uint64_t n_writes_lost;     /* buffered changes given up after the last close */
 };
 
+/* Copies the configuration, borrows what it points to. */
 void mount_init(struct mount *mount, const struct mount_config *config);
 /* No operation and no task in the background may be under way. Frees all. */
 void mount_release(struct mount *mount);
 
+/* Monotonic. */
 int64_t mount_now_ns(const struct mount *mount);
 /* Time of day, ns since 1970, for file times. */
 int64_t mount_wall_ns(const struct mount *mount);

@@ -22,8 +22,8 @@ static struct request *with_handle(struct request *request, const struct fuse_fi
 static void create_run(struct request *request) {
     struct stat stat;
     struct handle *handle;
-    int status = tree_create(mount_of(request), request->ino, request->name, &request->maker,
-                             request->flags, &stat, &handle);
+    int status = tree_create(mount_of(request), request->ino, request->name, &request->maker, &stat,
+                             &handle);
     if (status != 0) {
         request_answer(request, status);
         return;
@@ -41,7 +41,7 @@ static void on_create(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode
                       struct fuse_file_info *info) {
     struct request *request = request_new(fuse, "create", create_run, parent, name, NULL);
     request->maker.mode = S_IFREG | (mode & 07777);
-    request->flags = info->flags;
+    request->maker.flags = info->flags;
     request_start(request);
 }
 

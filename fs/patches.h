@@ -29,6 +29,7 @@ struct patches {
     struct buffer list;
 };
 
+/* Frees the memory; the list is empty and usable afterwards. */
 void patches_release(struct patches *patches);
 void patches_clear(struct patches *patches);
 /* Copies the data. */

@@ -136,8 +136,8 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
 }
 
 /* Makes what is no directory, and opens it when `ret_handle`. */
-static int make(struct mount *mount, uint64_t parent_ino, struct making *making, int flags,
-                struct stat *ret, struct handle **ret_handle) {
+static int make(struct mount *mount, uint64_t parent_ino, struct making *making, struct stat *ret,
+                struct handle **ret_handle) {
     struct inode *parent;
     int status = check_name(making->name);
     if (status == 0) {
@@ -154,7 +154,7 @@ static int make(struct mount *mount, uint64_t parent_ino, struct making *making,
     status = answer(mount, &making->entry, making->began, ret);
     if (status == 0 && ret_handle != NULL) {
         struct inode *inode = inodes_find(&mount->inodes, ret->st_ino);
-        *ret_handle = handle_new(mount, inode, flags);
+        *ret_handle = handle_new(mount, inode, making->maker.flags);
         inode->kernel_version = (*ret_handle)->file->version;
     }
     entry_release(&making->entry);
@@ -164,14 +164,14 @@ static int make(struct mount *mount, uint64_t parent_ino, struct making *making,
 int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                struct stat *ret) {
     struct making making = {.name = name, .maker = *maker};
-    return make(mount, parent, &making, 0, ret, NULL);
+    return make(mount, parent, &making, ret, NULL);
 }
 
 int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
-                int flags, struct stat *ret, struct handle **ret_handle) {
+                struct stat *ret, struct handle **ret_handle) {
     struct making making = {.name = name, .maker = *maker};
-    int status = make(mount, parent, &making, flags, ret, ret_handle);
-    return status == ERR_EXISTS && (flags & O_EXCL) == 0 ? ERR_STALE : status;
+    int status = make(mount, parent, &making, ret, ret_handle);
+    return status == ERR_EXISTS && (maker->flags & O_EXCL) == 0 ? ERR_STALE : status;
 }
 
 int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const char *target,
@@ -181,7 +181,7 @@ int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const c
         return ERR_NAME_TOO_LONG;
     }
     struct making making = {.name = name, .maker = *maker, .data = bytes_of(target, size)};
-    return make(mount, parent, &making, 0, ret, NULL);
+    return make(mount, parent, &making, ret, NULL);
 }
 
 int tree_readlink(struct mount *mount, uint64_t ino, char **ret) {

@@ -14,8 +14,10 @@ struct maker {
     uint32_t mode;
     uint32_t uid, gid;
     uint64_t rdev;
+    int flags; /* tree_create: of open(2) */
 };
 
+/* Finds a name in a directory. ERR_NO_ENTRY. */
 int tree_lookup(struct mount *mount, uint64_t parent, const char *name, struct stat *ret);
 /* A file, fifo, socket or device. ERR_EXISTS. */
 int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
@@ -23,7 +25,7 @@ int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const str
 /* A regular file, opened. When the name exists: ERR_EXISTS with O_EXCL, else ERR_STALE, whereupon
  * the kernel looks it up and opens it with its permissions checked. */
 int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
-                int flags, struct stat *ret, struct handle **ret_handle);
+                struct stat *ret, struct handle **ret_handle);
 int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const char *target,
                  const struct maker *maker, struct stat *ret);
 /* The target, copied: the caller's to free(). */

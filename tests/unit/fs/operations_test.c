@@ -28,7 +28,7 @@ static void make_file(struct mount *mount, const char *name, const char *text) {
 IN_WORLD(what_one_mount_creates_the_other_finds) {
     struct stat made, found;
     struct handle *handle;
-    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker_file, O_RDWR, &made, &handle), 0);
+    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker_file, &made, &handle), 0);
     assert_int_equal(tree_lookup(&w->b, ROOT, "f", &found), 0);
     assert_true(made.st_ino == found.st_ino);
     assert_int_equal(found.st_mode, S_IFREG | 0644);
@@ -42,9 +42,10 @@ IN_WORLD(creating_what_exists_is_eexist_when_exclusive_and_else_a_new_look_up) {
     struct stat stat;
     struct handle *handle;
     make_file(&w->b, "f", "x");
-    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker_file, O_RDWR | O_EXCL, &stat, &handle),
-                     ERR_EXISTS);
-    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker_file, O_RDWR, &stat, &handle), ERR_STALE);
+    struct maker maker = maker_file;
+    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker, &stat, &handle), ERR_EXISTS);
+    maker.flags = O_RDWR;
+    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker, &stat, &handle), ERR_STALE);
 }
 
 IN_WORLD(a_node_that_is_gone_is_stale_and_a_name_that_is_gone_is_no_entry) {
@@ -111,8 +112,7 @@ IN_WORLD(a_directory_is_removed_when_it_is_empty) {
     assert_int_equal(tree_rmdir(&w->a, ROOT, "d"), 0);
     assert_int_equal(tree_lookup(&w->b, ROOT, "d", &stat), ERR_NO_ENTRY);
     struct handle *handle;
-    assert_int_equal(tree_create(&w->a, directory, "f", &maker_file, O_RDWR, &stat, &handle),
-                     ERR_NO_ENTRY);
+    assert_int_equal(tree_create(&w->a, directory, "f", &maker_file, &stat, &handle), ERR_NO_ENTRY);
 }
 
 IN_WORLD(a_setgid_directory_hands_on_its_group) {

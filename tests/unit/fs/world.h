@@ -76,13 +76,13 @@ static inline void in_world(void (*test)(struct world *w)) {
     static void name##_in(struct world *w)
 
 /* ---- short forms; a step that fails fails the test ---- */
-static const struct maker maker_file = {.mode = S_IFREG | 0644, .uid = 1, .gid = 2};
+static const struct maker maker_file = {
+    .mode = S_IFREG | 0644, .uid = 1, .gid = 2, .flags = O_RDWR | O_EXCL};
 
 static inline struct handle *create(struct mount *mount, const char *name) {
     struct stat stat;
     struct handle *handle;
-    assert_int_equal(tree_create(mount, ROOT, name, &maker_file, O_RDWR | O_EXCL, &stat, &handle),
-                     0);
+    assert_int_equal(tree_create(mount, ROOT, name, &maker_file, &stat, &handle), 0);
     return handle;
 }
 
