@@ -158,7 +158,7 @@ mount_process() {
     done 2>/dev/null | head -n 1
 }
 # Other directories that this cluster is mounted at.
-other_mounts() { grep -F "ringfs#$state " /proc/mounts | cut -d' ' -f2; }
+other_mounts() { grep -F "ringfs:$state " /proc/mounts | cut -d' ' -f2; }
 
 # ---- mount ---------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ do_mount() {
         say "already mounted at $dir"
     else
         [ -d "$dir" ] || mkdir -p "$dir" || exit 1
-        ringfs "$(addresses | paste -sd,)" "$dir" -o "fsname=ringfs#$state${options:+,$options}" 9>&- ||
+        ringfs "$(addresses | paste -sd,)" "$dir" -o "fsname=ringfs:$state${options:+,$options}" 9>&- ||
             fail "the mount failed; the nodes' logs are $state/n*/log"
     fi
     cat <<T
