@@ -16,15 +16,25 @@ struct id128 contents_new(struct namespace *ns) {
     return namespace_id(ns);
 }
 
-/* Copies what a block holds from `from` on to `into`, zeros behind. *ret_stored = bytes of the
- * block that are stored. */
-static int block_read(struct namespace *ns, const struct id128 *contents, uint64_t index,
-                      uint32_t from, uint8_t *into, size_t size, uint32_t *ret_stored) {
-    struct key partition = key_stripe(contents, index / STRIPE_BLOCKS);
-    struct key sort = key_block(index);
+/* A read of bytes of one block. */
+struct part_read {
+    struct namespace *ns;
+    const struct id128 *contents;
+    uint64_t index;
+    uint32_t from; /* offset in the block */
+    uint8_t *into;
+    size_t size;
+    uint32_t stored; /* result: bytes of the block that are stored */
+};
+
+/* Zeros where nothing is stored. */
+static int part_read(struct part_read *part) {
+    struct key partition = key_stripe(part->contents, part->index / STRIPE_BLOCKS);
+    struct key sort = key_block(part->index);
+    struct store *store = part->ns->store;
     struct store_row row = {0};
-    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort),
-                             LEVEL_QUORUM | STORE_LARGE, &row);
+    int err = store->get(store->self, key_bytes(&partition), key_bytes(&sort),
+                         LEVEL_QUORUM | STORE_LARGE, &row);
     if (err < 0) {
         return err;
     }
@@ -34,23 +44,24 @@ static int block_read(struct namespace *ns, const struct id128 *contents, uint64
         store_row_release(&row);
         return ERR_CORRUPT;
     }
-    size_t there = value.size > from ? value.size - from : 0;
-    size_t copied = there < size ? there : size;
+    size_t there = value.size > part->from ? value.size - part->from : 0;
+    size_t copied = there < part->size ? there : part->size;
     if (copied > 0) {
-        memcpy(into, value.data + from, copied);
+        memcpy(part->into, value.data + part->from, copied);
     }
-    memset(into + copied, 0, size - copied);
-    *ret_stored = (uint32_t)value.size;
+    memset(part->into + copied, 0, part->size - copied);
+    part->stored = (uint32_t)value.size;
     store_row_release(&row);
     return 0;
 }
 
 int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                         uint8_t *into, uint32_t *ret_stored) {
-    uint32_t stored = 0;
-    int err = block_read(ns, contents, index, 0, into, BLOCK_SIZE, &stored);
+    struct part_read part = {
+        .ns = ns, .contents = contents, .index = index, .into = into, .size = BLOCK_SIZE};
+    int err = part_read(&part);
     if (err == 0 && ret_stored) {
-        *ret_stored = stored;
+        *ret_stored = part.stored;
     }
     return err;
 }
@@ -130,21 +141,9 @@ int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t
 
 /* ---- reading ---- */
 
-struct part_read {
-    struct namespace *ns;
-    const struct id128 *contents;
-    uint64_t index;
-    uint32_t from;
-    uint8_t *into;
-    size_t size;
-};
-
-static int part_read(void *arg) {
-    struct part_read *job = arg;
-    uint32_t stored;
-    int err =
-        block_read(job->ns, job->contents, job->index, job->from, job->into, job->size, &stored);
-    free(job);
+static int part_job(void *arg) {
+    int err = part_read(arg);
+    free(arg);
     return err;
 }
 
@@ -164,9 +163,9 @@ static int blocks_read(struct namespace *ns, const struct id128 *contents, uint6
         offset += job->size;
         size -= job->size;
         if (size == 0 && group.n_running == 0) {
-            return part_read(job); /* a single block needs no other task */
+            return part_job(job); /* a single block needs no other task */
         }
-        task_group_run(&group, part_read, job);
+        task_group_run(&group, part_job, job);
         task_group_wait(&group, BLOCKS_IN_FLIGHT - 1);
     }
     task_group_wait(&group, 0);

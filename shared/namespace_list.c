@@ -4,20 +4,27 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/task.h"
 
 enum {
     COOKIE_MIN = 16, /* cookies below are the caller's, for "." and ".." */
     ENTRY_KEY_NAME = 1 + 8,
+    ENTRIES_MAX = SCAN_ROWS_MAX - 1, /* of a page: what one scan gives, and one to look ahead */
+    SHARD_ROWS_MIN = 16,
 };
 #define HASH_MAX (UINT64_MAX >> 1)
 
-/* Where a listing stands: next, the rows behind `after` (or from `first`) in `shard`. */
-struct cursor {
+/* The scan of one shard: where it stands, and what it has found. */
+struct shard_scan {
+    struct namespace *ns;
     const struct id128 *directory;
-    uint32_t shard;
-    uint32_t n_shards;
-    struct key first;
+    uint8_t shard;
+    uint32_t rows_max;
+    struct key first; /* the next rows are those behind `after`, or from `first` on */
     struct key after;
+    bool more; /* there may be */
+    struct listing found;
+    uint32_t capacity;
 };
 
 static uint64_t key_hash(struct bytes sort_key) {
@@ -32,13 +39,13 @@ static uint64_t cookie_of(uint64_t hash) {
     return hash < COOKIE_MIN ? COOKIE_MIN : hash;
 }
 
-static void listing_add(struct listing *listing, uint32_t *capacity, uint64_t cookie,
-                        const struct entry *entry) {
+static void listing_add(struct listing *listing, uint32_t *capacity,
+                        const struct listing_entry *entry) {
     if (listing->n == *capacity) {
         *capacity = *capacity ? 2 * *capacity : 64;
         listing->entries = memory_resize(listing->entries, *capacity * sizeof *listing->entries);
     }
-    listing->entries[listing->n++] = (struct listing_entry){cookie, *entry};
+    listing->entries[listing->n++] = *entry;
 }
 
 void listing_release(struct listing *listing) {
@@ -50,8 +57,7 @@ void listing_release(struct listing *listing) {
 }
 
 /* A row of the page as an entry. ERR_NO_ENTRY: not to be shown. */
-static int row_entry(struct namespace *ns, const struct cursor *cursor, const struct scan_row *row,
-                     struct entry *ret) {
+static int row_entry(const struct shard_scan *scan, const struct scan_row *row, struct entry *ret) {
     char name[NAME_SIZE_MAX + 1];
     size_t size = row->sort_key.size - ENTRY_KEY_NAME;
     if (row->sort_key.size <= ENTRY_KEY_NAME || size > NAME_SIZE_MAX) {
@@ -59,10 +65,10 @@ static int row_entry(struct namespace *ns, const struct cursor *cursor, const st
     }
     memcpy(name, row->sort_key.data + ENTRY_KEY_NAME, size);
     name[size] = 0;
-    int err = entry_from_encoded(cursor->directory, name, row->versions, ret);
+    int err = entry_from_encoded(scan->directory, name, row->versions, ret);
     if (err == 0 && ret->record.move.under_way) {
         entry_release(ret);
-        return namespace_lookup(ns, cursor->directory, name, ret);
+        return namespace_lookup(scan->ns, scan->directory, name, ret);
     }
     if (err < 0) {
         entry_release(ret);
@@ -70,38 +76,47 @@ static int row_entry(struct namespace *ns, const struct cursor *cursor, const st
     return err;
 }
 
-/* One scan. Entries that cannot be read are left out, so that one bad row does not hide the others:
- * looking it up says what is wrong. Sets *ret_more when the shard may hold more. */
-static int scan_page(struct namespace *ns, struct cursor *cursor, uint32_t rows_max,
-                     struct listing *listing, uint32_t *capacity, bool *ret_more) {
-    struct key partition = key_directory(cursor->directory, (uint8_t)cursor->shard);
-    struct key end = key_entries_end();
-    struct scan_request request = {.after = key_bytes(&cursor->after),
-                                   .first = key_bytes(&cursor->first),
-                                   .before = key_bytes(&end),
-                                   .rows_max = rows_max,
-                                   .bytes_max = SCAN_BYTES_MAX};
-    struct store_page page = {0};
-    int err =
-        ns->store->scan(ns->store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
-    for (uint32_t i = 0; err == 0 && i < page.reply.n_rows; i++) {
-        const struct scan_row *row = &page.reply.rows[i];
-        struct entry entry;
-        int met = row_entry(ns, cursor, row, &entry);
-        if (met == 0) {
-            listing_add(listing, capacity, cookie_of(key_hash(row->sort_key)), &entry);
-        } else if (met != ERR_NO_ENTRY && met != ERR_CORRUPT) {
-            err = met;
+/* Entries that cannot be read are left out, so that one bad row does not hide the others: looking
+ * it up says what is wrong. */
+static int rows_take(struct shard_scan *scan, const struct scan_reply *page) {
+    for (uint32_t i = 0; i < page->n_rows; i++) {
+        const struct scan_row *row = &page->rows[i];
+        struct listing_entry met;
+        int err = row_entry(scan, row, &met.entry);
+        if (err == 0) {
+            met.cookie = cookie_of(key_hash(row->sort_key));
+            listing_add(&scan->found, &scan->capacity, &met);
+        } else if (err != ERR_NO_ENTRY && err != ERR_CORRUPT) {
+            return err;
         }
     }
-    if (err == 0) {
-        *ret_more = page.reply.more;
-        size_t size = page.reply.cursor.size;
-        if (size > sizeof cursor->after.data || (size == 0 && page.reply.more)) {
+    return 0;
+}
+
+/* One page further. */
+static int scan_page(void *arg) {
+    struct shard_scan *scan = arg;
+    struct store *store = scan->ns->store;
+    struct key partition = key_directory(scan->directory, scan->shard);
+    struct key end = key_entries_end();
+    struct scan_request request = {.after = key_bytes(&scan->after),
+                                   .first = key_bytes(&scan->first),
+                                   .before = key_bytes(&end),
+                                   .rows_max = scan->rows_max,
+                                   .bytes_max = SCAN_BYTES_MAX};
+    struct store_page page = {0};
+    int err = store->scan(store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
+    if (err < 0) {
+        return err;
+    }
+    err = rows_take(scan, &page.reply);
+    scan->more = page.reply.more;
+    if (err == 0 && scan->more) {
+        scan->after.size = page.reply.cursor.size;
+        if (scan->after.size == 0 || scan->after.size > sizeof scan->after.data) {
             err = ERR_CORRUPT;
-        } else if (size > 0) {
-            memcpy(cursor->after.data, page.reply.cursor.data, size);
-            cursor->after.size = size;
+        } else {
+            memcpy(scan->after.data, page.reply.cursor.data, scan->after.size);
         }
     }
     store_page_release(&page);
@@ -117,37 +132,77 @@ static uint32_t whole_entries(const struct listing *listing) {
     return n;
 }
 
-static void listing_truncate(struct listing *listing, uint32_t n) {
-    for (uint32_t i = n; i < listing->n; i++) {
-        entry_release(&listing->entries[i].entry);
-    }
-    listing->n = n;
-}
-
-static int list_fill(struct namespace *ns, struct cursor *cursor, uint32_t entries_max,
-                     struct listing *listing) {
-    uint32_t capacity = 0;
-    while (cursor->shard < cursor->n_shards) {
-        bool more = false;
-        uint32_t wanted = entries_max - (listing->n < entries_max ? listing->n : entries_max) + 1;
-        uint32_t rows_max = wanted < SCAN_ROWS_MAX ? wanted : SCAN_ROWS_MAX;
-        int err = scan_page(ns, cursor, rows_max, listing, &capacity, &more);
+/* Goes on in a shard until there is an entry to show that is surely the last of its cookie, or the
+ * shard ends; then drops what is not. */
+static int scan_until_whole(struct shard_scan *scan) {
+    while (scan->more && whole_entries(&scan->found) == 0) {
+        int err = scan_page(scan);
         if (err < 0) {
             return err;
         }
-        if (!more) {
-            cursor->shard++;
-            cursor->after.size = 0;
+    }
+    uint32_t whole = scan->more ? whole_entries(&scan->found) : scan->found.n;
+    for (uint32_t i = whole; i < scan->found.n; i++) {
+        entry_release(&scan->found.entries[i].entry);
+    }
+    scan->found.n = whole;
+    return 0;
+}
+
+/* Joins what the shards hold, in their order, up to the first that has not been read to its end:
+ * the page ends there. */
+static int scans_join(struct shard_scan *scans, uint32_t n, struct listing *ret) {
+    uint32_t capacity = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct shard_scan *scan = &scans[i];
+        if (scan->more && ret->n > 0 && whole_entries(&scan->found) == 0) {
+            return 0;
         }
-        uint32_t whole = more ? whole_entries(listing) : listing->n;
-        if (whole > 0 && listing->n >= entries_max) {
-            listing_truncate(listing, whole);
-            listing->end = cursor->shard == cursor->n_shards;
+        int err = scan_until_whole(scan);
+        if (err < 0) {
+            return err;
+        }
+        for (uint32_t k = 0; k < scan->found.n; k++) {
+            listing_add(ret, &capacity, &scan->found.entries[k]);
+        }
+        scan->found.n = 0; /* handed over */
+        if (scan->more) {
             return 0;
         }
     }
-    listing->end = true;
+    ret->end = true;
     return 0;
+}
+
+/* All shards from the one of `hash` on at once, each for its part of the page and some more: a
+ * directory that fits into a page costs one round trip however many shards it has. */
+static int list_shards(struct namespace *ns, const struct id128 *directory, uint64_t hash,
+                       uint32_t entries_max, struct listing *ret) {
+    uint32_t first = directory_shard(directory, hash);
+    uint32_t n = (1u << directory_shard_bits(directory)) - first;
+    uint32_t rows_max = n == 1 ? entries_max + 1 : 2 * (entries_max / n) + SHARD_ROWS_MIN;
+    struct shard_scan *scans = memory_new(n, sizeof *scans);
+    struct task_group group = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        scans[i] = (struct shard_scan){.ns = ns,
+                                       .directory = directory,
+                                       .shard = (uint8_t)(first + i),
+                                       .rows_max = rows_max,
+                                       .first = key_entries_from(hash)};
+        if (n > 1) {
+            task_group_run(&group, scan_page, &scans[i]);
+        }
+    }
+    task_group_wait(&group, 0);
+    int err = n > 1 ? group.status : scan_page(&scans[0]);
+    if (err == 0) {
+        err = scans_join(scans, n, ret);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        listing_release(&scans[i].found);
+    }
+    free(scans);
+    return err;
 }
 
 int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
@@ -157,12 +212,9 @@ int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t
         return 0;
     }
     uint64_t hash = after < COOKIE_MIN ? 0 : after + 1;
-    struct cursor cursor = {.directory = directory,
-                            .shard = directory_shard(directory, hash),
-                            .n_shards = 1u << directory_shard_bits(directory),
-                            .first = key_entries_from(hash)};
+    entries_max = entries_max < ENTRIES_MAX ? entries_max : ENTRIES_MAX;
     struct listing listing = {0};
-    int err = list_fill(ns, &cursor, entries_max > 0 ? entries_max : 1, &listing);
+    int err = list_shards(ns, directory, hash, entries_max, &listing);
     if (err < 0) {
         listing_release(&listing);
         return err;

@@ -39,6 +39,7 @@ struct namespace {
     struct header_slot *headers; /* NAMESPACE_HEADERS_MAX, direct-mapped by id */
 };
 
+/* Fresh and random: of a directory, of contents, of a rename. Never zero, never the root's. */
 struct id128 namespace_id(struct namespace *ns);
 
 /* ---- one conditional batch ---- */

@@ -317,21 +317,46 @@ static void judge_look(struct world *w, int moved, int meddled) {
     assert_int_equal(names_left(w), 1);
 }
 
-#define DUEL(name, who)                                                                            \
-    static void name(void **state) {                                                               \
-        (void)state;                                                                               \
-        duel_at_every_call(&(struct duel){prepare_move, operate_move, meddle_##who, judge_##who},  \
-                           5);                                                                     \
-    }
-DUEL(an_append_to_a_moving_file_is_kept_or_refused, append)
-DUEL(an_unlink_of_a_moving_file_wins_or_loses_whole, unlink)
-DUEL(a_file_made_at_the_destination_is_replaced, create)
-DUEL(of_two_moves_of_one_file_one_wins, move)
-DUEL(two_equal_moves_make_one_file, same_move)
-DUEL(a_moved_file_that_is_removed_does_not_come_back, unlink_destination)
-DUEL(a_moved_file_that_moves_on_does_not_come_back, move_on)
-DUEL(a_directory_that_gets_a_file_is_not_removed, rmdir)
-DUEL(a_moving_file_is_always_somewhere, look)
+static void duel_with_move(int (*meddle)(struct world *w),
+                           void (*judge)(struct world *w, int moved, int meddled)) {
+    duel_at_every_call(&(struct duel){prepare_move, operate_move, meddle, judge}, 5);
+}
+static void an_append_to_a_moving_file_is_kept_or_refused(void **state) {
+    (void)state;
+    duel_with_move(meddle_append, judge_append);
+}
+static void an_unlink_of_a_moving_file_wins_or_loses_whole(void **state) {
+    (void)state;
+    duel_with_move(meddle_unlink, judge_unlink);
+}
+static void a_file_made_at_the_destination_is_replaced(void **state) {
+    (void)state;
+    duel_with_move(meddle_create, judge_create);
+}
+static void of_two_moves_of_one_file_one_wins(void **state) {
+    (void)state;
+    duel_with_move(meddle_move, judge_move);
+}
+static void two_equal_moves_make_one_file(void **state) {
+    (void)state;
+    duel_with_move(meddle_same_move, judge_same_move);
+}
+static void a_moved_file_that_is_removed_does_not_come_back(void **state) {
+    (void)state;
+    duel_with_move(meddle_unlink_destination, judge_unlink_destination);
+}
+static void a_moved_file_that_moves_on_does_not_come_back(void **state) {
+    (void)state;
+    duel_with_move(meddle_move_on, judge_move_on);
+}
+static void a_directory_that_gets_a_file_is_not_removed(void **state) {
+    (void)state;
+    duel_with_move(meddle_rmdir, judge_rmdir);
+}
+static void a_moving_file_is_always_somewhere(void **state) {
+    (void)state;
+    duel_with_move(meddle_look, judge_look);
+}
 
 /* A directory is renamed while it is being removed. */
 static void prepare_directory_move(struct world *w) {
