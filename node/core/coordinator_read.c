@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "node/core/apply.h"
 #include "shared/err.h"
 
 void quorum_read_learn_tally(struct quorum_read *read, const struct tally *tally) {
@@ -25,7 +26,16 @@ static uint32_t known(const struct quorum_read *read) {
     return request_count(&read->request, PEER_DONE) + (local_good(read) ? 1 : 0);
 }
 
+/* Too few can answer; yet a row that is corrupt elsewhere need not stay so. */
 static void give_up(struct quorum_read *read) {
+    struct request *request = &read->request;
+    bool mends = read->ask_type == MESSAGE_READ && local_good(read) && read->local.size > 0;
+    for (uint32_t i = 0; mends && i < request->n_peers; i++) {
+        if (request->peers[i].broken) {
+            apply_repair_peer(request->node, request->peers[i].node, request->key, request->payload,
+                              read->local);
+        }
+    }
     request_answer_missed(&read->request, ERR_UNAVAILABLE, (uint8_t)known(read));
     request_end(&read->request);
 }

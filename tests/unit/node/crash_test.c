@@ -1,0 +1,358 @@
+/* crash: what outlives a crash, a broken disk and a clean stop, and what repairs the rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+#include "tests/lib/rows_of.h"
+
+static uint64_t epoch(struct cluster *c, uint16_t id) {
+    return cluster_stat(c, id, "epoch");
+}
+
+static void a_clean_stop_keeps_the_epoch_and_a_crash_raises_it(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    uint64_t first = epoch(c, 1);
+    assert_int_equal(do_write(c, &(struct write){.value = "1"}, NULL), 0);
+    cluster_stop(c, 1);
+    cluster_start(c, 1);
+    assert_int_equal(epoch(c, 1), first);
+    cluster_crash(c, 1, false);
+    cluster_start(c, 1);
+    uint64_t second = epoch(c, 1);
+    assert_true(second > first);
+    /* The mark of the clean stop counts once. */
+    cluster_crash(c, 1, true);
+    cluster_start(c, 1);
+    assert_true(epoch(c, 1) > second);
+    cluster_free(c);
+}
+
+static void no_dot_is_given_out_twice_across_stops_and_crashes(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+        /* A second use of a dot would be taken for the first write, and no sibling come of it. */
+        assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).n_siblings, (unsigned)i + 1);
+        if (i % 2 == 0) {
+            cluster_stop(c, 1);
+        } else {
+            cluster_crash(c, 1, false);
+        }
+        cluster_start(c, 1);
+        cluster_advance(c, 300);
+    }
+    cluster_free(c);
+}
+
+static void a_crash_between_replicate_and_local_commit_loses_nothing_acknowledged(void **state) {
+    (void)state;
+    const uint8_t conditions[] = {ROW_ANY, ROW_IF_ABSENT};
+    for (size_t i = 0; i < sizeof conditions; i++) {
+        struct cluster *c = cluster_new(3, 3);
+        cluster_pause_disk(c, 1, true);
+        struct write write = {.value = "kept", .condition = conditions[i], .op = 8};
+        uint64_t ticket = ask_write(c, &write);
+        cluster_run(c);
+        bool loaded = disk_mem_step(cluster_disk(c, 1)) && disk_mem_step(cluster_disk(c, 1));
+        assert_true(loaded);
+        cluster_run(c);
+        /* Its own commit is under way; with two others the eventual write is done already. */
+        assert_true(disk_mem_queued(cluster_disk(c, 1)) == 1);
+        assert_int_equal(cluster_answer(c, ticket).got, true);
+        assert_int_equal(cluster_answer(c, ticket).status, 0);
+        cluster_crash(c, 1, true);
+        cluster_pause_disk(c, 1, false);
+        cluster_start(c, 1);
+        cluster_advance(c, 300);
+        assert_int_equal(stored_row(c, 1, NULL, NULL).n_siblings, 0);
+        struct seen_row row = do_get(c, 1, NULL, NULL, 0);
+        assert_string_equal(row.value, "kept");
+        /* And the next write of the new epoch stays with it. */
+        struct write next = {
+            .value = "next", .condition = ROW_IF_MATCH, .seen = row.context, .node = 1};
+        assert_int_equal(do_write(c, &next, NULL), 0);
+        assert_int_equal(do_get(c, 2, NULL, NULL, LEVEL_ALL).n_siblings, 1);
+        cluster_free(c);
+    }
+}
+
+static void a_write_after_a_restart_does_not_swallow_what_only_others_know(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_pause_disk(c, 1, true);
+    uint64_t ticket = ask_write(c, &(struct write){.value = "first"});
+    cluster_run(c);
+    disk_mem_step(cluster_disk(c, 1));
+    disk_mem_step(cluster_disk(c, 1));
+    cluster_run(c);
+    assert_int_equal(cluster_answer(c, ticket).status, 0);
+    cluster_crash(c, 1, false);
+    cluster_pause_disk(c, 1, false);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    assert_int_equal(do_write(c, &(struct write){.value = "second"}, NULL), 0);
+    assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).n_siblings, 2);
+    cluster_free(c);
+}
+
+static void a_synced_write_survives_when_all_machines_lose_power(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write synced = {.value = "synced", .sort_key = "s", .flags = MESSAGE_SYNCED};
+    assert_int_equal(do_write(c, &synced, NULL), 0);
+    assert_int_equal(do_write(c, &(struct write){.value = "buffered", .sort_key = "b"}, NULL), 0);
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_crash(c, id, true);
+    }
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_start(c, id);
+    }
+    cluster_advance(c, 300);
+    assert_string_equal(do_get(c, 1, NULL, "s", 0).value, "synced");
+    assert_int_equal(do_get(c, 1, NULL, "b", 0).n_siblings, 0);
+    cluster_free(c);
+}
+
+static void a_buffered_write_survives_when_all_processes_die(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_crash(c, id, false);
+    }
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_start(c, id);
+    }
+    cluster_advance(c, 300);
+    assert_string_equal(do_get(c, 1, NULL, NULL, 0).value, "x");
+    cluster_free(c);
+}
+
+static void a_stopping_node_ends_what_it_has_begun(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_hold(c, 0, MESSAGE_REPLICATE);
+    uint64_t ticket = ask_write(c, &(struct write){.value = "x", .condition = ROW_IF_ABSENT});
+    cluster_run(c);
+    node_stop(cluster_node(c, 1));
+    cluster_run(c);
+    assert_int_equal(node_state(cluster_node(c, 1)), NODE_STOPPING);
+    assert_int_equal(do_write(c, &(struct write){.value = "y"}, NULL), ERR_UNAVAILABLE);
+    cluster_release(c);
+    assert_int_equal(wait_for(c, ticket), 0);
+    cluster_run(c);
+    assert_int_equal(node_state(cluster_node(c, 1)), NODE_STOPPED);
+    cluster_free(c);
+}
+
+static void a_node_whose_mark_is_unreadable_does_not_serve(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_crash(c, 1, false);
+    assert_true(disk_mem_corrupt(cluster_disk(c, 1), bytes_of_string("mnode")));
+    cluster_start(c, 1);
+    assert_int_equal(node_state(cluster_node(c, 1)), NODE_FAILED);
+    assert_int_equal(node_failure(cluster_node(c, 1)), ERR_CORRUPT);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), ERR_UNAVAILABLE);
+    cluster_free(c);
+}
+
+/* ---- disks that fail ---- */
+
+static void a_full_disk_on_one_replica_is_not_in_the_way(void **state) {
+    (void)state;
+    for (uint16_t full = 1; full <= 3; full++) {
+        struct cluster *c = cluster_new(3, 3);
+        disk_mem_fail(cluster_disk(c, full), DISK_MEM_COMMIT, ERR_NO_SPACE, 1000);
+        struct write write = {.value = "x"};
+        assert_int_equal(do_write(c, &write, NULL), 0);
+        write.condition = ROW_IF_ABSENT;
+        write.sort_key = "b";
+        assert_int_equal(do_write(c, &write, NULL), 0);
+        cluster_advance(c, 5);
+        assert_true(cluster_stat(c, full, "commit_errors") > 0);
+        assert_string_equal(do_get(c, full, NULL, "b", 0).value, "x");
+        cluster_free(c);
+    }
+}
+
+static void full_disks_answer_no_space_and_go_on_reading(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "old"}, NULL), 0);
+    for (uint16_t id = 1; id <= 3; id++) {
+        disk_mem_fail(cluster_disk(c, id), DISK_MEM_COMMIT | DISK_MEM_COMMIT_SYNCED, ERR_NO_SPACE,
+                      100000);
+    }
+    for (int i = 0; i < 200; i++) {
+        struct write write = {.value = "new",
+                              .condition = i % 2 == 0 ? ROW_OVERWRITE : ROW_IF_ABSENT,
+                              .sort_key = i % 2 == 0 ? "" : "b"};
+        assert_int_equal(do_write(c, &write, NULL), ERR_NO_SPACE);
+    }
+    assert_string_equal(do_get(c, 1, NULL, NULL, 0).value, "old");
+    assert_int_equal(do_get(c, 1, NULL, NULL, 0).tally.n_live, 1);
+    for (uint16_t id = 1; id <= 3; id++) {
+        disk_mem_fail(cluster_disk(c, id), 0, 0, 0);
+    }
+    do_write(c, &(struct write){.value = "newer", .condition = ROW_OVERWRITE}, NULL);
+    cluster_advance(c, 10);
+    assert_int_equal(
+        do_write(c, &(struct write){.value = "newer", .condition = ROW_OVERWRITE}, NULL), 0);
+    assert_string_equal(do_get(c, 2, NULL, NULL, LEVEL_ALL).value, "newer");
+    cluster_free(c);
+}
+
+static void a_failed_commit_does_not_make_a_later_write_swallow_it(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    disk_mem_fail(cluster_disk(c, 1), DISK_MEM_COMMIT, ERR_DISK, 1);
+    assert_int_equal(do_write(c, &(struct write){.value = "first"}, NULL), 0);
+    cluster_advance(c, 5);
+    assert_int_equal(stored_row(c, 1, NULL, NULL).n_siblings, 0);
+    assert_int_equal(do_write(c, &(struct write){.value = "second"}, NULL), 0);
+    assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).n_siblings, 2);
+    cluster_free(c);
+}
+
+static void corrupt(struct cluster *c, uint16_t id, const char *sort_key) {
+    struct buffer key = {0};
+    struct bytes p = bytes_of_string("p");
+    rowkey_put_row(&key, ring_slice(cluster_ring(c), p), p, bytes_of_string(sort_key));
+    assert_true(disk_mem_corrupt(cluster_disk(c, id), buffer_bytes(&key)));
+    buffer_release(&key);
+    /* What the node has in memory would hide it. */
+    cluster_stop(c, id);
+    cluster_start(c, id);
+    cluster_advance(c, 300);
+}
+
+static void a_corrupt_row_is_read_from_the_others_and_repaired(void **state) {
+    (void)state;
+    for (uint16_t asked = 1; asked <= 2; asked++) {
+        struct cluster *c = cluster_new(3, 3);
+        assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+        corrupt(c, 1, "");
+        assert_int_equal(stored_row(c, 1, NULL, NULL).status, ERR_CORRUPT);
+        assert_string_equal(do_get(c, asked, NULL, NULL, LEVEL_ONE).value, "x");
+        struct seen_row row = do_get(c, asked, NULL, NULL, 0);
+        assert_string_equal(row.value, "x");
+        cluster_advance(c, 50);
+        do_get(c, 2, NULL, NULL, LEVEL_ALL);
+        cluster_advance(c, 50);
+        assert_int_equal(stored_row(c, 1, NULL, NULL).status, 0);
+        assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ONE).tally.n_live, 1);
+        cluster_free(c);
+    }
+}
+
+static void a_corrupt_row_can_be_written_and_is_whole_again(void **state) {
+    (void)state;
+    for (uint16_t asked = 1; asked <= 2; asked++) {
+        struct cluster *c = cluster_new(3, 3);
+        struct bytes seen;
+        assert_int_equal(do_write(c, &(struct write){.value = "x"}, &seen), 0);
+        corrupt(c, 1, "");
+        struct write next = {.value = "y", .condition = ROW_IF_MATCH, .seen = seen, .node = asked};
+        assert_int_equal(do_write(c, &next, NULL), 0);
+        cluster_advance(c, 50);
+        struct seen_row row = stored_row(c, 1, NULL, NULL);
+        assert_int_equal(row.status, 0);
+        assert_string_equal(row.value, "y");
+        assert_int_equal(row.n_siblings, 1);
+        cluster_free(c);
+    }
+}
+
+/* ---- repair ---- */
+
+static void a_read_repairs_a_replica_that_lags(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "1"}, NULL), 0);
+    cluster_crash(c, 1, false);
+    struct write next = {.value = "2", .node = 2, .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    assert_string_equal(stored_row(c, 1, NULL, NULL).value, "1");
+    assert_string_equal(do_get(c, 1, NULL, NULL, 0).value, "2");
+    cluster_advance(c, 5);
+    assert_string_equal(stored_row(c, 1, NULL, NULL).value, "2");
+    cluster_free(c);
+}
+
+static void a_read_repairs_the_other_replica_too(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_crash(c, 2, false);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+    cluster_start(c, 2);
+    cluster_advance(c, 300);
+    assert_int_equal(stored_row(c, 2, NULL, NULL).n_siblings, 0);
+    assert_string_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).value, "x");
+    cluster_advance(c, 5);
+    assert_string_equal(stored_row(c, 2, NULL, NULL).value, "x");
+    cluster_free(c);
+}
+
+static void a_deleted_row_stays_deleted_when_a_lagging_replica_returns(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+    cluster_crash(c, 3, false);
+    assert_int_equal(do_write(c, &(struct write){.condition = ROW_OVERWRITE}, NULL), 0);
+    cluster_start(c, 3);
+    cluster_advance(c, 300);
+    struct seen_row row = do_get(c, 3, NULL, NULL, 0);
+    assert_int_equal(row.n_live, 0);
+    cluster_advance(c, 5);
+    assert_int_equal(stored_row(c, 3, NULL, NULL).n_live, 0);
+    assert_int_equal(do_get(c, 3, NULL, NULL, LEVEL_ONE).tally.n_live, 0);
+    cluster_free(c);
+}
+
+static void a_slow_replica_is_not_waited_for(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+    cluster_hold(c, 2, MESSAGE_READ);
+    struct message get = {.type = MESSAGE_GET, .budget_ms = 3000, .key = bytes_of_string("p")};
+    for (int i = 0; i < 4; i++) {
+        uint64_t ticket = cluster_ask(c, 1, &get);
+        cluster_advance(c, 40);
+        assert_true(cluster_answer(c, ticket).got);
+        assert_int_equal(cluster_answer(c, ticket).status, 0);
+    }
+    assert_true(cluster_stat(c, 1, "hedges") > 0);
+    cluster_free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_clean_stop_keeps_the_epoch_and_a_crash_raises_it),
+        cmocka_unit_test(no_dot_is_given_out_twice_across_stops_and_crashes),
+        cmocka_unit_test(a_crash_between_replicate_and_local_commit_loses_nothing_acknowledged),
+        cmocka_unit_test(a_write_after_a_restart_does_not_swallow_what_only_others_know),
+        cmocka_unit_test(a_synced_write_survives_when_all_machines_lose_power),
+        cmocka_unit_test(a_buffered_write_survives_when_all_processes_die),
+        cmocka_unit_test(a_stopping_node_ends_what_it_has_begun),
+        cmocka_unit_test(a_node_whose_mark_is_unreadable_does_not_serve),
+        cmocka_unit_test(a_full_disk_on_one_replica_is_not_in_the_way),
+        cmocka_unit_test(full_disks_answer_no_space_and_go_on_reading),
+        cmocka_unit_test(a_failed_commit_does_not_make_a_later_write_swallow_it),
+        cmocka_unit_test(a_corrupt_row_is_read_from_the_others_and_repaired),
+        cmocka_unit_test(a_corrupt_row_can_be_written_and_is_whole_again),
+        cmocka_unit_test(a_read_repairs_a_replica_that_lags),
+        cmocka_unit_test(a_read_repairs_the_other_replica_too),
+        cmocka_unit_test(a_deleted_row_stays_deleted_when_a_lagging_replica_returns),
+        cmocka_unit_test(a_slow_replica_is_not_waited_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
