@@ -42,10 +42,11 @@ static int superblock_write(struct namespace *ns) {
 
 static int superblock_open(struct namespace *ns) {
     struct key partition = key_superblock();
-    for (int i = 0; i < NAMESPACE_RETRIES_MAX; i++) {
+    int err = ERR_CONFLICT;
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         struct store_row row = {0};
-        int err = ns->store->get(ns->store->self, key_bytes(&partition), (struct bytes){0},
-                                 LEVEL_QUORUM, &row);
+        err = ns->store->get(ns->store->self, key_bytes(&partition), (struct bytes){0},
+                             LEVEL_QUORUM, &row);
         if (err < 0) {
             return err;
         }
@@ -57,11 +58,8 @@ static int superblock_open(struct namespace *ns) {
         }
         store_row_release(&row);
         err = superblock_write(ns);
-        if (err != ERR_CONFLICT) {
-            return err;
-        }
     }
-    return ERR_BUSY;
+    return err;
 }
 
 /* ---- life ---- */

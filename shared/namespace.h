@@ -19,7 +19,7 @@
  * corrected by conflicts, never trusted. */
 enum {
     NAMESPACE_HEADERS_MAX = 4096, /* cached */
-    NAMESPACE_RETRIES_MAX = 64,   /* of a conditional batch before ERR_BUSY */
+    NAMESPACE_RETRIES_MAX = 64,   /* of a conditional batch, with short waits, before ERR_BUSY */
     NAMESPACE_PATH_MAX = 4096,
     ROOT_SHARD_BITS = 4,
     MOVE_ABANDONED_NS_SECONDS = 10, /* a rename under way for longer is undone by who meets it */

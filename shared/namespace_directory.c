@@ -94,7 +94,7 @@ static int rmdir_mark(struct namespace *ns, const struct id128 *child, struct he
 
 int rmdir_begin(struct namespace *ns, const struct id128 *child) {
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         struct header_row row;
         err = header_read(ns, child, &row);
         if (err < 0) {
@@ -105,7 +105,7 @@ int rmdir_begin(struct namespace *ns, const struct id128 *child) {
         }
         free((void *)row.seen.data);
     }
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }
 
 int rmdir_end(struct namespace *ns, const struct id128 *child) {
@@ -125,7 +125,7 @@ int rmdir_end(struct namespace *ns, const struct id128 *child) {
 static int name_remove(struct namespace *ns, const struct id128 *child, const struct id128 *parent,
                        const char *name) {
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         struct entry entry;
         err = entry_read(ns, parent, name, &entry);
         if (err == 0 && S_ISDIR(entry.record.mode) && id128_equal(&entry.record.directory, child)) {
@@ -133,10 +133,7 @@ static int name_remove(struct namespace *ns, const struct id128 *child, const st
         }
         entry_release(&entry);
     }
-    if (err == ERR_NO_ENTRY) {
-        return 0;
-    }
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err == ERR_NO_ENTRY ? 0 : err;
 }
 
 int rmdir_finish(struct namespace *ns, const struct id128 *child, const struct id128 *parent,
@@ -305,8 +302,8 @@ int namespace_set_attributes(struct namespace *ns, const struct id128 *directory
                              const struct directory_attributes *attributes,
                              struct directory_attributes *ret) {
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = set_attributes_try(ns, directory, mask, attributes, ret);
     }
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }

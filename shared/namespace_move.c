@@ -33,7 +33,7 @@ static bool arrived_by(const struct entry *there, const struct record_move *move
 int back_pointer_set(struct namespace *ns, const struct id128 *child, const struct id128 *from,
                      const struct id128 *parent, const char *name) {
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         struct header_row row;
         err = header_read(ns, child, &row);
         if (err < 0) {
@@ -47,7 +47,7 @@ int back_pointer_set(struct namespace *ns, const struct id128 *child, const stru
         }
         free((void *)row.seen.data);
     }
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }
 
 int move_finish(struct namespace *ns, const struct entry *source) {

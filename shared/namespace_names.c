@@ -134,11 +134,11 @@ int entry_insert(struct namespace *ns, const struct id128 *directory, const char
     struct buffer encoded = {0};
     record_encode(record, &encoded);
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = insert_try(ns, &in, buffer_bytes(&encoded), ret);
     }
     buffer_release(&encoded);
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }
 
 int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
@@ -204,7 +204,7 @@ int namespace_update(struct namespace *ns, struct entry *entry,
     struct entry now;
     entry_copy(entry, &now);
     int err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = update_renew(ns, &now, entry);
         if (err == 0) {
             err = update_try(ns, &now, change, context, synced);
@@ -216,10 +216,7 @@ int namespace_update(struct namespace *ns, struct entry *entry,
         return 0;
     }
     entry_release(&now);
-    if (err == ERR_NO_ENTRY) {
-        return ERR_STALE;
-    }
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err == ERR_NO_ENTRY ? ERR_STALE : err;
 }
 
 /* ---- unlink ---- */
@@ -264,7 +261,7 @@ int namespace_unlink(struct namespace *ns, const struct id128 *directory, const 
         return err;
     }
     err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = unlink_try(ns, directory, name, &doomed, &doubtful);
     }
     if (err == 0 && ret_removed) {
@@ -272,5 +269,5 @@ int namespace_unlink(struct namespace *ns, const struct id128 *directory, const 
         return 0;
     }
     entry_release(&doomed);
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }

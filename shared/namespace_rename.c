@@ -341,7 +341,7 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
         return err;
     }
     err = ERR_CONFLICT;
-    for (int i = 0; err == ERR_CONFLICT && i < NAMESPACE_RETRIES_MAX; i++) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
         rename_forget(&r);
         err = rename_try(ns, &r);
     }
@@ -359,5 +359,5 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
     }
     entry_release(&r.from);
     record_release(&r.doubted);
-    return err == ERR_CONFLICT ? ERR_BUSY : err;
+    return err;
 }

@@ -9,6 +9,13 @@
 #include <xxhash.h>
 
 #include "shared/err.h"
+#include "shared/task.h"
+
+enum {
+    EAGER_TRIES = 2,
+    WAIT_SLOT_NS = 500 * 1000,
+    WAIT_SLOTS_MAX = 40,
+};
 
 /* ---- keys ---- */
 
@@ -127,6 +134,26 @@ void commit_release(struct commit *commit) {
 struct bytes commit_context(const struct commit *commit, uint32_t index) {
     const struct batch_reply *reply = &commit->outcome.reply;
     return bytes_copy(index < reply->n_contexts ? reply->contexts[index] : (struct bytes){0});
+}
+
+bool conflict_again(struct namespace *ns, int tries, int *err) {
+    if (*err != ERR_CONFLICT) {
+        return false;
+    }
+    if (tries == NAMESPACE_RETRIES_MAX) {
+        *err = ERR_BUSY;
+        return false;
+    }
+    if (tries >= EAGER_TRIES) {
+        int slots = tries < WAIT_SLOTS_MAX ? tries : WAIT_SLOTS_MAX;
+        uint64_t wait_ns = ns->store->random(ns->store->self) % ((uint64_t)slots * WAIT_SLOT_NS);
+        int waited = task_sleep((int64_t)wait_ns);
+        if (waited < 0) {
+            *err = waited;
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- entries ---- */

@@ -66,6 +66,12 @@ void commit_release(struct commit *commit);
 /* The new context of the row of ops[index], owned by the caller. After an answer of 0. */
 struct bytes commit_context(const struct commit *commit, uint32_t index);
 
+/* The loop of whoever tries again on a conflict, `*err` being ERR_CONFLICT at first and then the
+ * answer of the last try: whether to try once more, for the `tries`-th time (from 0). From the
+ * third on it waits a little first, at random, so that two who meet do not meet again. When it is
+ * no use: ERR_BUSY, or why it could not wait. May suspend. */
+bool conflict_again(struct namespace *ns, int tries, int *err);
+
 /* ---- entries ---- */
 /* Fills `ret` from a row's versions. 0; ERR_NO_ENTRY (the row has no live sibling: directory, name
  * and seen are set all the same); ERR_CORRUPT for a value that is no record. `ret` is overwritten,

@@ -236,6 +236,55 @@ IN_WORLD(a_rename_whose_mark_was_undone_unseen_begins_again) {
     assert_int_equal(look(w->ns, &d, "a", NULL), ERR_NO_ENTRY);
 }
 
+/* ---- many at one file ---- */
+
+static void outrun(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    (void)number;
+    if (kind == STORE_MEM_BATCH) {
+        assert_int_equal(write_text(w->other, &d, "a", "other"), 0);
+    }
+}
+
+IN_WORLD(who_is_outrun_every_time_is_told_busy_after_some_waiting) {
+    prepare_file(w);
+    store_mem_reset_hooks(w->mem);
+    store_mem_before(w->mem, outrun, w);
+    uint64_t before_ns = store_mem_now_ns(w->mem);
+    assert_int_equal(append_text(w->ns, &d, "a", "1"), ERR_BUSY);
+    uint64_t waited_ns = store_mem_now_ns(w->mem) - before_ns;
+    assert_true(waited_ns > 20 * 1000 * 1000 && waited_ns < 2000u * 1000 * 1000);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(look(w->ns, &d, "a", "other"), 0);
+}
+
+enum { APPENDERS = 60, APPENDS = 10 };
+
+static int append_often(void *arg) {
+    struct world *w = arg;
+    int err = 0;
+    for (int i = 0; err == 0 && i < APPENDS; i++) {
+        err = append_text(w->ns, &d, "a", "x");
+    }
+    return err;
+}
+
+IN_WORLD(sixty_writers_of_one_file_all_get_through) {
+    struct task_group group = {0};
+    struct entry entry;
+    prepare_directory(w);
+    assert_int_equal(make_file(w->ns, &d, "a", ""), 0);
+    store_mem_yield(w->mem, true);
+    for (int i = 0; i < APPENDERS; i++) {
+        task_group_run(&group, append_often, w);
+    }
+    task_group_wait(&group, 0);
+    assert_int_equal(group.status, 0);
+    assert_int_equal(namespace_lookup(w->ns, &d, "a", &entry), 0);
+    assert_int_equal(entry.record.size, APPENDERS * APPENDS);
+    entry_release(&entry);
+}
+
 /* ---- many clients, at random, on a store whose calls fail now and then ---- */
 
 enum { CLIENTS = 6, FILES = 12, DIRECTORIES = 4, STEPS = 60 };
@@ -372,6 +421,8 @@ int main(void) {
         cmocka_unit_test(an_update_whose_answer_is_lost_is_done_once),
         cmocka_unit_test(a_create_whose_answer_is_lost_owns_what_others_changed_since),
         cmocka_unit_test(a_rename_whose_mark_was_undone_unseen_begins_again),
+        cmocka_unit_test(who_is_outrun_every_time_is_told_busy_after_some_waiting),
+        cmocka_unit_test(sixty_writers_of_one_file_all_get_through),
         cmocka_unit_test(many_clients_lose_no_file_and_no_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
