@@ -236,7 +236,7 @@ static void print_stat(const char *path, const struct entry *entry) {
     time_text(r->mtime_ns, changed);
     printf("path      %s\ntype      %s\nmode      %s (%04o)\nowner     %u:%u\n", path,
            type_name(r->mode), mode, r->mode & 07777, r->uid, r->gid);
-    printf("%s      %llu\nchanged   %s\ninode     %llu\n", S_ISDIR(r->mode) ? "names" : "size ",
+    printf("%-10s%llu\nchanged   %s\ninode     %llu\n", S_ISDIR(r->mode) ? "names" : "size",
            (unsigned long long)r->size, changed, (unsigned long long)record_ino(r));
     if (S_ISREG(r->mode)) {
         printf("contents  %s\n",

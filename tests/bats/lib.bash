@@ -61,6 +61,7 @@ launch_node() { # I [OPTION]...: does not wait
     local i=$1 OPTIONS
     shift
     node_options "$i"
+    : >"$BASE/n$i.out" # what an earlier start of it said is not said by this one
     "$BUILD/node/ringnode" "${OPTIONS[@]}" "$@" </dev/null >"$BASE/n$i.out" 2>"$BASE/n$i.err" 3>&- &
     PIDS[i]=$!
 }

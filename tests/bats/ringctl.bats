@@ -35,9 +35,8 @@ teardown() {
 
 @test "an empty value is a file" {
     ringctl put /empty ""
-    run ringctl get /empty
-    [ "$status" -eq 0 ]
-    [ -z "$output" ]
+    ringctl get /empty >"$BASE/out"
+    [ ! -s "$BASE/out" ]
 }
 
 @test "what is not there is exit code 3 and a sentence" {
@@ -58,6 +57,43 @@ teardown() {
     [ "$(ringctl ls)" = b ]
     run ringctl get /a
     [ "$status" -eq 3 ]
+}
+
+@test "a value may begin with a dash, behind two" {
+    ringctl put -- /dash -v
+    [ "$(ringctl get /dash)" = -v ]
+}
+
+@test "ls -l tells mode, size and name" {
+    ringctl put /five 12345
+    [[ "$(ringctl ls -l)" == -rw-r--r--*" 5 "*" five" ]]
+    [[ "$(ringctl stat /five)" == *"size      5"* ]]
+}
+
+@test "a large put goes on when a node dies in the middle" {
+    head -c 30000000 /dev/urandom >"$BASE/big"
+    { head -c 10000000 "$BASE/big"; kill -KILL "$(node_pid 3)"; tail -c +10000001 "$BASE/big"; } |
+        ringctl put /big
+    ringctl get /big | cmp - "$BASE/big"
+    [[ "$(ringctl where /big)" == *"node 3 "*silent* ]]
+}
+
+@test "a node that hangs holds up nobody" {
+    kill -STOP "$(node_pid 2)"
+    local start=$SECONDS
+    for i in 1 2 3 4 5 6; do
+        ringctl put "/f$i" "$i"
+        [ "$(ringctl get "/f$i")" = "$i" ]
+    done
+    [ $((SECONDS - start)) -le 6 ]
+    kill -CONT "$(node_pid 2)"
+}
+
+@test "every command tells its usage" {
+    local command
+    for command in $(ringctl --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+        [[ "$(ringctl "$command" --help)" == "Usage: ringctl [OPTION]... $command"* ]]
+    done
 }
 
 @test "usage errors are exit code 2" {
