@@ -48,8 +48,7 @@ static void print_status_line(const struct answer *a) {
     }
     printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member.id, "answers",
            a->member.address, (unsigned long long)stat_value(a, "gets"),
-           (unsigned long long)stat_value(a, "batches"),
-           (unsigned long long)stat_value(a, "scans"),
+           (unsigned long long)stat_value(a, "batches"), (unsigned long long)stat_value(a, "scans"),
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
 }
 
