@@ -39,7 +39,6 @@ struct seat {
 };
 
 struct kept {
-    uint64_t ticket;
     struct cluster_answer answer;
     struct bytes bytes;
 };
@@ -55,9 +54,8 @@ struct cluster {
     struct letters held;
     struct rule rules[RULES_MAX];
     uint32_t n_rules;
-    struct kept *kept;
+    struct kept *kept; /* by ticket - 1 */
     uint32_t n_kept;
-    uint64_t next_ticket;
 };
 
 /* ---- the world of a node ---- */
@@ -143,17 +141,13 @@ static const struct rule *rule_for(const struct cluster *cluster, uint16_t to, u
 
 static void keep_answer(struct cluster *cluster, struct letter *letter,
                         const struct message *message) {
-    for (uint32_t i = 0; i < cluster->n_kept; i++) {
-        struct kept *kept = &cluster->kept[i];
-        if (kept->ticket == message->id) {
-            free((void *)(uintptr_t)kept->bytes.data);
-            kept->bytes = letter->bytes;
-            letter->bytes = bytes_of(NULL, 0);
-            kept->answer = (struct cluster_answer){true, kept->answer.n + 1, -(int)message->status,
-                                                   message->payload};
-            return;
-        }
-    }
+    assert(message->id > 0 && message->id <= cluster->n_kept);
+    struct kept *kept = &cluster->kept[message->id - 1];
+    free((void *)(uintptr_t)kept->bytes.data);
+    kept->bytes = letter->bytes;
+    letter->bytes = bytes_of(NULL, 0);
+    kept->answer =
+        (struct cluster_answer){true, kept->answer.n + 1, -(int)message->status, message->payload};
 }
 
 static void deliver(struct cluster *cluster, struct letter *letter) {
@@ -252,7 +246,6 @@ struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas) {
     assert(n_nodes <= CLUSTER_NODES_MAX);
     cluster->n = n_nodes;
     cluster->dice = 42;
-    cluster->next_ticket = 1;
     cluster->now_ns = 1000 * 1000;
     timers_init(&cluster->timers);
     ring_of(cluster, n_nodes, n_replicas, &cluster->ring);
@@ -353,9 +346,9 @@ void cluster_pause_disk(struct cluster *cluster, uint16_t id, bool paused) {
 uint64_t cluster_ask(struct cluster *cluster, uint16_t node, const struct message *message) {
     struct message asked = *message;
     struct endpoint from = {.kind = ENDPOINT_CLIENT};
-    asked.id = cluster->next_ticket++;
     cluster->kept = memory_resize(cluster->kept, (cluster->n_kept + 1) * sizeof *cluster->kept);
-    cluster->kept[cluster->n_kept++] = (struct kept){.ticket = asked.id};
+    cluster->kept[cluster->n_kept++] = (struct kept){0};
+    asked.id = cluster->n_kept;
     post(cluster, &from, node, &asked);
     return asked.id;
 }
