@@ -106,6 +106,21 @@ static void of_three_creators_at_three_coordinators_one_wins(void **state) {
     }
 }
 
+static void a_blind_put_does_not_overtake_a_conditional_one_that_is_out(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_hold(c, 0, MESSAGE_REPLICATE | MESSAGE_REPLY);
+    uint64_t tickets[2];
+    tickets[0] = ask_write(c, &(struct write){.value = "a", .condition = ROW_IF_ABSENT});
+    tickets[1] = ask_write(c, &(struct write){.value = "b"});
+    cluster_run(c);
+    cluster_release(c);
+    assert_int_equal(n_won(c, tickets, 2), 2);
+    /* Had it overtaken, its later dot would claim to have seen the earlier one. */
+    assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).n_siblings, 2);
+    cluster_free(c);
+}
+
 static void with_a_node_down_two_creators_do_not_both_win(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -253,8 +268,20 @@ static void rows_of_one_partition_written_at_once_are_all_counted(void **state) 
     uint64_t tickets[20];
     for (uint32_t i = 0; i < 20; i++) {
         char name[2] = {(char)('a' + i), 0};
+        do_get(c, 1, NULL, name, LEVEL_ALL); /* from now on in memory */
+    }
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_pause_disk(c, id, true);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        char name[2] = {(char)('a' + i), 0};
         tickets[i] = ask_write(
             c, &(struct write){.value = "x", .sort_key = name, .node = (uint16_t)(1 + i % 3)});
+    }
+    cluster_run(c);
+    assert_true(disk_mem_queued(cluster_disk(c, 1)) >= 7);
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_pause_disk(c, id, false);
     }
     assert_int_equal(n_won(c, tickets, 20), 20);
     for (uint16_t id = 1; id <= 3; id++) {
@@ -449,6 +476,7 @@ int main(void) {
         cmocka_unit_test(if_absent_passes_over_a_tombstone_and_leaves_one_sibling),
         cmocka_unit_test(of_two_creators_at_one_coordinator_one_wins),
         cmocka_unit_test(of_three_creators_at_three_coordinators_one_wins),
+        cmocka_unit_test(a_blind_put_does_not_overtake_a_conditional_one_that_is_out),
         cmocka_unit_test(with_a_node_down_two_creators_do_not_both_win),
         cmocka_unit_test(a_batch_is_applied_whole_or_not_at_all),
         cmocka_unit_test(a_guard_checks_without_writing),

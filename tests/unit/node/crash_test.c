@@ -109,6 +109,7 @@ static void a_synced_write_survives_when_all_machines_lose_power(void **state) {
     assert_int_equal(do_write(c, &(struct write){.value = "buffered", .sort_key = "b"}, NULL), 0);
     for (uint16_t id = 1; id <= 3; id++) {
         cluster_crash(c, id, true);
+        assert_string_equal(stored_row(c, id, NULL, "s").value, "synced");
     }
     for (uint16_t id = 1; id <= 3; id++) {
         cluster_start(c, id);

@@ -227,6 +227,28 @@ static void unlike_pages_are_merged_up_to_the_smaller_end_only(void **state) {
     cluster_free(c);
 }
 
+static void rows_that_only_a_shorter_page_leaves_out_are_not_skipped(void **state) {
+    (void)state;
+    struct cluster *c = lagging("ace", "");
+    const char *large = "a value of sixty bytes: 0123456789 0123456789 0123456789 01";
+    cluster_stop(c, 1);
+    for (int i = 0; i < 2; i++) {
+        struct write write = {
+            .sort_key = i == 0 ? "a" : "b", .value = large, .condition = ROW_OVERWRITE, .node = 2};
+        assert_int_equal(do_write(c, &write, NULL), 0);
+    }
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    /* Room for the small a, c and e of node 1, or for one large row of the others. */
+    struct page page = do_scan(c, 1, &(struct scan_request){.bytes_max = 270}, 0);
+    assert_string_equal(page.keys, "a");
+    assert_string_equal(page.cursor, "a");
+    assert_true(page.more);
+    struct scan_request next = {.after = bytes_of_string("a")};
+    assert_string_equal(do_scan(c, 1, &next, 0).keys, "b c e");
+    cluster_free(c);
+}
+
 static void a_merged_page_moves_on_when_all_its_rows_are_dead(void **state) {
     (void)state;
     struct cluster *c = lagging("ab", "");
@@ -275,6 +297,7 @@ int main(void) {
         cmocka_unit_test(bytes_bound_a_page_but_one_row_always_comes),
         cmocka_unit_test(a_lagging_coordinator_lists_what_the_quorum_has),
         cmocka_unit_test(unlike_pages_are_merged_up_to_the_smaller_end_only),
+        cmocka_unit_test(rows_that_only_a_shorter_page_leaves_out_are_not_skipped),
         cmocka_unit_test(a_merged_page_moves_on_when_all_its_rows_are_dead),
         cmocka_unit_test(a_scan_with_values_left_out_repairs_with_values),
         cmocka_unit_test(scans_go_on_with_one_node_down_and_fail_with_two),
