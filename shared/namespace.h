@@ -19,6 +19,7 @@
  * corrected by conflicts, never trusted. */
 enum {
     NAMESPACE_HEADERS_MAX = 4096, /* cached */
+    NAMESPACE_PAGE_BYTES = 128 << 10, /* of a scan's answer: several fit a connection's credit */
     NAMESPACE_RETRIES_MAX = 64,   /* of a conditional batch, with short waits, before ERR_BUSY */
     NAMESPACE_PATH_MAX = 4096,
     ROOT_SHARD_BITS = 4,

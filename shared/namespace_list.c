@@ -103,7 +103,7 @@ static int scan_page(void *arg) {
                                    .first = key_bytes(&scan->first),
                                    .before = key_bytes(&end),
                                    .rows_max = scan->rows_max,
-                                   .bytes_max = SCAN_BYTES_MAX};
+                                   .bytes_max = NAMESPACE_PAGE_BYTES};
     struct store_page page = {0};
     int err = store->scan(store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
     if (err < 0) {
