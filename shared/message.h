@@ -57,8 +57,15 @@ enum message_type {
     MESSAGE_REPAIR = 19,    /* merge these rows; no conditions, the reply is not waited for */
 };
 
+/* How many replicas a request asks for. */
+enum consistency {
+    LEVEL_QUORUM = 0, /* R or W of N */
+    LEVEL_ONE = 1,
+    LEVEL_ALL = 2,
+};
+
 enum message_flags {
-    MESSAGE_LEVEL_MASK = 3,      /* enum consistency of store.h: 0 quorum, 1 one, 2 all */
+    MESSAGE_LEVEL_MASK = 3,      /* enum consistency */
     MESSAGE_SYNCED = 1 << 2,     /* durable on the disks of W replicas before the answer */
     MESSAGE_DIGEST = 1 << 3,     /* READ, READ_SCAN: the digest will do */
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */

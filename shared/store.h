@@ -18,11 +18,6 @@
  * that got no answer ERR_INVALID, ERR_TOO_BIG, ERR_SIBLINGS, ERR_NO_SPACE, ERR_BUSY,
  * ERR_INTERRUPTED, ERR_CLOSED A row that nobody wrote, or that is deleted, is not an error: its
  * versions have no live sibling. */
-enum consistency {
-    LEVEL_QUORUM = 0, /* R or W of N */
-    LEVEL_ONE = 1,
-    LEVEL_ALL = 2,
-};
 
 /* Options of a call: enum consistency, MESSAGE_SYNCED (batch), MESSAGE_KEYS_ONLY,
  * MESSAGE_TOMBSTONES (scan), STORE_LARGE. */

@@ -34,10 +34,12 @@ struct batch_request {
     struct tally tally; /* after the local commit */
 };
 
+/* The batch that a request of this kind is. */
 struct batch_request *batch_from(struct request *request);
 
 /* ---- coordinator_batch.c ---- */
 
+/* Claims the latches; from NEW, and again from PAUSING. */
 void batch_latch(struct batch_request *batch);
 /* All rows are made: sends them out, and commits when it may. */
 void batch_replicate(struct batch_request *batch);

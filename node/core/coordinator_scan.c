@@ -287,7 +287,10 @@ static void scan_begin(struct request *request) {
     scan->read.agreed = scan_agreed;
     scan->read.fetched = scan_fetched;
     if (quorum_read_begin(&scan->read)) {
-        page_read(request->node, request->key, &asked, on_page, scan, &scan->reading);
+        scan->reading = page_read(request->node, request->key, &asked, on_page, scan);
+        if (scan->reading == NULL) {
+            quorum_read_local(&scan->read, ERR_BUSY, bytes_of(NULL, 0));
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 #include "node/core/rows.h"
 #include "shared/hlc.h"
 #include "shared/request.h"
-#include "shared/store.h"
 
 #define NS_PER_MS ((int64_t)1000 * 1000)
 
@@ -85,7 +84,9 @@ struct node {
 
 /* ---- the node's own: node.c ---- */
 
+/* Monotonic, ns. */
 int64_t node_now(const struct node *node);
+/* Whether a member seems to answer; this node always does. */
 bool node_alive(const struct node *node, uint16_t id);
 /* The deadline of a message that arrives now. */
 int64_t node_deadline(const struct node *node, const struct message *message);

@@ -45,6 +45,7 @@ struct latch_claim {
     struct latch_ticket few[LATCH_TICKETS_INLINE];
 };
 
+/* A table of latches, empty. */
 struct latches *latches_new(void);
 /* Nothing may be claimed any more (asserted). */
 void latches_free(struct latches *latches);

@@ -22,6 +22,7 @@ struct membership;
 struct membership *membership_new(uint16_t self, struct ring *ring);
 void membership_free(struct membership *membership);
 
+/* The ring, borrowed; the id of this node. */
 const struct ring *membership_ring(const struct membership *membership);
 uint16_t membership_self(const struct membership *membership);
 

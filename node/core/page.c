@@ -16,7 +16,7 @@ enum { TALLY_SIZE = 16 };
 struct page_read {
     struct work work;
     struct node *node;
-    void (*done)(void *context, int status, struct bytes payload); /* NULL: given up */
+    page_done *done; /* NULL: given up */
     void *context;
     struct disk_scan scan;
     struct rows_hold hold; /* the tally */
@@ -179,22 +179,18 @@ static void page_range(struct page_read *page, uint16_t slice, struct bytes part
     page->scan.before = bytes_of(keys->data + at, keys->size - at);
 }
 
-void page_read(struct node *node, struct bytes partition_key, const struct scan_request *request,
-               void (*done)(void *context, int status, struct bytes payload), void *context,
-               struct page_read **ret) {
+struct page_read *page_read(struct node *node, struct bytes partition_key,
+                            const struct scan_request *request, page_done *done, void *context) {
     struct page_read *page = memory_new(1, sizeof *page);
     uint16_t slice = ring_slice(membership_ring(node->membership), partition_key);
+    if (!work_begin(node, &page->work, request->bytes_max)) {
+        free(page);
+        return NULL;
+    }
     page->node = node;
     page->work.drop = page_drop;
     page->done = done;
     page->context = context;
-    *ret = page;
-    if (!work_begin(node, &page->work, request->bytes_max)) {
-        *ret = NULL;
-        free(page);
-        done(context, ERR_BUSY, bytes_of(NULL, 0));
-        return;
-    }
     page_range(page, slice, partition_key, request);
     page->scan.bytes_max = request->bytes_max;
     page->scan.done = on_scanned;
@@ -207,4 +203,5 @@ void page_read(struct node *node, struct bytes partition_key, const struct scan_
     if (rows_hold_wait(&page->hold)) {
         on_tally(page);
     }
+    return page;
 }

@@ -11,13 +11,14 @@ enum { PAGE_DIGEST_SIZE = 16 };
 
 struct page_read;
 
-/* Asks for a page. `done` is called once, later or from within; its payload is borrowed for the
- * call (empty unless status is 0). Errors: ERR_CORRUPT, ERR_DISK, ERR_BUSY (too much in flight).
- * The request's keys are copied. The answer can be given up by page_forget() until `done` was
- * called. `*ret` is set before `done` can be. */
-void page_read(struct node *node, struct bytes partition_key, const struct scan_request *request,
-               void (*done)(void *context, int status, struct bytes payload), void *context,
-               struct page_read **ret);
+/* Called once, later; `payload` is borrowed for the call (empty unless status is 0). Errors:
+ * ERR_CORRUPT, ERR_DISK. */
+typedef void page_done(void *context, int status, struct bytes payload);
+
+/* Asks for a page; the keys are copied. NULL when too much is in flight (`done` is not called). */
+struct page_read *page_read(struct node *node, struct bytes partition_key,
+                            const struct scan_request *request, page_done *done, void *context);
+/* Gives the answer up; before `done` was called. */
 void page_forget(struct page_read *page);
 
 /* The digest of a page, equal for equal rows and ends; the tally does not count. */

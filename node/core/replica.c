@@ -17,8 +17,7 @@ struct reading {
     struct asker asker;
     bool digest;
     int64_t deadline_ns;
-    struct rows_hold hold;  /* READ: the row, the tally */
-    struct page_read *page; /* READ_SCAN */
+    struct rows_hold hold; /* READ: the row, the tally */
 };
 
 void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
@@ -140,7 +139,7 @@ void replica_scan(struct node *node, const struct endpoint *from, const struct m
         return;
     }
     struct reading *reading = reading_new(node, from, message);
-    if (reading != NULL) {
-        page_read(node, message->key, &request, on_page, reading, &reading->page);
+    if (reading != NULL && page_read(node, message->key, &request, on_page, reading) == NULL) {
+        reading_end(reading, ERR_BUSY, bytes_of(NULL, 0));
     }
 }

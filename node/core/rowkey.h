@@ -11,13 +11,15 @@
  *   tally  't'  slice, 2 bytes big-endian  size of partition key, 1 byte  partition key
  *   marks  'm'  name
  *
- * All three append to `into`. Pure. */
+ * Pure. */
 enum { ROWKEY_HEAD = 4 };
 
+/* All three append to `into`: the key of a row; */
 void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,
                     struct bytes sort_key);
+/* of a partition's tally; */
 void rowkey_put_tally(struct buffer *into, uint16_t slice, struct bytes partition_key);
-/* The first key after all rows of the partition. */
+/* the first key after all rows of the partition. */
 void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_key);
 
 /* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
