@@ -113,12 +113,17 @@ static int stripe_remove(void *arg) {
                                    .before = key_bytes(&end),
                                    .rows_max = STRIPE_BLOCKS,
                                    .bytes_max = SCAN_BYTES_MAX};
-    struct store_page page = {0};
-    int err = store->scan(store->self, key_bytes(&partition), &request, MESSAGE_KEYS_ONLY, &page);
-    if (err == 0 && page.reply.n_rows > 0) {
-        err = stripe_delete(job, &partition, &page.reply);
+    int err = 0;
+    for (bool more = true; more && err == 0;) {
+        struct store_page page = {0};
+        err = store->scan(store->self, key_bytes(&partition), &request, MESSAGE_KEYS_ONLY, &page);
+        if (err == 0 && page.reply.n_rows > 0) {
+            err = stripe_delete(job, &partition, &page.reply);
+        }
+        /* What was deleted is no longer in the way: the next page begins at the start again. */
+        more = err == 0 && page.reply.more && page.reply.n_rows > 0;
+        store_page_release(&page);
     }
-    store_page_release(&page);
     free(job);
     return err;
 }

@@ -322,18 +322,20 @@ static int mem_batch(void *self, struct bytes partition_key, const struct batch 
     return err;
 }
 
-/* A row of the page: 1 taken, 0 passed over, -1 does not fit any more. */
+/* A row of the page: 1 taken, 0 passed over, -1 does not fit any more. As on a node, what bounds a
+ * page is what is read for it, with KEYS_ONLY too: *ret_size. */
 static int scan_take(const struct mem_row *row, store_options options, uint32_t bytes_left,
-                     struct buffer *into) {
+                     struct buffer *into, size_t *ret_size) {
     struct versions versions = {0};
     row_decode(row, &versions);
     int taken = 0;
+    *ret_size = row->sort_key.size + versions_encoded_size(&versions);
     if (versions_live(&versions) > 0 || (options & MESSAGE_TOMBSTONES)) {
         for (uint32_t i = 0; (options & MESSAGE_KEYS_ONLY) && i < versions.n_siblings; i++) {
             versions.siblings[i].value = (struct bytes){0};
         }
         versions_encode(&versions, into);
-        taken = row->sort_key.size + into->size > bytes_left ? -1 : 1;
+        taken = *ret_size > bytes_left ? -1 : 1;
     }
     versions_release(&versions);
     return taken;
@@ -381,7 +383,8 @@ static int mem_scan(void *self, struct bytes partition_key, const struct scan_re
             reply.more = true;
             break;
         }
-        int taken = scan_take(row, options, request->bytes_max - bytes, value);
+        size_t size;
+        int taken = scan_take(row, options, request->bytes_max - bytes, value, &size);
         if (taken < 0 && reply.n_rows > 0) {
             buffer_release(value);
             reply.more = true;
@@ -389,7 +392,6 @@ static int mem_scan(void *self, struct bytes partition_key, const struct scan_re
         }
         if (taken != 0) {
             rows[reply.n_rows++] = (struct scan_row){row->sort_key, buffer_bytes(value)};
-            size_t size = row->sort_key.size + value->size;
             bytes = size < request->bytes_max - bytes ? bytes + (uint32_t)size : request->bytes_max;
         }
         reply.cursor = row->sort_key;

@@ -70,6 +70,19 @@ IN_WORLD(removing_takes_exactly_the_blocks_of_the_range) {
     free(block);
 }
 
+IN_WORLD(removing_takes_all_blocks_of_a_full_stripe) {
+    struct id128 id = contents_new(w->ns);
+    uint8_t *block = memory_new(1, BLOCK_SIZE);
+    for (uint64_t i = 0; i < 2 * STRIPE_BLOCKS; i++) {
+        assert_int_equal(contents_write_block(w->ns, &id, i, bytes_of(block, BLOCK_SIZE), false),
+                         0);
+        block[BLOCK_SIZE - 1] = 1; /* the first is all zeros */
+    }
+    assert_int_equal(contents_remove(w->ns, &id, 0, 2 * STRIPE_BLOCKS), 0);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
+    free(block);
+}
+
 IN_WORLD(a_removal_that_fails_says_so_and_can_be_repeated) {
     struct id128 id = contents_new(w->ns);
     for (uint64_t i = 0; i < 100; i++) {
@@ -325,6 +338,7 @@ int main(void) {
         cmocka_unit_test(a_block_comes_back_with_zeros_behind_it),
         cmocka_unit_test(a_block_over_the_size_is_refused),
         cmocka_unit_test(removing_takes_exactly_the_blocks_of_the_range),
+        cmocka_unit_test(removing_takes_all_blocks_of_a_full_stripe),
         cmocka_unit_test(a_removal_that_fails_says_so_and_can_be_repeated),
         cmocka_unit_test(any_range_of_a_file_in_blocks_can_be_read),
         cmocka_unit_test(holes_and_the_tail_of_inline_contents_read_as_zeros),
