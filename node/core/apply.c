@@ -6,6 +6,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/merge.h"
+#include "node/core/recount.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -67,6 +68,9 @@ static bool writes(const struct row_op *op) {
 static int check_rows(struct apply *apply) {
     for (uint32_t i = 0; i < apply->hold.n; i++) {
         int status = rows_held(&apply->hold, i)->newest_status;
+        if (status == ERR_CORRUPT && i == 0) {
+            recount_start(apply->node, apply->key);
+        }
         if (status != 0 && !(apply->repairs && status == ERR_CORRUPT && i > 0)) {
             return status;
         }

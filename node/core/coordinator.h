@@ -2,8 +2,7 @@
 #ifndef RINGFS_NODE_CORE_COORDINATOR_H
 #define RINGFS_NODE_CORE_COORDINATOR_H
 
-#include <uthash.h>
-
+#include "node/core/hash.h"
 #include "node/core/inside.h"
 
 /* THE state machine of a request. Kinds: GET (coordinator_get.c), BATCH (coordinator_batch.c), SCAN

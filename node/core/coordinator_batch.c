@@ -318,8 +318,9 @@ static void pause_or_refuse(struct batch_request *batch) {
     request_move(request, REQUEST_PAUSING);
     batch_release_ops(batch);
     batch_let_go(batch);
-    uint64_t random = node->env->random(node->env->self);
-    request_arm(request, (int64_t)(1 + random % (BATCH_PAUSE_MS << batch->n_pauses)) * NS_PER_MS);
+    uint64_t most_ms = (uint64_t)BATCH_PAUSE_MS << batch->n_pauses;
+    uint64_t pause_ms = 1 + node->env->random(node->env->self) % most_ms;
+    request_arm(request, (int64_t)pause_ms * NS_PER_MS);
 }
 
 /* REPLICATING with conditions: may it be committed here, must it be, or did nobody take it? */

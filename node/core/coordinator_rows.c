@@ -6,6 +6,7 @@
 #include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
+#include "node/core/recount.h"
 #include "shared/err.h"
 
 static bool writes(const struct row_op *op) {
@@ -127,6 +128,25 @@ static void confirm(struct batch_request *batch, uint32_t index) {
     }
 }
 
+static bool is_corrupt(const struct batch_request *batch) {
+    return row_at(batch, batch->confirmed)->newest_status == ERR_CORRUPT;
+}
+
+/* How many answers settle it. A doubtful copy here takes a quorum beside it. A corrupt one takes
+ * one copy elsewhere, or all the others to say that they have none. */
+static uint32_t answers_needed(const struct batch_request *batch) {
+    const struct request *request = &batch->request;
+    if (!is_corrupt(batch)) {
+        return confirm_needed(batch) - 1u;
+    }
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        if (request->peers[i].state == PEER_DONE && request->peers[i].reply.size > 0) {
+            return 1;
+        }
+    }
+    return request->n_peers;
+}
+
 /* What the replicas that answered have of the row is learnt here; then everything is looked at
  * again. */
 static void confirmed(struct batch_request *batch) {
@@ -138,6 +158,11 @@ static void confirmed(struct batch_request *batch) {
         }
     }
     buffer_release(&joined);
+    if (is_corrupt(batch) && request_count(request, PEER_DONE) == request->n_peers) {
+        /* No replica has anything of it: it is as if nobody had written it. */
+        rows_forget(row_at(batch, batch->confirmed));
+        epoch_renew(request->node);
+    }
     request_move(request, REQUEST_LOADING);
     timers_set(request->node->timers, &request->timer, request->deadline_ns);
     batch_loaded(batch);
@@ -153,12 +178,12 @@ void batch_confirm_heard(struct batch_request *batch, struct peer *peer,
         free((void *)(uintptr_t)peer->reply.data);
         peer->reply = bytes_copy(reply.versions);
     }
-    /* A corrupt copy here needs one good one; a doubtful copy a quorum beside itself. */
-    uint32_t needed = confirm_needed(batch) > 1 ? confirm_needed(batch) - 1u : 1;
-    if (request_count(request, PEER_DONE) >= needed) {
+    uint32_t done = request_count(request, PEER_DONE);
+    uint32_t asked = request_count(request, PEER_ASKED);
+    if (done >= answers_needed(batch)) {
         confirmed(batch);
-    } else if (request_count(request, PEER_DONE) + request_count(request, PEER_ASKED) < needed) {
-        batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + request_count(request, PEER_DONE));
+    } else if (asked == 0 || (!is_corrupt(batch) && done + asked < answers_needed(batch))) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + done);
     }
 }
 
@@ -299,6 +324,9 @@ void batch_loaded(struct batch_request *batch) {
         batch->confirmed != unreadable) {
         confirm(batch, unreadable);
         return;
+    }
+    if (!tally_good) {
+        recount_start(node, batch->request.key);
     }
     if (unreadable < n || !tally_good) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, 0);

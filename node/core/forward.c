@@ -1,9 +1,8 @@
 /* forward: requests for rows that this node does not hold, passed on to one that does. */
 #include "node/core/forward.h"
+#include "node/core/hash.h"
 
 #include <stdlib.h>
-
-#include <uthash.h>
 
 #include "shared/err.h"
 

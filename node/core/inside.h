@@ -41,7 +41,8 @@ struct counters {
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
     uint64_t repairs_sent, refused, rows_applied, forwarded, late, reopened, confirmed;
-    uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead;
+    uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
+        recounts;
 };
 
 struct node {

@@ -6,10 +6,6 @@
 #include <string.h>
 
 #include <utlist.h>
-#include <xxhash.h>
-
-#undef HASH_FUNCTION
-#define HASH_FUNCTION(key, size, hash) ((hash) = (unsigned)XXH3_64bits((key), (size)))
 
 struct latch {
     size_t key_size;

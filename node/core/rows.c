@@ -6,12 +6,8 @@
 #include <string.h>
 
 #include <utlist.h>
-#include <xxhash.h>
 
 #include "shared/err.h"
-
-#undef HASH_FUNCTION
-#define HASH_FUNCTION(key, size, hash) ((hash) = (unsigned)XXH3_64bits((key), (size)))
 
 struct rows {
     const struct disk *disk;
@@ -249,8 +245,9 @@ void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *b
     commit->puts[index] = (struct disk_put){row->key, blob_stored(blob)};
 }
 
-uint32_t rows_commit_size(const struct rows_commit *commit) {
-    return commit->disk.n;
+void rows_forget(struct row *row) {
+    assert(row->n_holds > 0 && row->newest == NULL);
+    row->newest_status = 0;
 }
 
 /* Returns whether a failed change lives on in a later one. */

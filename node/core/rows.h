@@ -2,10 +2,9 @@
 #ifndef RINGFS_NODE_CORE_ROWS_H
 #define RINGFS_NODE_CORE_ROWS_H
 
-#include <uthash.h>
-
 #include "node/core/blob.h"
 #include "node/core/disk.h"
+#include "node/core/hash.h"
 
 /* Rows, tallies and marks alike: a key of rowkey.h and a blob. To read or change some of them, hold
  * them: what is not in memory is loaded, and `ready` comes when all are there. From then until
@@ -97,7 +96,9 @@ struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n);
 /* The row, which must be held, becomes `blob` (takes over the reference, not NULL) at once for
  * writers, and for readers when the commit is done. A row may be put once. */
 void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob);
-uint32_t rows_commit_size(const struct rows_commit *commit);
+/* A corrupt row, held, counts as one that nobody wrote, for writers; readers see it as corrupt
+ * until it is put. */
+void rows_forget(struct row *row);
 /* Hands it to the disk; `done` is called later, once, with what the disk said (ERR_UNKNOWN when it
  * failed but a later commit was built on it and may yet bring its rows to the disk), unless there
  * was nothing to commit: then it answers true and the commit is gone. */

@@ -383,6 +383,6 @@ uint64_t cluster_stat(struct cluster *cluster, uint16_t id, const char *name) {
             return stats[i].value;
         }
     }
-    assert(!"a counter of this name");
+    assert(false && "a counter of this name");
     return 0;
 }

@@ -271,6 +271,45 @@ static void a_corrupt_row_can_be_written_and_is_whole_again(void **state) {
     }
 }
 
+static void a_corrupt_row_that_nobody_else_has_can_be_written_anew(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_lose(c, 0, MESSAGE_REPLICATE);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), ERR_UNKNOWN);
+    cluster_release(c);
+    corrupt(c, 1, "");
+    struct write anew = {.value = "y", .condition = ROW_IF_ABSENT};
+    assert_int_equal(do_write(c, &anew, NULL), 0);
+    assert_string_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).value, "y");
+    cluster_free(c);
+}
+
+static void a_corrupt_tally_is_counted_anew(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    const char *names[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(do_write(c, &(struct write){.value = "x", .sort_key = names[i]}, NULL), 0);
+    }
+    struct write gone = {.sort_key = "b", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &gone, NULL), 0);
+    cluster_stop(c, 1);
+    struct buffer key = {0};
+    struct bytes p = bytes_of_string("p");
+    rowkey_put_tally(&key, ring_slice(cluster_ring(c), p), p);
+    assert_true(disk_mem_corrupt(cluster_disk(c, 1), buffer_bytes(&key)));
+    buffer_release(&key);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    struct write next = {.value = "x", .sort_key = "d"};
+    assert_int_equal(do_write(c, &next, NULL), ERR_UNAVAILABLE);
+    cluster_advance(c, 5);
+    assert_int_equal(cluster_stat(c, 1, "recounts"), 1);
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    assert_int_equal(do_get(c, 1, NULL, "a", LEVEL_ONE).tally.n_live, 3);
+    cluster_free(c);
+}
+
 /* ---- repair ---- */
 
 static void a_read_repairs_a_replica_that_lags(void **state) {
@@ -350,6 +389,8 @@ int main(void) {
         cmocka_unit_test(a_failed_commit_does_not_make_a_later_write_swallow_it),
         cmocka_unit_test(a_corrupt_row_is_read_from_the_others_and_repaired),
         cmocka_unit_test(a_corrupt_row_can_be_written_and_is_whole_again),
+        cmocka_unit_test(a_corrupt_row_that_nobody_else_has_can_be_written_anew),
+        cmocka_unit_test(a_corrupt_tally_is_counted_anew),
         cmocka_unit_test(a_read_repairs_a_replica_that_lags),
         cmocka_unit_test(a_read_repairs_the_other_replica_too),
         cmocka_unit_test(a_deleted_row_stays_deleted_when_a_lagging_replica_returns),

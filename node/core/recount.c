@@ -1,0 +1,127 @@
+/* recount: a partition's tally made anew from its rows, when the stored one is corrupt. */
+#include "node/core/recount.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/core/condition.h"
+#include "node/core/page.h"
+#include "node/core/rowkey.h"
+#include "shared/err.h"
+
+struct recount {
+    struct work work;
+    struct node *node;
+    struct tally tally;
+    struct rows_hold hold; /* the tally: held all the while, so that it stays as it is */
+    uint8_t cursor[SORT_KEY_MAX];
+    size_t cursor_size;
+    struct bytes key;
+    uint8_t bytes[];
+};
+
+static void recount_drop(struct work *work) {
+    struct recount *recount = (struct recount *)(void *)work;
+    rows_release(&recount->hold);
+    free(recount);
+}
+
+static void recount_end(struct recount *recount) {
+    struct node *node = recount->node;
+    work_end(node, &recount->work);
+    recount_drop(&recount->work);
+    node_check_idle(node);
+}
+
+static void on_committed(void *context, int status) {
+    struct recount *recount = context;
+    recount->node->counters.commit_errors += status != 0 ? 1 : 0;
+    recount_end(recount);
+}
+
+static void store_tally(struct recount *recount) {
+    struct node *node = recount->node;
+    struct rows_commit *commit = rows_commit_new(node->rows, 1);
+    buffer_clear(&node->encoded);
+    tally_put(&recount->tally, &node->encoded);
+    rows_commit_put(commit, rows_held(&recount->hold, 0), blob_new(buffer_bytes(&node->encoded)));
+    rows_commit_start(commit, false, on_committed, recount);
+    node->counters.recounts++;
+}
+
+static void next_page(struct recount *recount);
+
+static void on_page(void *context, int status, struct bytes payload) {
+    struct recount *recount = context;
+    struct versions *versions = &recount->node->scratch[0];
+    struct scan_reply page;
+    if (status != 0 || scan_reply_decode(payload, &page) != 0) {
+        recount_end(recount);
+        return;
+    }
+    for (uint32_t i = 0; i < page.n_rows; i++) {
+        versions_decode(page.rows[i].versions, versions);
+        tally_follow(&recount->tally, false, versions);
+    }
+    bool more = page.more;
+    memcpy(recount->cursor, page.cursor.data, more ? page.cursor.size : 0);
+    recount->cursor_size = more ? page.cursor.size : 0;
+    scan_reply_release(&page);
+    if (more) {
+        next_page(recount);
+    } else {
+        store_tally(recount);
+    }
+}
+
+static void next_page(struct recount *recount) {
+    struct scan_request request = {.after = bytes_of(recount->cursor, recount->cursor_size),
+                                   .rows_max = SCAN_ROWS_MAX,
+                                   .bytes_max = SCAN_BYTES_MAX};
+    if (page_read(recount->node, recount->key, &request, on_page, recount) == NULL) {
+        recount_end(recount);
+    }
+}
+
+/* Corrupt is how it was loaded; somebody else's recount may have mended it meanwhile. */
+static void on_tally(void *context) {
+    struct recount *recount = context;
+    if (rows_held(&recount->hold, 0)->newest_status == ERR_CORRUPT) {
+        next_page(recount);
+    } else {
+        recount_end(recount);
+    }
+}
+
+static bool under_way(const struct node *node, struct bytes partition_key) {
+    for (const struct work *work = node->works; work != NULL; work = work->next) {
+        const struct recount *recount = (const struct recount *)(const void *)work;
+        if (work->drop == recount_drop && bytes_equal(recount->key, partition_key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void recount_start(struct node *node, struct bytes partition_key) {
+    if (under_way(node, partition_key)) {
+        return;
+    }
+    struct recount *recount = memory_new(1, sizeof *recount + partition_key.size);
+    if (!work_begin(node, &recount->work, partition_key.size)) {
+        free(recount);
+        return;
+    }
+    recount->work.drop = recount_drop;
+    recount->node = node;
+    memcpy(recount->bytes, partition_key.data, partition_key.size);
+    recount->key = bytes_of(recount->bytes, partition_key.size);
+    rows_hold_init(&recount->hold, 1, on_tally, recount);
+    buffer_clear(&node->key);
+    rowkey_put_tally(&node->key, ring_slice(membership_ring(node->membership), partition_key),
+                     partition_key);
+    rows_hold_add(node->rows, &recount->hold, buffer_bytes(&node->key));
+    if (rows_hold_wait(&recount->hold)) {
+        on_tally(recount);
+    }
+}

@@ -1,0 +1,12 @@
+/* recount: a partition's tally made anew from its rows, when the stored one is corrupt. */
+#ifndef RINGFS_NODE_CORE_RECOUNT_H
+#define RINGFS_NODE_CORE_RECOUNT_H
+
+#include "node/core/inside.h"
+
+/* Starts unless one is under way. Until it ends, this node changes no row of the partition: others
+ * take the writes. If a row of the partition cannot be read the tally stays corrupt until that row
+ * was repaired and somebody asks again. */
+void recount_start(struct node *node, struct bytes partition_key);
+
+#endif
