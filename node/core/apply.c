@@ -260,37 +260,11 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
     apply_hold(apply);
 }
 
-/* The payload of a REPAIR of one row. */
-static void repair_encode(struct bytes sort_key, struct bytes versions, struct buffer *into) {
-    struct row_op op = {.kind = ROW_PUT, .sort_key = sort_key, .value = versions};
-    struct batch batch = {.n = 1, .ops = &op};
-    batch_encode(&batch, into);
-}
-
-void apply_repair(struct node *node, struct bytes partition_key, struct bytes sort_key,
-                  struct bytes versions) {
-    struct buffer payload = {0};
-    repair_encode(sort_key, versions, &payload);
+void apply_here(struct node *node, struct bytes partition_key, struct bytes payload) {
     int err = 0;
-    struct apply *apply = apply_new(node, partition_key, buffer_bytes(&payload), &err);
-    buffer_release(&payload);
+    struct apply *apply = apply_new(node, partition_key, payload, &err);
     if (apply != NULL) {
         apply->repairs = true;
         apply_hold(apply);
     }
-}
-
-void apply_repair_peer(struct node *node, uint16_t peer, struct bytes partition_key,
-                       struct bytes sort_key, struct bytes versions) {
-    struct buffer payload = {0};
-    repair_encode(sort_key, versions, &payload);
-    if (payload.size <= MESSAGE_PAYLOAD_MAX) {
-        struct message message = {.type = MESSAGE_REPAIR,
-                                  .key = partition_key,
-                                  .payload = buffer_bytes(&payload),
-                                  .budget_ms = NODE_REPLICA_TIMEOUT_MS};
-        node->counters.repairs_sent++;
-        node_ask(node, peer, &message);
-    }
-    buffer_release(&payload);
 }

@@ -8,11 +8,8 @@
  * and hand over the commit; answer when it is done. REPAIR has no conditions and no answer. */
 void apply_receive(struct node *node, const struct endpoint *from, const struct message *message);
 
-/* Repairs this node's own row. `versions` is encoded and was checked; copied. Silent. */
-void apply_repair(struct node *node, struct bytes partition_key, struct bytes sort_key,
-                  struct bytes versions);
-/* The same on another replica. */
-void apply_repair_peer(struct node *node, uint16_t peer, struct bytes partition_key,
-                       struct bytes sort_key, struct bytes versions);
+/* The payload of a REPAIR (repair.h) to this node itself; copied. Rows that are in memory have
+ * learnt of it when this returns. */
+void apply_here(struct node *node, struct bytes partition_key, struct bytes payload);
 
 #endif

@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/merge.h"
+#include "node/core/repair.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -158,8 +158,8 @@ static void repair_corrupt(struct batch_request *batch) {
         }
         for (uint32_t j = 0; j < batch->batch.n; j++) {
             if (batch->ops[j].blob != NULL) {
-                apply_repair_peer(request->node, peer->node, request->key,
-                                  batch->batch.ops[j].sort_key, blob_bytes(batch->ops[j].blob));
+                repair_row(request->node, peer->node, request->key, batch->batch.ops[j].sort_key,
+                           blob_bytes(batch->ops[j].blob));
             }
         }
     }

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_read.h"
+#include "node/core/repair.h"
 #include "node/core/replica.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -37,11 +37,11 @@ static void repair(struct quorum_read *read, struct bytes versions) {
         struct peer *peer = &request->peers[i];
         struct bytes has = peer->same ? read->local : peer->reply;
         if (peer->broken || (peer->state == PEER_DONE && !bytes_equal(has, versions))) {
-            apply_repair_peer(request->node, peer->node, request->key, request->payload, versions);
+            repair_row(request->node, peer->node, request->key, request->payload, versions);
         }
     }
     if (!bytes_equal(read->local, versions)) {
-        apply_repair(request->node, request->key, request->payload, versions);
+        repair_row(request->node, 0, request->key, request->payload, versions);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "node/core/apply.h"
+#include "node/core/repair.h"
 #include "shared/err.h"
 
 void quorum_read_learn_tally(struct quorum_read *read, const struct tally *tally) {
@@ -32,8 +32,8 @@ static void give_up(struct quorum_read *read) {
     bool mends = read->ask_type == MESSAGE_READ && local_good(read) && read->local.size > 0;
     for (uint32_t i = 0; mends && i < request->n_peers; i++) {
         if (request->peers[i].broken) {
-            apply_repair_peer(request->node, request->peers[i].node, request->key, request->payload,
-                              read->local);
+            repair_row(request->node, request->peers[i].node, request->key, request->payload,
+                       read->local);
         }
     }
     request_answer_missed(&read->request, ERR_UNAVAILABLE, (uint8_t)known(read));

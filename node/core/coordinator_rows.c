@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
 #include "node/core/recount.h"
+#include "node/core/repair.h"
 #include "shared/err.h"
 
 static bool writes(const struct row_op *op) {
@@ -83,7 +83,7 @@ void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes ve
     buffer_clear(ret);
     versions_encode(here, ret);
     if (!bytes_equal(buffer_bytes(ret), blob_bytes(newest))) {
-        apply_repair(node, batch->request.key, op->sort_key, buffer_bytes(ret));
+        repair_row(node, 0, batch->request.key, op->sort_key, buffer_bytes(ret));
     }
     blob_unref(newest);
 }

@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_read.h"
 #include "node/core/page.h"
+#include "node/core/page_merge.h"
+#include "node/core/repair.h"
 #include "shared/err.h"
 
 /* Replicas are asked for whole pages (page.h) whatever the client wants to see of them. Pages that
@@ -17,18 +18,6 @@ struct scan {
     uint32_t bytes_max;
     struct page_read *reading; /* NULL once answered */
     struct bytes page;         /* owned */
-};
-
-enum { PAGES_MAX = REQUEST_PEERS_MAX + 1 };
-
-/* The pages being merged, and how far each was read. */
-struct merging {
-    struct scan_reply pages[PAGES_MAX];
-    struct peer *peers[PAGES_MAX]; /* NULL: this node's own */
-    uint32_t at[PAGES_MAX];
-    uint32_t n;
-    bool more;
-    struct bytes end; /* when `more`: the last sort key that all pages know about */
 };
 
 static struct scan *scan_from(struct request *request) {
@@ -92,133 +81,73 @@ static void scan_agreed(struct quorum_read *read) {
     request_end(&read->request);
 }
 
-/* ---- merging pages ---- */
+/* ---- pages that differ ---- */
 
-static void merging_add(struct merging *m, struct bytes payload, struct peer *peer) {
-    struct scan_reply *page = &m->pages[m->n];
-    scan_reply_decode(payload, page);
-    m->peers[m->n++] = peer;
-    if (page->more && (!m->more || bytes_compare(page->cursor, m->end) < 0)) {
-        m->end = page->cursor;
-    }
-    m->more = m->more || page->more;
+/* Who must be told of a row: bit 0 this node, bit 1 + i peer i. */
+enum { SELF = 1u << 0 };
+
+static uint32_t peer_bit(uint32_t index) {
+    return 2u << index;
 }
 
-static void merging_begin(struct quorum_read *read, struct merging *m) {
-    *m = (struct merging){0};
+/* For each page in the merge, who has it; and those whose page could not be read at all. */
+struct sources {
+    uint32_t of_page[PAGE_MERGE_MAX];
+    uint32_t broken;
+};
+
+static void add_sources(struct quorum_read *read, struct page_merge *merge,
+                        struct sources *sources) {
+    *sources = (struct sources){0};
     if (read->local_status == 0) {
-        merging_add(m, read->local, NULL);
+        sources->of_page[merge->n] = SELF;
+        page_merge_add(merge, read->local);
+    } else if (read->local_status == ERR_CORRUPT) {
+        sources->broken = SELF;
     }
     for (uint32_t i = 0; i < read->request.n_peers; i++) {
-        struct peer *peer = &read->request.peers[i];
-        if (peer->state == PEER_DONE && !peer->same) {
-            merging_add(m, peer->reply, peer);
+        const struct peer *peer = &read->request.peers[i];
+        if (peer->state == PEER_DONE && peer->same) {
+            sources->of_page[0] |= peer_bit(i);
+        } else if (peer->state == PEER_DONE) {
+            sources->of_page[merge->n] = peer_bit(i);
+            page_merge_add(merge, peer->reply);
+        } else if (peer->broken) {
+            sources->broken |= peer_bit(i);
         }
     }
 }
 
-static void merging_end(struct merging *m) {
-    for (uint32_t i = 0; i < m->n; i++) {
-        scan_reply_release(&m->pages[i]);
+static uint32_t who_lacks(const struct sources *sources, uint32_t lacking) {
+    uint32_t who = sources->broken;
+    for (uint32_t i = 0; i < PAGE_MERGE_MAX; i++) {
+        who |= (lacking & 1u << i) != 0 ? sources->of_page[i] : 0;
     }
+    return who;
 }
 
-/* The next row of a page; NULL when it has none up to the end. */
-static const struct scan_row *merging_peek(const struct merging *m, uint32_t i) {
-    if (m->at[i] >= m->pages[i].n_rows) {
-        return NULL;
-    }
-    const struct scan_row *row = &m->pages[i].rows[m->at[i]];
-    return m->more && bytes_compare(row->sort_key, m->end) > 0 ? NULL : row;
-}
-
-/* The lowest next sort key; false when all pages are through. */
-static bool merging_next_key(const struct merging *m, struct bytes *ret) {
-    bool found = false;
-    for (uint32_t i = 0; i < m->n; i++) {
-        const struct scan_row *row = merging_peek(m, i);
-        if (row != NULL && (!found || bytes_compare(row->sort_key, *ret) < 0)) {
-            *ret = row->sort_key;
-            found = true;
-        }
-    }
-    return found;
-}
-
-static bool has_next(const struct merging *m, uint32_t i, struct bytes key) {
-    const struct scan_row *row = merging_peek(m, i);
-    return row != NULL && bytes_equal(row->sort_key, key);
-}
-
-/* Joins what all pages have of the row into `arena`; the size of what was appended. */
-static size_t merge_row_at(const struct merging *m, struct node *node, struct bytes key,
-                           struct buffer *arena) {
-    struct versions *merged = &node->scratch[0];
-    struct versions *other = &node->scratch[1];
-    versions_decode(bytes_of(NULL, 0), merged);
-    for (uint32_t i = 0; i < m->n; i++) {
-        if (has_next(m, i, key)) {
-            versions_decode(merging_peek(m, i)->versions, other);
-            versions_merge(merged, other);
-        }
-    }
-    size_t at = arena->size;
-    versions_encode(merged, arena);
-    return arena->size - at;
-}
-
-static void repair_row(struct quorum_read *read, const struct merging *m, uint32_t i,
-                       struct bytes key, struct bytes versions) {
+/* Brings one replica the rows that it lacks, many in a message. */
+static void mend(struct quorum_read *read, const struct scan_reply *page, const uint8_t *lacking,
+                 uint32_t who) {
     struct request *request = &read->request;
-    const struct peer *peer = m->peers[i];
-    if (peer != NULL) {
-        apply_repair_peer(request->node, peer->node, request->key, key, versions);
-        return;
+    struct repair repair = {.node = request->node, .partition_key = request->key};
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        repair.peer = who == peer_bit(i) ? request->peers[i].node : repair.peer;
     }
-    apply_repair(request->node, request->key, key, versions);
-    for (uint32_t j = 0; j < request->n_peers; j++) {
-        if (request->peers[j].state == PEER_DONE && request->peers[j].same) {
-            apply_repair_peer(request->node, request->peers[j].node, request->key, key, versions);
+    for (uint32_t i = 0; i < page->n_rows; i++) {
+        if ((lacking[i] & who) != 0) {
+            repair_add(&repair, page->rows[i].sort_key, page->rows[i].versions);
         }
     }
+    repair_send(&repair);
 }
 
-/* Repairs whoever lacks something of the row, and moves all pages past it. */
-static void pass_row(struct quorum_read *read, struct merging *m, struct bytes key,
-                     struct bytes versions) {
-    for (uint32_t i = 0; i < m->n; i++) {
-        bool has = has_next(m, i, key);
-        if (!has || !bytes_equal(merging_peek(m, i)->versions, versions)) {
-            repair_row(read, m, i, key, versions);
-        }
-    }
-    /* Replicas whose page could not be read at all. */
-    if (read->local_status == ERR_CORRUPT) {
-        apply_repair(read->request.node, read->request.key, key, versions);
-    }
+static void mend_all(struct quorum_read *read, const struct scan_reply *page,
+                     const uint8_t *lacking) {
+    mend(read, page, lacking, SELF);
     for (uint32_t i = 0; i < read->request.n_peers; i++) {
-        struct peer *peer = &read->request.peers[i];
-        if (peer->broken) {
-            apply_repair_peer(read->request.node, peer->node, read->request.key, key, versions);
-        }
+        mend(read, page, lacking, peer_bit(i));
     }
-    for (uint32_t i = 0; i < m->n; i++) {
-        if (has_next(m, i, key)) {
-            m->at[i]++;
-        }
-    }
-}
-
-static uint32_t merging_rows_max(const struct merging *m, size_t *ret_size) {
-    uint32_t n = 0;
-    *ret_size = 0;
-    for (uint32_t i = 0; i < m->n; i++) {
-        n += m->pages[i].n_rows;
-        for (uint32_t j = 0; j < m->pages[i].n_rows; j++) {
-            *ret_size += m->pages[i].rows[j].versions.size;
-        }
-    }
-    return n;
 }
 
 /* Merged rows can be more than was asked for: the rest is left for the next page. A page does not
@@ -228,32 +157,30 @@ static bool page_full(const struct scan *scan, const struct scan_reply *page, si
 }
 
 static void scan_fetched(struct quorum_read *read) {
-    struct merging m;
+    struct page_merge merge = {0};
+    struct sources sources;
     struct buffer arena = {0};
-    size_t size;
-    merging_begin(read, &m);
-    struct scan_reply page = {.rows = memory_new(merging_rows_max(&m, &size), sizeof *page.rows)};
-    /* A merged row is no larger than the rows it is made of: the arena does not move. */
-    buffer_extend(&arena, size);
+    uint32_t rows_max, lacks;
+    size_t bytes_max;
+    add_sources(read, &merge, &sources);
+    page_merge_bounds(&merge, &rows_max, &bytes_max);
+    buffer_extend(&arena, bytes_max);
     buffer_clear(&arena);
-    struct bytes key;
-    bool more_rows = merging_next_key(&m, &key);
-    while (more_rows && !page_full(scan_from(&read->request), &page, arena.size)) {
-        size_t at = arena.size;
-        size_t n = merge_row_at(&m, read->request.node, key, &arena);
-        struct bytes versions = bytes_of(arena.data + at, n);
-        page.rows[page.n_rows++] = (struct scan_row){key, versions};
-        page.cursor = key;
-        pass_row(read, &m, key, versions);
-        more_rows = merging_next_key(&m, &key);
+    struct scan_reply page = {.rows = memory_new(rows_max, sizeof *page.rows)};
+    uint8_t *lacking = memory_new(rows_max, 1);
+    while (!page_full(scan_from(&read->request), &page, arena.size) &&
+           page_merge_next(&merge, &arena, &page.rows[page.n_rows], &lacks)) {
+        lacking[page.n_rows] = (uint8_t)who_lacks(&sources, lacks);
+        page.cursor = page.rows[page.n_rows++].sort_key;
     }
-    page.more = m.more || more_rows;
-    if (!more_rows && m.more) {
-        page.cursor = m.end;
-    }
+    bool all = !page_merge_has_next(&merge);
+    page.more = merge.more || !all;
+    page.cursor = merge.more && all ? merge.end : page.cursor;
+    mend_all(read, &page, lacking);
     scan_answer(read, &page);
     scan_reply_release(&page);
-    merging_end(&m);
+    free(lacking);
+    page_merge_release(&merge);
     buffer_release(&arena);
     request_end(&read->request);
 }
