@@ -98,8 +98,8 @@ static bool claims_future(const struct node *node, const struct context *seen) {
     uint64_t actor = epoch_actor(node);
     for (uint32_t i = 0; i < seen->n; i++) {
         struct dot dot = seen->entries[i];
-        if (actor_node(dot.actor) == node->config.id &&
-            (dot.actor > actor || (dot.actor == actor && dot.counter > node->counter))) {
+        bool mine = dot.actor >> 32 == actor >> 32; /* of this node and incarnation */
+        if (mine && (dot.actor > actor || (dot.actor == actor && dot.counter > node->counter))) {
             return true;
         }
     }

@@ -197,6 +197,20 @@ static void a_context_from_the_future_is_refused(void **state) {
     }
 }
 
+static void a_context_of_a_lost_data_directory_is_good(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct context context = {0};
+    struct buffer encoded = {0};
+    context_add(&context, (struct dot){actor_of(1, 40213, 3), 99});
+    context_encode(&context, &encoded);
+    struct write write = {.value = "x", .condition = ROW_IF_MATCH, .seen = buffer_bytes(&encoded)};
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    context_release(&context);
+    buffer_release(&encoded);
+    cluster_free(c);
+}
+
 static void a_request_without_time_left_is_not_done(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -235,6 +249,7 @@ int main(void) {
         cmocka_unit_test(malformed_requests_are_answered_invalid),
         cmocka_unit_test(malformed_messages_of_peers_are_counted_and_not_applied),
         cmocka_unit_test(a_context_from_the_future_is_refused),
+        cmocka_unit_test(a_context_of_a_lost_data_directory_is_good),
         cmocka_unit_test(a_request_without_time_left_is_not_done),
         cmocka_unit_test(a_node_that_holds_no_replica_passes_requests_on),
     };
