@@ -181,11 +181,18 @@ static enum answer answer_of(int status) {
     }
 }
 
+/* A refusal speaks for this attempt only. Where an earlier one may have been applied (and replaced
+ * since, or it would have been recognised by its operation id), nobody knows. */
+static int refusal_of(const struct client_request *request, int status) {
+    bool tells = status == ERR_CONFLICT || status == ERR_SIBLINGS;
+    return tells && request->uncertain ? ERR_UNKNOWN : status;
+}
+
 static void request_refused(struct client *client, struct client_request *request, int status,
                             struct bytes payload) {
     enum answer answer = answer_of(status);
     if (answer == ANSWER_FINAL) {
-        request_finish(client, request, status, payload);
+        request_finish(client, request, refusal_of(request, status), payload);
         return;
     }
     if (answer == ANSWER_ONCE_AROUND && request->n_rounds > 0) {

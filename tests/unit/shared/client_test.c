@@ -180,6 +180,32 @@ static void a_write_is_unknown_when_one_attempt_was_never_answered(void **state)
     assert_int_equal(outcome.status, ERR_UNKNOWN);
 }
 
+static int status_after_silence(int refusal) {
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_BATCH, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    client_link_down(client, (uint16_t)world_link_of(world_replica("k", 0)));
+    world_answer(1, refusal, "");
+    assert_int_equal(outcome.n_done, 1);
+    return outcome.status;
+}
+
+static void a_conflict_after_an_attempt_without_answer_leaves_a_write_unknown(void **state) {
+    (void)state;
+    assert_int_equal(status_after_silence(ERR_CONFLICT), ERR_UNKNOWN);
+}
+
+static void too_many_siblings_after_an_attempt_without_answer_leave_it_unknown(void **state) {
+    (void)state;
+    assert_int_equal(status_after_silence(ERR_SIBLINGS), ERR_UNKNOWN);
+}
+
+static void what_was_too_big_was_never_written(void **state) {
+    (void)state;
+    assert_int_equal(status_after_silence(ERR_TOO_BIG), ERR_TOO_BIG);
+}
+
 static void without_any_node_a_request_ends_at_its_deadline(void **state) {
     (void)state;
     static const char *const addresses[] = {"ipc:///n1"};
@@ -319,6 +345,9 @@ int main(void) {
         TEST(a_disks_failure_is_final_only_when_every_replica_has_it),
         TEST(the_deadline_tells_what_is_known),
         TEST(a_write_is_unknown_when_one_attempt_was_never_answered),
+        TEST(a_conflict_after_an_attempt_without_answer_leaves_a_write_unknown),
+        TEST(too_many_siblings_after_an_attempt_without_answer_leave_it_unknown),
+        TEST(what_was_too_big_was_never_written),
         TEST(without_any_node_a_request_ends_at_its_deadline),
         TEST(a_cancelled_request_is_answered_right_then),
         TEST(requests_left_at_the_end_are_closed),
