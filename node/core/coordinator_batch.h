@@ -22,7 +22,9 @@ struct batch_request {
     struct request request;
     struct batch batch; /* borrows the request's payload */
     bool conditional;
-    bool known; /* a row has the operation's id already: a retry */
+    bool known;           /* a row has the operation's id already: a retry */
+    struct dot known_dot; /* which it has there; the same in all rows of the batch */
+    uint64_t known_stamp_ns;
     bool committing;
     int local_status;
     uint32_t n_pauses;

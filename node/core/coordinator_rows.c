@@ -40,11 +40,16 @@ void batch_release_ops(struct batch_request *batch) {
 
 static bool known_batch(struct batch_request *batch) {
     for (uint32_t i = 0; i < batch->batch.n; i++) {
-        if (writes(&batch->batch.ops[i])) {
-            decode_op(batch, i);
-            if (versions_find(&batch->request.node->scratch[0], &batch->batch.op) != NULL) {
-                return true;
-            }
+        if (!writes(&batch->batch.ops[i])) {
+            continue;
+        }
+        decode_op(batch, i);
+        const struct sibling *mine =
+            versions_find(&batch->request.node->scratch[0], &batch->batch.op);
+        if (mine != NULL) {
+            batch->known_dot = mine->dot;
+            batch->known_stamp_ns = mine->stamp_ns;
+            return true;
         }
     }
     return false;
@@ -216,8 +221,10 @@ static void put_context(struct batch_request *batch, uint32_t index,
         context_encode(&versions->context, &batch->contexts);
     } else {
         context_decode(batch->batch.ops[index].seen, seen);
-        if (mine != NULL && !covers_others(versions, seen, mine->dot)) {
-            context_add(seen, mine->dot);
+        /* A known batch that is not there any more was replaced since: it was seen too. */
+        struct dot dot = mine != NULL ? mine->dot : batch->known_dot;
+        if ((mine != NULL || batch->known) && !covers_others(versions, seen, dot)) {
+            context_add(seen, dot);
         }
         context_encode(seen, &batch->contexts);
     }
@@ -242,16 +249,12 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     return seen;
 }
 
-/* Whether a retry leaves this row alone: its write stands, or it was replaced since by others. */
+/* Whether a retry leaves this row alone: its write stands, or came here and was replaced since. One
+ * that never came (the others were learnt row by row, by repair) is made now, under its old dot. */
 static bool keeps_row(struct batch_request *batch) {
-    struct node *node = batch->request.node;
-    if (!batch->known) {
-        return false;
-    }
-    if (versions_find(&node->scratch[0], &batch->batch.op) != NULL) {
-        return true;
-    }
-    return !versions_covered_by(&node->scratch[0], &node->scratch_context);
+    const struct versions *versions = &batch->request.node->scratch[0];
+    return batch->known && (versions_find(versions, &batch->batch.op) != NULL ||
+                            context_covers(&versions->context, batch->known_dot));
 }
 
 static int check_size(const struct versions *versions) {
@@ -295,8 +298,9 @@ static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
 
 static int make_rows(struct batch_request *batch) {
     struct node *node = batch->request.node;
-    struct dot dot = epoch_dot(node);
-    uint64_t stamp_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    struct dot dot = batch->known ? batch->known_dot : epoch_dot(node);
+    uint64_t stamp_ns = batch->known ? batch->known_stamp_ns
+                                     : hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         int err = writes(&batch->batch.ops[i]) ? make_row(batch, i, dot, stamp_ns) : 0;
         if (err != 0) {

@@ -48,6 +48,8 @@ struct latch_claim {
 struct latches *latches_new(void);
 /* Nothing may be claimed any more (asserted). */
 void latches_free(struct latches *latches);
+/* Everything is being given up: from now on nobody who waits is told of a grant. */
+void latches_hush(struct latches *latches);
 
 /* Begins a claim of at most `n` rows: the caller's memory, in place until dropped. */
 void latch_claim_init(struct latch_claim *claim, uint32_t n, void (*granted)(void *context),

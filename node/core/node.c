@@ -60,6 +60,7 @@ void node_free(struct node *node) {
     }
     timers_cancel(node->timers, &node->ping);
     node->state = NODE_STOPPED;
+    latches_hush(node->latches); /* one request's end must not set another one going */
     coordinator_drop(node);
     forward_drop(node);
     while (node->works != NULL) {

@@ -1,0 +1,62 @@
+/* retry: what becomes of a batch whose first try was cut short. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "shared/err.h"
+#include "tests/lib/rows_of.h"
+
+static struct row_op put_op(const char *sort_key, const char *value, uint8_t condition) {
+    return (struct row_op){.kind = ROW_PUT,
+                           .condition = condition,
+                           .sort_key = bytes_of_string(sort_key),
+                           .value = bytes_of_string(value)};
+}
+
+static void a_node_that_is_freed_with_batches_in_line_asks_its_disk_for_nothing(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_pause_disk(c, 1, true);
+    struct row_op ops[2] = {put_op("a", "1", ROW_OVERWRITE), put_op("b", "2", ROW_OVERWRITE)};
+    ask_batch(c, &(struct write){.node = 1}, ops, 1);
+    ask_batch(c, &(struct write){.node = 1}, ops, 2); /* waits for the first, b is not loaded */
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    assert_int_equal(disk_mem_pending(cluster_disk(c, 1)), 0);
+    cluster_free(c);
+}
+
+/* Node 2 learnt one row of the batch by repair; the retry must not take the other for replaced. */
+static void a_retry_writes_the_rows_that_repair_has_not_brought(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write first = {.node = 1, .op = 7};
+    struct row_op ops[2] = {put_op("a", "new a", ROW_OVERWRITE),
+                            put_op("b", "new b", ROW_OVERWRITE)};
+    assert_int_equal(do_write(c, &(struct write){.value = "old", .sort_key = "b"}, NULL), 0);
+    cluster_lose(c, 0, MESSAGE_REPLICATE);
+    assert_int_equal(do_batch(c, &first, ops, 2), ERR_UNKNOWN);
+    cluster_release(c);
+    assert_string_equal(do_get(c, 2, NULL, "a", LEVEL_ALL).value, "new a");
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    first.node = 2;
+    assert_int_equal(do_batch(c, &first, ops, 2), 0);
+    struct seen_row row = do_get(c, 3, NULL, "b", 0);
+    assert_string_equal(row.value, "new b");
+    assert_int_equal(row.n_siblings, 1);
+    cluster_start(c, 1);
+    cluster_advance(c, 100);
+    assert_int_equal(do_get(c, 1, NULL, "b", LEVEL_ALL).n_siblings, 1);
+    cluster_free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_that_is_freed_with_batches_in_line_asks_its_disk_for_nothing),
+        cmocka_unit_test(a_retry_writes_the_rows_that_repair_has_not_brought),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
