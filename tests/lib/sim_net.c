@@ -236,13 +236,9 @@ static int64_t delay(struct sim_port *port) {
     return ns;
 }
 
-/* Sends one copy on its way; keeps the order behind *last unless it overtakes. */
-static void launch(struct sim_port *from, const struct sim_packet *model, int64_t *last) {
+/* Sends a packet on its way; keeps the order behind *last unless it overtakes. */
+static void launch(struct sim_port *from, struct sim_packet *packet, int64_t *last) {
     struct sim_net *net = from->net;
-    size_t size = offsetof(struct sim_packet, bytes) + model->size;
-    struct sim_packet *packet = malloc(size);
-    assert(packet != NULL);
-    memcpy(packet, model, size);
     packet->prev = NULL;
     packet->next = net->packets;
     if (packet->next != NULL) {
@@ -259,18 +255,37 @@ static void launch(struct sim_port *from, const struct sim_packet *model, int64_
     sim_at(net->sim, at, deliver, packet, 0);
 }
 
+static struct sim_packet *twin_of(const struct sim_packet *packet) {
+    size_t size = offsetof(struct sim_packet, bytes) + packet->size;
+    struct sim_packet *twin = memory_resize(NULL, size);
+    memcpy(twin, packet, size);
+    return twin;
+}
+
+/* A BATCH of a client is not doubled: its twin would be a retry that the client does not know of,
+ * and a stream cannot double. (When the twin finds that the write was replaced meanwhile, its
+ * CONFLICT must not overtake the answer.) */
+static bool may_double(const struct sim_port *from, const struct sim_packet *packet) {
+    enum { TYPE_OFFSET = 4 };
+    return from->node != 0 || packet->bytes[TYPE_OFFSET] != MESSAGE_BATCH;
+}
+
+/* Takes the packet over. */
 static void travel(struct sim_port *from, struct sim_packet *packet, int64_t *last) {
     struct sim_net *net = from->net;
     net->counters.sent++;
     if (dice_chance(&from->dice, net->faults.loss_ppm)) {
         net->counters.lost++;
         trace_packet(packet, "lost");
+        free(packet);
         return;
     }
+    bool doubled = dice_chance(&from->dice, net->faults.double_ppm) && may_double(from, packet);
+    struct sim_packet *twin = doubled ? twin_of(packet) : NULL;
     launch(from, packet, last);
-    if (dice_chance(&from->dice, net->faults.double_ppm)) {
+    if (doubled) {
         net->counters.doubled++;
-        launch(from, packet, NULL);
+        launch(from, twin, NULL);
     }
 }
 
@@ -320,11 +335,11 @@ static int env_send(void *self, const struct endpoint *to, const struct message 
     packet->size = (uint32_t)(buffer.size - offsetof(struct sim_packet, bytes));
     int64_t *last = address_packet(from, to, packet);
     if (last != NULL) {
-        travel(from, packet, last);
+        travel(from, packet, last); /* the buffer's memory is the packet's now */
     } else {
         net->counters.dead++;
+        buffer_release(&buffer);
     }
-    buffer_release(&buffer);
     return 0;
 }
 

@@ -19,7 +19,7 @@ struct sim_net_faults {
     uint32_t tail_ppm;     /* messages that take much longer */
     int64_t tail_mean_ns;
     uint32_t loss_ppm;
-    uint32_t double_ppm;
+    uint32_t double_ppm;  /* never a client's BATCH */
     uint32_t reorder_ppm; /* messages that overtake */
     uint32_t stale_ppm;   /* of what was on its way to a process that died: reaches its successor */
     uint32_t busy_ppm;    /* send() answers ERR_BUSY */

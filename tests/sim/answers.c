@@ -1,0 +1,211 @@
+/* answers: what a session's answer must be, checked the moment it comes. */
+#include "tests/sim/answers.h"
+
+#include <stdlib.h>
+
+#include "shared/err.h"
+
+/* An answer may be this late: the deadline plus one tick (the design's promise 6). */
+enum { TICK_MS = 2 };
+
+static struct sim *sim_of(struct session *session) {
+    return &session->workload->world->sim;
+}
+
+static bool legal(const struct session *session, int status) {
+    switch (status) {
+    case 0:
+    case ERR_UNAVAILABLE:
+    case ERR_TIMEOUT:
+    case ERR_BUSY:
+    case ERR_CLOSED:
+        return true;
+    case ERR_CONFLICT:
+    case ERR_UNKNOWN:
+    case ERR_SIBLINGS:
+        return session->is_write;
+    default:
+        return false;
+    }
+}
+
+static void cover_status(struct world *world, int status) {
+    static const struct {
+        int status;
+        enum coverage coverage;
+    } table[] = {
+        {0, COVER_DONE},
+        {ERR_CONFLICT, COVER_CONFLICTS},
+        {ERR_UNKNOWN, COVER_UNKNOWNS},
+        {ERR_UNAVAILABLE, COVER_UNAVAILABLES},
+        {ERR_TIMEOUT, COVER_TIMEOUTS},
+        {ERR_BUSY, COVER_BUSIES},
+        {ERR_SIBLINGS, COVER_TOO_MANY_SIBLINGS},
+        {ERR_CLOSED, COVER_CLOSED},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        if (table[i].status == status) {
+            world_cover(world, table[i].coverage);
+        }
+    }
+}
+
+/* The part of the i-th acknowledged write of the session for a row; NULL when it has none. */
+static struct write_row *own_part(struct session *session, uint32_t i, uint32_t row) {
+    return write_row_of(&session->workload->world->ledger.writes[session->acked[i]], row);
+}
+
+static void check_own_writes(struct session *session, uint32_t row, const struct context *context) {
+    for (uint32_t i = 0; i < session->n_acked; i++) {
+        struct write_row *part = own_part(session, i, row);
+        if (part != NULL && !write_row_covered(part, context)) {
+            sim_fail(sim_of(session), "s%u does not read its own acknowledged write %u of row %u",
+                     session->number, session->acked[i], row);
+        }
+    }
+}
+
+/* A quorum read of a row: everything in it was written by somebody, and nothing that was
+ * acknowledged to this session is missing. */
+static void check_row(struct session *session, uint32_t row, const struct versions *versions,
+                      bool with_values) {
+    struct world *world = session->workload->world;
+    for (uint32_t i = 0; with_values && i < versions->n_siblings; i++) {
+        ledger_check_sibling(&world->ledger, row, &versions->siblings[i], "read");
+    }
+    if (versions->n_siblings > 1) {
+        world_cover(world, COVER_SIBLING_READS);
+    }
+    check_own_writes(session, row, &versions->context);
+    if (session->was_read[row] && !context_includes(&versions->context, &session->read[row])) {
+        world_cover(world, COVER_REGRESSIONS);
+    }
+    context_copy(&session->read[row], &versions->context);
+    session->was_read[row] = true;
+    session->read_live[row] = versions_live(versions) > 0;
+}
+
+static void check_get(struct session *session, struct bytes payload) {
+    struct get_reply reply;
+    struct versions versions = {0};
+    if (get_reply_decode(payload, &reply) != 0 || versions_decode(reply.versions, &versions) != 0) {
+        sim_fail(sim_of(session), "s%u: malformed reply to GET", session->number);
+        return;
+    }
+    check_row(session, session->row, &versions, true);
+    versions_release(&versions);
+}
+
+static void check_scan_row(struct session *session, const struct scan_row *found) {
+    struct world *world = session->workload->world;
+    struct bytes key = ledger_partition_key(&world->ledger, session->row);
+    int row = ledger_row(&world->ledger, key, found->sort_key);
+    struct versions versions = {0};
+    if (row < 0 || versions_decode(found->versions, &versions) != 0) {
+        sim_fail(&world->sim, "s%u: a scan found a row that is none", session->number);
+        return;
+    }
+    bool with_values = (session->request.flags & MESSAGE_KEYS_ONLY) == 0;
+    if ((session->request.flags & MESSAGE_TOMBSTONES) == 0 && versions_live(&versions) == 0) {
+        sim_fail(&world->sim, "s%u: a scan shows a deleted row", session->number);
+    }
+    check_row(session, (uint32_t)row, &versions, with_values);
+    versions_release(&versions);
+}
+
+/* With tombstones asked for and no further page, a row that is not shown was never written. */
+static void check_scan_gaps(struct session *session, const struct scan_reply *reply) {
+    struct world *world = session->workload->world;
+    if ((session->request.flags & MESSAGE_TOMBSTONES) == 0 || reply->more) {
+        return;
+    }
+    for (uint32_t row = session->row; row < session->row + world->options.n_rows; row++) {
+        bool shown = false;
+        for (uint32_t i = 0; i < reply->n_rows; i++) {
+            shown |= bytes_equal(reply->rows[i].sort_key, ledger_sort_key(&world->ledger, row));
+        }
+        if (!shown) {
+            struct context nothing = {0};
+            check_own_writes(session, row, &nothing);
+        }
+    }
+}
+
+static void check_scan(struct session *session, struct bytes payload) {
+    struct scan_reply reply;
+    if (scan_reply_decode(payload, &reply) != 0) {
+        sim_fail(sim_of(session), "s%u: malformed reply to SCAN", session->number);
+        return;
+    }
+    for (uint32_t i = 0; i < reply.n_rows; i++) {
+        if (i > 0 && bytes_compare(reply.rows[i - 1].sort_key, reply.rows[i].sort_key) >= 0) {
+            sim_fail(sim_of(session), "s%u: a scan out of order", session->number);
+        }
+        check_scan_row(session, &reply.rows[i]);
+    }
+    check_scan_gaps(session, &reply);
+    scan_reply_release(&reply);
+}
+
+static void check_contexts(struct session *session, const struct write *write,
+                           const struct batch_reply *reply) {
+    struct context context = {0};
+    for (uint32_t i = 0; i < write->n; i++) {
+        if (write->rows[i].kind != ROW_GUARD && context_decode(reply->contexts[i], &context) != 0) {
+            sim_fail(sim_of(session), "s%u: malformed context", session->number);
+        }
+    }
+    context_release(&context);
+}
+
+static void check_batch(struct session *session, int status, struct bytes payload) {
+    struct world *world = session->workload->world;
+    world->ledger.writes[session->write].retried = session->request.uncertain;
+    ledger_end(&world->ledger, session->write, status);
+    if (status != 0) {
+        return;
+    }
+    struct write *write = &world->ledger.writes[session->write];
+    struct batch_reply reply;
+    if (batch_reply_decode(payload, &reply) != 0 || reply.n_contexts != write->n) {
+        sim_fail(&world->sim, "s%u: malformed reply to BATCH", session->number);
+        return;
+    }
+    check_contexts(session, write, &reply);
+    session->acked[session->n_acked++] = session->write;
+    batch_reply_release(&reply);
+}
+
+void answer_check(struct session *session, int status, struct bytes payload) {
+    struct world *world = session->workload->world;
+    sim_trace(&world->sim, "s%u answered %s%s", session->number, err_name(status),
+              session->is_write ? " (write)" : "");
+    cover_status(world, status);
+    if (!legal(session, status)) {
+        sim_fail(&world->sim, "s%u: illegal answer %s to operation of kind %d", session->number,
+                 err_name(status), (int)session->kind);
+    }
+    int64_t now = sim_process_now(&session->client->process);
+    bool paused_meanwhile = session->client->process.paused_until_ns > session->issued_ns;
+    if (now > session->request.deadline_ns + TICK_MS * SIM_MS && !paused_meanwhile) {
+        sim_fail(&world->sim, "s%u was answered %lld us after its deadline", session->number,
+                 (long long)((now - session->request.deadline_ns) / SIM_US));
+    }
+    if (session->is_write) {
+        check_batch(session, status, payload);
+    } else if (status == 0 && session->kind == OP_GET) {
+        check_get(session, payload);
+    } else if (status == 0 && session->kind == OP_SCAN) {
+        check_scan(session, payload);
+    }
+}
+
+void answer_refused(struct session *session, int err) {
+    if (err != ERR_BUSY && err != ERR_CLOSED) {
+        sim_fail(sim_of(session), "s%u: the client refused a request: %s", session->number,
+                 err_name(err));
+    }
+    if (session->is_write) {
+        ledger_end(&session->workload->world->ledger, session->write, ERR_TIMEOUT);
+    }
+}

@@ -1,0 +1,104 @@
+/* world: the cluster of a run: nodes, client processes, their disks, and what befalls them. */
+#ifndef RINGFS_TESTS_SIM_WORLD_H
+#define RINGFS_TESTS_SIM_WORLD_H
+
+#include "node/core/node.h"
+#include "shared/client.h"
+#include "tests/lib/disk_mem.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/options.h"
+
+struct world;
+
+struct world_node {
+    struct world *world;
+    uint16_t id; /* 1.. */
+    struct sim_process process;
+    struct sim_port port;
+    struct env env;
+    struct disk_mem *disk;
+    struct dice dice;              /* of its disk */
+    struct membership *membership; /* of the current life */
+    struct node *node;             /* NULL while down */
+    bool stopping;
+    uint32_t lives;
+};
+
+struct world_client {
+    struct world *world;
+    struct sim_process process;
+    struct sim_port port;
+    struct env env;
+    struct client *client; /* NULL while down */
+};
+
+/* Named counters: what the run met, so that a campaign shows what it did not. */
+enum coverage {
+    COVER_CRASHES,
+    COVER_CLEAN_STOPS,
+    COVER_PAUSES,
+    COVER_BREAKS,
+    COVER_ISOLATIONS,
+    COVER_CLIENT_CRASHES,
+    COVER_WALL_JUMPS,
+    COVER_COMMITS_KEPT, /* in flight at a crash, and found on the disk after it */
+    COVER_COMMITS_LOST,
+    COVER_GETS,
+    COVER_SCANS,
+    COVER_BATCHES,
+    COVER_DONE,
+    COVER_CONFLICTS,
+    COVER_UNKNOWNS,
+    COVER_UNAVAILABLES,
+    COVER_TIMEOUTS,
+    COVER_BUSIES,
+    COVER_TOO_MANY_SIBLINGS,
+    COVER_CLOSED,
+    COVER_SIBLING_READS,       /* reads that met two siblings or more */
+    COVER_REGRESSIONS,         /* a session's later read knew less than its earlier one */
+    COVER_TWIN_REVIVALS,       /* a replaced write came back under a second dot */
+    COVER_UNAVAILABLE_APPLIED, /* answered UNAVAILABLE, yet found on a disk */
+    COVER_RETRIED_PASSES,      /* a retry passed a condition that did not hold any more */
+    COVER_TWO_COORDINATORS,    /* writes with two dots */
+    COVER_CLIENT_RETRIES,
+    COVER_LINKS_REOPENED,
+    COVER_FINAL_RETRIES,
+    COVER_COUNTERS,
+};
+extern const char *const coverage_names[COVER_COUNTERS];
+
+enum { WORLD_STATS_MAX = 128 };
+
+struct world {
+    struct sim sim;
+    struct options options;
+    struct sim_net net;
+    struct ledger ledger;
+    struct world_node nodes[NODES_MAX];           /* 0 .. n_nodes-1 */
+    struct world_client clients[CLIENTS_MAX + 1]; /* the last one reads in the end */
+    struct dice fault_dice;
+    bool healing;
+    uint64_t coverage[COVER_COUNTERS];
+    struct node_stat stats[WORLD_STATS_MAX]; /* summed over nodes and lives */
+    uint32_t n_stats;
+};
+
+/* Draws the options, makes all processes and starts them at staggered times. */
+void world_init(struct world *world, uint64_t seed, bool tracing);
+void world_release(struct world *world);
+
+/* Begins the faults of the options. */
+void world_begin_faults(struct world *world);
+/* No more faults from now on: the network is whole, whoever is down comes up within a second. */
+void world_heal(struct world *world);
+
+void world_node_start(struct world_node *node);
+void world_node_crash(struct world_node *node);
+void world_client_start(struct world_client *client);
+void world_client_crash(struct world_client *client);
+
+void world_cover(struct world *world, enum coverage what);
+/* The client that reads in the end, unharmed by faults. */
+struct world_client *world_reader(struct world *world);
+
+#endif
