@@ -18,7 +18,7 @@ static void name_rows(struct ledger *ledger) {
     for (uint32_t p = 0; p < o->n_partitions; p++) {
         for (uint32_t r = 0; r < o->n_rows; r++) {
             snprintf(ledger->partition_keys[ledger->n_rows], LEDGER_KEY_MAX, "p%u", p);
-            snprintf(ledger->sort_keys[ledger->n_rows], LEDGER_KEY_MAX, r == 0 ? "" : "r%u", r);
+            snprintf(ledger->sort_keys[ledger->n_rows], LEDGER_KEY_MAX, r == 0 ? "%.0u" : "r%u", r);
             ledger->n_rows++;
         }
     }
