@@ -18,9 +18,9 @@
  * The namespace keeps a bounded cache of directory headers (what a create's guard needs); it is
  * corrected by conflicts, never trusted. */
 enum {
-    NAMESPACE_HEADERS_MAX = 4096, /* cached */
+    NAMESPACE_HEADERS_MAX = 4096,     /* cached */
     NAMESPACE_PAGE_BYTES = 128 << 10, /* of a scan's answer: several fit a connection's credit */
-    NAMESPACE_RETRIES_MAX = 64,   /* of a conditional batch, with short waits, before ERR_BUSY */
+    NAMESPACE_RETRIES_MAX = 64, /* of a conditional batch, with short waits, before ERR_BUSY */
     NAMESPACE_PATH_MAX = 4096,
     ROOT_SHARD_BITS = 4,
     MOVE_ABANDONED_NS_SECONDS = 10, /* a rename under way for longer is undone by who meets it */
