@@ -121,6 +121,8 @@ static int open_log(struct program *p) {
  * with what it is told. Before any thread is made. Answers in the new process only. */
 static int daemonize(struct program *p) {
     int ends[2];
+    /* What the starting shell has open is not ours to hold open for days. */
+    close_range(3, ~0u, 0);
     if (pipe2(ends, O_CLOEXEC) != 0) {
         fprintf(stderr, "ringfs: no pipe: %s\n", strerror(errno));
         return -1;
@@ -347,7 +349,7 @@ int main(int argc, char **argv) {
     }
     int code = EXIT_MOUNT;
     if (check_mountpoint(p) == 0) {
-        bool ready = open_log(p) == 0 && (p->options.foreground || daemonize(p) == 0);
+        bool ready = (p->options.foreground || daemonize(p) == 0) && open_log(p) == 0;
         code = ready ? run(p) : EXIT_SYSTEM;
     }
     tell_parent(p, code);

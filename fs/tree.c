@@ -17,13 +17,18 @@ static int check_name(const char *name) {
     return strlen(name) > NAME_SIZE_MAX ? ERR_NAME_TOO_LONG : 0;
 }
 
-/* A name came to a directory or left it: its times change with that (the partition's tally says so
- * to everybody), and the kernel asks at once. */
-static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_more) {
-    if (parent->known != NULL) {
-        struct directory_attributes *attributes = &parent->known->attributes;
-        attributes->mtime_ns = attributes->ctime_ns = mount_wall_ns(mount);
-        attributes->n_entries += (uint64_t)n_more;
+/* A name came to a directory or left it, and its times changed with that: the kernel asks at once.
+ * `changed_ns` 0: they have to be read again. */
+static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_more,
+                         int64_t changed_ns) {
+    struct known *known = parent->known;
+    if (known != NULL && changed_ns == 0) {
+        known->read_ns = INT64_MIN / 2;
+    } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
+        known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
+    }
+    if (known != NULL) {
+        known->attributes.n_entries += (uint64_t)n_more;
     }
     inodes_changed(&mount->inodes, parent);
 }
@@ -130,7 +135,7 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
         entry_release(&making->entry);
     }
     if (status == 0) {
-        touch_parent(mount, parent, 1);
+        touch_parent(mount, parent, 1, making->entry.directory_changed_ns);
     }
     return status;
 }
@@ -204,6 +209,22 @@ int tree_readlink(struct mount *mount, uint64_t ino, char **ret) {
     return status;
 }
 
+/* A directory that was just made is as it was made: nothing has to be read. */
+static void learn_made_directory(struct mount *mount, const struct entry *entry, uint64_t began) {
+    const struct record *record = &entry->record;
+    struct directory_attributes attributes = {
+        .mode = record->mode & PERMISSIONS,
+        .uid = record->uid,
+        .gid = record->gid,
+        .atime_ns = record->atime_ns,
+        .mtime_ns = record->mtime_ns,
+        .ctime_ns = record->ctime_ns,
+        .parent = entry->directory,
+    };
+    struct inode *inode = inodes_add(&mount->inodes, entry, began);
+    inodes_learn_directory(&mount->inodes, inode, &attributes, began, mount_now_ns(mount));
+}
+
 static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
                     struct maker *maker, struct stat *ret) {
     int status = inherit(mount, parent, maker);
@@ -215,7 +236,8 @@ static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
     status = namespace_mkdir(mount->config.ns, &parent->directory, name, maker->mode & PERMISSIONS,
                              maker->uid, maker->gid, &entry);
     if (status == 0) {
-        touch_parent(mount, parent, 1);
+        touch_parent(mount, parent, 1, entry.directory_changed_ns);
+        learn_made_directory(mount, &entry, began);
         status = answer(mount, &entry, began, ret);
     }
     if (status == 0 || status == ERR_EXISTS) {
@@ -268,7 +290,7 @@ int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
     struct entry removed;
     status = namespace_unlink(mount->config.ns, &parent->directory, name, &removed);
     if (status == 0) {
-        touch_parent(mount, parent, -1);
+        touch_parent(mount, parent, -1, removed.directory_changed_ns);
         lost_name(mount, &removed);
         entry_release(&removed);
     }
@@ -284,7 +306,7 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     }
     status = namespace_rmdir(mount->config.ns, &parent->directory, name);
     if (status == 0) {
-        touch_parent(mount, parent, -1);
+        touch_parent(mount, parent, -1, 0);
     }
     mount_unpin(mount, parent);
     return status;
@@ -317,8 +339,8 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
         return status;
     }
     bool any_replaced = replaced.name[0] != '\0';
-    touch_parent(mount, from, from == to ? 0 : -1);
-    touch_parent(mount, to, any_replaced ? 0 : 1);
+    touch_parent(mount, from, from == to ? 0 : -1, 0);
+    touch_parent(mount, to, any_replaced ? 0 : 1, 0);
     if (any_replaced && (flags & RENAME_EXCHANGE) != 0) {
         replaced.directory = from->directory;
         snprintf(replaced.name, sizeof replaced.name, "%s", name);

@@ -43,6 +43,9 @@ struct entry {
     struct bytes seen;    /* owned: encoded context, what the next put must match */
     struct op_id version; /* of the sibling shown: equal = unchanged contents and attributes */
     uint16_t n_conflicts; /* other live siblings */
+    /* Of what namespace_create(), _mkdir() and _unlink() answer: the directory's mtime after it; 0
+     * = the entry was only read. */
+    int64_t directory_changed_ns;
 };
 void entry_release(struct entry *entry);
 void entry_copy(const struct entry *from, struct entry *ret);

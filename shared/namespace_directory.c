@@ -57,6 +57,8 @@ int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const c
                             .directory = child};
     err = header_write(ns, &child, &row);
     if (err == 0) {
+        /* Making the header changed the partition: what namespace_attributes() will say. */
+        record.mtime_ns = record.ctime_ns = (int64_t)row.tally.changed_ns;
         err = entry_insert(ns, directory, name, &record, ret);
         if (surely_not_made(err)) {
             header_delete(ns, &child, &row); /* an orphan that stays does no harm */
@@ -129,7 +131,7 @@ static int name_remove(struct namespace *ns, const struct id128 *child, const st
         struct entry entry;
         err = entry_read(ns, parent, name, &entry);
         if (err == 0 && S_ISDIR(entry.record.mode) && id128_equal(&entry.record.directory, child)) {
-            err = entry_delete(ns, &entry, NULL);
+            err = entry_delete(ns, &entry, NULL, NULL);
         }
         entry_release(&entry);
     }

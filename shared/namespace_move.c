@@ -59,7 +59,7 @@ int move_finish(struct namespace *ns, const struct entry *source) {
             return err;
         }
     }
-    int err = entry_delete(ns, source, NULL);
+    int err = entry_delete(ns, source, NULL, NULL);
     return err == ERR_CONFLICT ? 0 : err; /* somebody else finished it */
 }
 
@@ -67,7 +67,7 @@ int move_finish(struct namespace *ns, const struct entry *source) {
  * reached. ERR_CONFLICT when it has changed meanwhile. */
 static int refuse(struct namespace *ns, struct entry *there) {
     if (there->record.mode == 0) {
-        return entry_delete(ns, there, NULL); /* a tombstone on an absent row */
+        return entry_delete(ns, there, NULL, NULL); /* a tombstone on an absent row */
     }
     int err = entry_replace(ns, there, &there->record, 0);
     return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;

@@ -118,6 +118,7 @@ static int insert_try(struct namespace *ns, struct insertion *in, struct bytes e
         *ret = (struct entry){.directory = *in->directory};
         memcpy(ret->name, in->name, strlen(in->name) + 1);
         entry_stored(ret, in->record, &commit, 0);
+        ret->directory_changed_ns = (int64_t)commit.outcome.reply.tally.changed_ns;
     } else if (err == ERR_CONFLICT && commit.outcome.reply.failed_index == 0) {
         err = insert_met(ns, in, &commit, ret);
     } else if (err == ERR_CONFLICT) {
@@ -222,13 +223,13 @@ int namespace_update(struct namespace *ns, struct entry *entry,
 /* ---- unlink ---- */
 
 /* Removes what `entry` is, whose row it has just read. */
-static int unlink_entry(struct namespace *ns, const struct entry *entry, bool *ret_doubtful) {
+static int unlink_entry(struct namespace *ns, struct entry *entry, bool *ret_doubtful) {
     *ret_doubtful = false;
     if (S_ISDIR(entry->record.mode)) {
         return ERR_IS_DIRECTORY;
     }
     int err = move_source_gone(ns, &entry->record);
-    return err < 0 ? err : entry_delete(ns, entry, ret_doubtful);
+    return err < 0 ? err : entry_delete(ns, entry, &entry->directory_changed_ns, ret_doubtful);
 }
 
 /* `doomed`: what an earlier try, thought lost, may have removed; when its name stands for something

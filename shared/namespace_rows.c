@@ -248,7 +248,8 @@ static struct key entry_partition(const struct entry *entry) {
                          directory_shard(&entry->directory, name_hash(entry->name)));
 }
 
-int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doubtful) {
+int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
+                 bool *ret_doubtful) {
     struct key partition = entry_partition(entry);
     struct key sort = key_entry(entry->name);
     struct commit commit = {.n = 1};
@@ -259,6 +260,9 @@ int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doub
     int err = commit_run(ns, &partition, &commit, 0);
     if (ret_doubtful) {
         *ret_doubtful = commit.doubtful;
+    }
+    if (err == 0 && ret_changed_ns) {
+        *ret_changed_ns = (int64_t)commit.outcome.reply.tally.changed_ns;
     }
     commit_release(&commit);
     return err;

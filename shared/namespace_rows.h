@@ -87,9 +87,11 @@ int entry_read(struct namespace *ns, const struct id128 *directory, const char *
 /* Becomes what ops[index] of a commit stored: a copy of `record`, the new context, the version. */
 void entry_stored(struct entry *entry, const struct record *record, const struct commit *commit,
                   uint32_t index);
-/* Removes the entry's row if it is still what `entry` saw. ERR_CONFLICT when not; *ret_doubtful
- * (may be NULL) is then as in struct commit. May suspend. */
-int entry_delete(struct namespace *ns, const struct entry *entry, bool *ret_doubtful);
+/* Removes the entry's row if it is still what `entry` saw; *ret_changed_ns (may be NULL) is the
+ * directory's mtime then. ERR_CONFLICT when not; *ret_doubtful (may be NULL) is then as in struct
+ * commit. May suspend. */
+int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
+                 bool *ret_doubtful);
 /* Makes `record` a successor of the version that `entry` shows. */
 void record_succeed(struct record *record, const struct entry *entry);
 /* Replaces the record of the row if it is still what `entry` saw; on 0 the entry is what was

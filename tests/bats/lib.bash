@@ -8,6 +8,9 @@
 #   stop_cluster               all of that undone, BASE removed; for teardown, harmless twice
 #   wait_for SECONDS COMMAND...  until the command succeeds; fails when it has not by then
 #   ringctl ...                on this cluster
+#   start_mount [DIR [OPTION...]]  mounts it at DIR (default $MNT = $BASE/mnt)
+#   stop_mount [DIR]           unmounts, waits until the process has ended
+#   mount_pid [DIR]
 #
 # Of node I: $BASE/nI (data directory), $BASE/nI.log, $BASE/nI.out, node_pid I, node_address I.
 
@@ -15,7 +18,7 @@ BUILD=${RINGFS_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build}
 
 make_base() {
     BASE=$(mktemp -d "${TMPDIR:-/tmp}/rfs.XXXXXX")
-    MEMBERS=() PIDS=() KEY=()
+    MEMBERS=() PIDS=() KEY=() MOUNTS=()
 }
 
 wait_for() { # SECONDS COMMAND...
@@ -104,17 +107,48 @@ stop_node() { # I: EXIT_CODE
     wait "${PIDS[$1]}" || EXIT_CODE=$?
 }
 
+mount_pid() { # [DIR]
+    local p
+    for p in /proc/[0-9]*; do
+        [ "$(cat "$p/comm" 2>/dev/null)" = ringfs ] &&
+            tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF "${1-$BASE/mnt}" && echo "${p#/proc/}"
+    done
+    return 0
+}
+
+start_mount() { # [DIR [OPTION...]]
+    MNT=${1-$BASE/mnt}
+    shift || true
+    mkdir -p "$MNT" 2>/dev/null || true # there already, or a dead mount
+    "$BUILD/fs/ringfs" "$(printf '%s\n' "${MEMBERS[@]}" | sed 's/^[0-9]*=//' | paste -sd,)" "$MNT" \
+        -o "log_file=$BASE/mount.log${KEY:+,key_file=${KEY[1]}}" "$@" 3>&- || return 1
+    MOUNTS+=("$MNT")
+}
+
+process_ended() { [ -z "$1" ] || [ ! -e "/proc/$1" ]; }
+
+stop_mount() { # [DIR]
+    local dir=${1-$BASE/mnt} pid
+    pid=$(mount_pid "$dir")
+    umount "$dir" || return 1
+    wait_for 15 process_ended "$pid"
+}
+
 kill_node() { # I
     kill -KILL "${PIDS[$1]}" 2>/dev/null
     wait "${PIDS[$1]}" 2>/dev/null || true
 }
 
 stop_cluster() {
-    local i
+    local i pid
     [ -n "${BASE-}" ] || return 0
     if [ -z "${BATS_TEST_COMPLETED-}" ]; then
-        tail -n 20 "$BASE"/n*.log "$BASE"/n*.err 2>/dev/null || true # the test failed: show why
+        tail -n 20 "$BASE"/n*.log "$BASE"/n*.err "$BASE"/mount.log 2>/dev/null || true # the test failed: show why
     fi
+    for i in "${MOUNTS[@]}"; do
+        ! grep -qF " $i " /proc/mounts || umount -l "$i"
+        for pid in $(mount_pid "$i"); do kill -KILL "$pid"; done
+    done
     for i in "${!PIDS[@]}"; do kill_node "$i"; done
     rm -rf "$BASE"
     BASE=''
