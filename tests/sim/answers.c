@@ -178,8 +178,12 @@ static void check_batch(struct session *session, int status, struct bytes payloa
 
 void answer_check(struct session *session, int status, struct bytes payload) {
     struct world *world = session->workload->world;
-    sim_trace(&world->sim, "s%u answered %s%s", session->number, err_name(status),
-              session->is_write ? " (write)" : "");
+    if (session->is_write) {
+        sim_trace(&world->sim, "s%u write %u answered %s%s", session->number, session->write,
+                  err_name(status), session->request.uncertain ? ", retried" : "");
+    } else {
+        sim_trace(&world->sim, "s%u answered %s", session->number, err_name(status));
+    }
     cover_status(world, status);
     if (!legal(session, status)) {
         sim_fail(&world->sim, "s%u: illegal answer %s to operation of kind %d", session->number,

@@ -8,8 +8,16 @@
 
 /* ---- what clients were told against what stands in the end ---- */
 
+/* Whether the write was carried out by two coordinators: a retry at one that did not know it, or an
+ * attempt that the client had given up and that was served late. */
+static bool is_twin(const struct write_row *part) {
+    return part->n_dots > 1;
+}
+
 /* Whether `later` may have replaced `part` of `write`: it named a dot of it as seen, or it was a
- * kind of write that takes in what its coordinator knows and was not over before `write` began. */
+ * kind of write that takes in what its coordinator knows and was not over before `write` began (one
+ * that ended unknown is never over, its message may still be on its way; nor one that was carried
+ * out twice: docs/simulator.md, what is not promised yet). */
 static bool may_replace(const struct write *later, const struct write_row *later_part,
                         const struct write *write, const struct write_row *part) {
     if (later == write || !write_possible(later)) {
@@ -20,7 +28,8 @@ static bool may_replace(const struct write *later, const struct write_row *later
     }
     bool takes_in = later_part->condition == ROW_OVERWRITE ||
                     (later_part->condition == ROW_IF_ABSENT && part->kind == ROW_DELETE);
-    return takes_in && later->end_ns > write->start_ns;
+    bool overlaps = later->outcome != 0 || later->end_ns > write->start_ns;
+    return takes_in && (overlaps || is_twin(later_part));
 }
 
 static bool replaced(struct ledger *ledger, const struct write *write,
@@ -79,6 +88,20 @@ static void check_not_revived(struct world *world, const struct final_rows *rows
 
 /* ---- conditions ---- */
 
+/* Whether a write that was seen came back over `earlier` by being carried out again. */
+static bool twin_came_between(struct ledger *ledger, const struct write_row *part,
+                              const struct write *earlier, const struct write_row *earlier_part) {
+    for (uint32_t i = 0; i < ledger->n; i++) {
+        struct write *twin = &ledger->writes[i];
+        struct write_row *twin_part = write_row_of(twin, part->row);
+        if (twin_part != NULL && is_twin(twin_part) && write_row_covered(twin_part, &part->seen) &&
+            may_replace(twin, twin_part, earlier, earlier_part)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An acknowledged IF_MATCH knew every write of the row that was acknowledged before it began; an
  * acknowledged IF_ABSENT met no live one. */
 static void check_condition_over(struct world *world, uint32_t index, const struct write_row *part,
@@ -92,7 +115,9 @@ static void check_condition_over(struct world *world, uint32_t index, const stru
         return;
     }
     bool live = earlier_part->kind == ROW_PUT && !replaced(ledger, earlier, earlier_part);
-    if (write->retried) {
+    if (twin_came_between(ledger, part, earlier, earlier_part)) {
+        world_cover(world, COVER_TWIN_REVIVALS);
+    } else if (write->retried) {
         world->coverage[COVER_RETRIED_PASSES] += part->condition == ROW_IF_MATCH || live;
     } else if (part->condition == ROW_IF_MATCH) {
         sim_fail(&world->sim, "write %u (IF_MATCH, row %u) passed, but write %u was done before",

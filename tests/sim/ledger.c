@@ -230,6 +230,31 @@ static void learn_dot(struct ledger *ledger, uint32_t row, const struct sibling 
     }
 }
 
+/* "n1 stores row 3: {n1.0.1:4 n2.0.1:7} write 12 at n2.0.1:7, write 9 deleted ..." */
+static void trace_stored(struct ledger *ledger, uint32_t row, const char *process,
+                         const struct versions *now) {
+    struct buffer text = {0};
+    char part[80];
+    for (uint32_t i = 0; i < now->context.n; i++) {
+        struct dot dot = now->context.entries[i];
+        snprintf(part, sizeof(part), " n%u.%u:%llu", actor_node(dot.actor),
+                 (unsigned)(dot.actor & 0xffff), (unsigned long long)dot.counter);
+        buffer_put_bytes(&text, bytes_of_string(part));
+    }
+    for (uint32_t i = 0; i < now->n_siblings; i++) {
+        const struct sibling *sibling = &now->siblings[i];
+        struct write *write = ledger_find(ledger, &sibling->op);
+        snprintf(part, sizeof(part), ", write %d at n%u.%u:%llu%s",
+                 write != NULL ? (int)(write - ledger->writes) : -1, actor_node(sibling->dot.actor),
+                 (unsigned)(sibling->dot.actor & 0xffff), (unsigned long long)sibling->dot.counter,
+                 (sibling->flags & SIBLING_TOMBSTONE) != 0 ? " deleted" : "");
+        buffer_put_bytes(&text, bytes_of_string(part));
+    }
+    sim_trace(ledger->sim, "%s stores row %u:%.*s", process, row, (int)text.size,
+              (const char *)text.data);
+    buffer_release(&text);
+}
+
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now) {
     struct versions before = {0}, after = {0};
@@ -237,6 +262,9 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
         sim_fail(ledger->sim, "%s stored something else than versions in row %u", process, row);
     } else {
         versions_check(&after);
+        if (ledger->sim->tracing) {
+            trace_stored(ledger, row, process, &after);
+        }
         for (uint32_t i = 0; i < after.n_siblings; i++) {
             if (versions_find(&before, &after.siblings[i].op) == NULL) {
                 ledger_check_sibling(ledger, row, &after.siblings[i], process);

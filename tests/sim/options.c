@@ -85,7 +85,10 @@ void options_draw(uint64_t seed, struct options *ret) {
     ret->disk_sync_ns = dice_between(&dice, 200 * SIM_US, 10 * SIM_MS);
     ret->drift_max_ppm = 200;
     ret->quiet = dice_chance(&dice, 100000);
-    if (!ret->quiet) {
+    if (ret->quiet) {
+        ret->deadline_min_ns = 5 * SIM_S; /* nothing may end unknown */
+        ret->deadline_max_ns = 12 * SIM_S;
+    } else {
         draw_net(&dice, &ret->net);
         draw_faults(&dice, ret);
     }
