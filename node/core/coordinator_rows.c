@@ -238,7 +238,9 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     struct context *seen = &batch->request.node->scratch_context;
     uint8_t condition = batch->batch.ops[index].condition;
     context_decode(batch->batch.ops[index].seen, seen);
-    if (condition == ROW_OVERWRITE || condition == ROW_IF_ABSENT) {
+    /* A retry was let through without a look at the row: what lives there stays beside it. */
+    bool absent = condition == ROW_IF_ABSENT && versions_live_outside(versions, seen) == 0;
+    if (condition == ROW_OVERWRITE || absent) {
         context_join(seen, &versions->context);
     }
     if (condition == ROW_IF_ABSENT && seen->n > 0) {
