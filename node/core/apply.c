@@ -6,6 +6,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/merge.h"
+#include "node/core/plant.h"
 #include "node/core/recount.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -127,6 +128,9 @@ static bool knows_batch(struct apply *apply) {
 static uint32_t first_failing(struct apply *apply) {
     struct node *node = apply->node;
     bool known = knows_batch(apply);
+    if (PLANTED(BLIND_REPLICA)) {
+        return apply->batch.n;
+    }
     struct tally tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
     for (uint32_t i = 0; i < apply->batch.n; i++) {
         const struct row_op *op = &apply->batch.ops[i];
@@ -142,6 +146,15 @@ static uint32_t first_failing(struct apply *apply) {
     return apply->batch.n;
 }
 
+/* A planted bug, see plant.h. */
+static void acknowledge_early(struct apply *apply) {
+    struct batch_reply reply = {0};
+    buffer_clear(&apply->node->encoded);
+    batch_reply_encode(&reply, &apply->node->encoded);
+    answer(apply->node, &apply->asker, 0, buffer_bytes(&apply->node->encoded));
+    apply->repairs = true; /* no second answer */
+}
+
 static void apply_commit(struct apply *apply) {
     struct merge merge;
     merge_begin(&merge, apply->node, rows_held(&apply->hold, 0), apply->batch.n, apply->synced);
@@ -150,6 +163,9 @@ static void apply_commit(struct apply *apply) {
         if (writes(op)) {
             merge_row(&merge, rows_held(&apply->hold, 1 + i), op->value, NULL);
         }
+    }
+    if (PLANTED(REPLICA_EARLY_ACK) && !apply->repairs) {
+        acknowledge_early(apply);
     }
     if (rows_commit_start(merge_finish(&merge), apply->synced, on_committed, apply)) {
         on_committed(apply, 0);
@@ -180,7 +196,7 @@ static void on_loaded(void *context) {
         return;
     }
     if (!apply->repairs && batch_is_conditional(&apply->batch)) {
-        if (meets_exposed(apply)) {
+        if (!PLANTED(BLIND_RACE) && meets_exposed(apply)) {
             node->counters.refused++;
             apply_end(apply, ERR_BUSY, NULL);
             return;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/core/forward.h"
+#include "node/core/plant.h"
 #include "shared/err.h"
 
 #define TO(state) (1u << REQUEST_##state)
@@ -142,6 +143,10 @@ uint32_t request_alive(const struct request *request) {
 
 uint8_t request_needed(const struct request *request, uint8_t quorum) {
     uint8_t held = (uint8_t)(request->n_peers + 1);
+    bool writes = request->kind->type == MESSAGE_BATCH;
+    if ((PLANTED(WRITE_ONE) && writes) || (PLANTED(READ_ONE) && !writes)) {
+        return request->level == LEVEL_ALL ? held : 1;
+    }
     if (request->level == LEVEL_ONE) {
         return 1;
     }

@@ -6,6 +6,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/merge.h"
+#include "node/core/plant.h"
 #include "node/core/repair.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -202,7 +203,8 @@ static int common_error(const struct batch_request *batch) {
 
 /* COMMITTING: by how many replicas, this one included. */
 static uint32_t acknowledged(const struct batch_request *batch) {
-    uint32_t local = !batch->committing && batch->local_status == 0 ? 1 : 0;
+    bool done = !batch->committing || PLANTED(EARLY_ACK);
+    uint32_t local = done && batch->local_status == 0 ? 1 : 0;
     return local + request_count(&batch->request, PEER_DONE);
 }
 

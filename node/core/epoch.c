@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "node/core/inside.h"
+#include "node/core/plant.h"
 #include "shared/err.h"
 
 /* The mark lies under the key "mnode" (little-endian):
@@ -72,6 +73,9 @@ static int take_mark(struct node *node, struct bytes bytes) {
     }
     node->epoch = clean ? epoch : epoch_end;
     node->counter = clean ? counter : 0;
+    if (PLANTED(OLD_EPOCH)) {
+        node->epoch = 1;
+    }
     node->epoch_end = epoch_end;
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "node/core/condition.h"
+#include "node/core/plant.h"
 #include "shared/err.h"
 
 void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, uint32_t n,
@@ -45,6 +46,11 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     decode_current(node, row, before);
     bool was_live = row->newest_status == 0 ? versions_live(before) > 0 : versions_live(now) > 0;
     bool learnt = versions_merge(now, before);
+    if (PLANTED(LAST_WRITER) && now->n_siblings > 1) {
+        now->siblings[0] = *versions_winner(now);
+        now->n_siblings = 1;
+        learnt = true;
+    }
     struct blob *result = joined(node, now, learnt, incoming, blob);
     if (row->newest != NULL && bytes_equal(blob_bytes(row->newest), blob_bytes(result))) {
         blob_unref(result);
@@ -55,7 +61,9 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     }
     node->counters.rows_applied++;
     rows_commit_put(merge->commit, row, result);
-    merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
+    if (!PLANTED(STALE_TALLY) || versions_live(now) > 0) {
+        merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
+    }
 }
 
 struct rows_commit *merge_finish(struct merge *merge) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/core/apply.h"
+#include "node/core/plant.h"
 
 enum {
     REPAIR_ROWS_MAX = 256,
@@ -13,6 +14,10 @@ enum {
 
 static void flush(struct repair *repair) {
     struct node *node = repair->node;
+    if (PLANTED(NO_REPAIR)) {
+        repair->n = 0;
+        return;
+    }
     struct batch batch = {.n = repair->n, .ops = repair->ops};
     struct buffer payload = {0};
     batch_encode(&batch, &payload);

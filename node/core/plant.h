@@ -1,0 +1,36 @@
+/* plant: bugs put into the core on purpose, so that the simulator proves that it finds them. */
+#ifndef RINGFS_NODE_CORE_PLANT_H
+#define RINGFS_NODE_CORE_PLANT_H
+
+/* Only the test program `sim_planted` is built with RINGFS_PLANT; in every other build PLANTED() is
+ * the constant 0 and nothing of this is left. tests/sim/planted shows that each is caught;
+ * docs/simulator.md says within how many seeds. */
+#ifdef RINGFS_PLANT
+
+/* Constant, name on the command line. */
+#define PLANT_TABLE(X)                                                                             \
+    X(WRITE_ONE, "write-one")                 /* a batch is done with one acknowledgement */       \
+    X(READ_ONE, "read-one")                   /* a quorum read asks nobody else */                 \
+    X(EARLY_ACK, "early-ack")                 /* its own commit counts before it is done */        \
+    X(REPLICA_EARLY_ACK, "replica-early-ack") /* a replica answers before its commit is done */    \
+    X(OLD_EPOCH, "old-epoch")                 /* dots start over after a crash */                  \
+    X(BLIND_REPLICA, "blind-replica")         /* replicas do not check conditions */               \
+    X(BLIND_RACE, "blind-race")               /* racing coordinators do not see one another */     \
+    X(LAST_WRITER, "last-writer-wins")        /* a merge keeps the youngest sibling only */        \
+    X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
+    X(STALE_TALLY, "stale-tally")             /* deletes are not counted */
+
+enum plant {
+    PLANT_NONE = 0,
+#define PLANT_ENUM(constant, name) PLANT_##constant,
+    PLANT_TABLE(PLANT_ENUM)
+#undef PLANT_ENUM
+};
+extern enum plant planted;
+#define PLANTED(constant) (planted == PLANT_##constant)
+
+#else
+#define PLANTED(constant) 0
+#endif
+
+#endif
