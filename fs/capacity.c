@@ -42,13 +42,16 @@ static void ask_all(struct watch *watch) {
         nodes[i] = ring->members[i].id;
     }
     struct capacity sum = {0};
+    uint16_t n_answered = 0;
     for (uint16_t i = 0; i < n && !watch->mount->stopping; i++) {
-        if (ask_node(watch, nodes[i], &sum) != 0) {
-            return; /* half a cluster's figures would look like a shrunk one */
-        }
+        n_answered = (uint16_t)(n_answered + (ask_node(watch, nodes[i], &sum) == 0 ? 1 : 0));
     }
-    watch->mount->capacity =
-        (struct capacity){sum.bytes_total / n_copies, sum.bytes_free / n_copies};
+    /* Half a cluster's figures would look like a shrunk one: what is known stands until all answer;
+     * while nothing is known the silent nodes are taken to be like the others. */
+    if (n_answered == n || (n_answered > 0 && watch->mount->capacity.bytes_total == 0)) {
+        watch->mount->capacity = (struct capacity){sum.bytes_total / n_answered * n / n_copies,
+                                                   sum.bytes_free / n_answered * n / n_copies};
+    }
 }
 
 static void keep_asking(void *arg) {

@@ -217,8 +217,14 @@ more" ]
 }
 
 @test "statfs tells a size" {
-    wait_for 10 test "$(stat -fc %b .)" -gt 1000
+    wait_for 10 sh -c 'test "$(stat -fc %b .)" -gt 1000'
     df . | grep -q ringfs
+}
+
+@test "statfs tells a size when a node was down from the start" {
+    kill_node 3
+    start_mount "$BASE/second"
+    wait_for 15 sh -c "test \"\$(stat -fc %b '$BASE/second')\" -gt 1000"
 }
 
 # ---- faults ----
