@@ -217,6 +217,7 @@ more" ]
 }
 
 @test "statfs tells a size" {
+    # shellcheck disable=SC2016 # the inner shell expands
     wait_for 10 sh -c 'test "$(stat -fc %b .)" -gt 1000'
     df . | grep -q ringfs
 }
@@ -308,14 +309,16 @@ more" ]
     wait_for 15 process_ended "$pid"
     exec 4>&- || true
     cd /
-    ! grep -qF " $MNT " /proc/mounts
+    run grep -qF " $MNT " /proc/mounts
+    [ "$status" -ne 0 ]
     start_mount
     [ "$(cat "$MNT/f")" = "one
 two" ]
     pid=$(mount_pid)
     stop_mount
     process_ended "$pid"
-    ! grep -qF " $MNT " /proc/mounts
+    run grep -qF " $MNT " /proc/mounts
+    [ "$status" -ne 0 ]
 }
 
 @test "a dead mount is cleared by mounting again" {

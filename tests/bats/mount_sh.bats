@@ -52,7 +52,8 @@ mount_pid() {
     echo kept >"$DIR/a"
     pids="$(cat "$STATE"/n*/pid) $(mount_pid)"
     "$TOP/mount.sh" -u --state "$STATE" "$DIR"
-    ! grep -q " $DIR " /proc/mounts
+    run grep -q " $DIR " /proc/mounts
+    [ "$status" -ne 0 ]
     for pid in $pids; do [ ! -e "/proc/$pid" ]; done
     mount_it
     [ "$(cat "$DIR/a")" = kept ]
