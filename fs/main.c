@@ -105,15 +105,20 @@ static int check_mountpoint(struct program *p) {
     return 0;
 }
 
+/* Opens the log, or opens it anew: after it was renamed away. */
 static int open_log(struct program *p) {
     if (p->options.log_file == NULL) {
         return 0;
     }
-    p->log_file = fopen(p->options.log_file, "ae");
-    if (p->log_file == NULL) {
-        fprintf(stderr, "ringfs: cannot write %s: %s\n", p->options.log_file, strerror(errno));
+    FILE *opened = fopen(p->options.log_file, "ae");
+    if (opened == NULL) {
+        say(p, 0, "cannot write %.512s: %s", p->options.log_file, strerror(errno));
         return -1;
     }
+    if (p->log_file != NULL) {
+        fclose(p->log_file);
+    }
+    p->log_file = opened;
     return 0;
 }
 
@@ -227,9 +232,28 @@ static void ended(void *context) {
     loop_stop(p->loop);
 }
 
+static void say_counters(struct program *p) {
+    struct client_counters c;
+    client_counters(session_client(p->session), &c);
+    say(p, 2,
+        "answered=%llu asked=%llu sent=%llu received=%llu retries=%llu inodes=%u known=%u "
+        "dirty_bytes=%llu removals=%u removals_failed=%llu writes_lost=%llu",
+        (unsigned long long)ops_answered(p->ops), (unsigned long long)c.requests,
+        (unsigned long long)c.messages_sent, (unsigned long long)c.messages_received,
+        (unsigned long long)c.retries, p->mount.inodes.n, p->mount.inodes.n_known,
+        (unsigned long long)p->mount.n_dirty_bytes, p->mount.n_removals,
+        (unsigned long long)p->mount.n_removals_failed, (unsigned long long)p->mount.n_writes_lost);
+}
+
 static void caught(void *context, int number) {
     struct program *p = context;
-    if (number != SIGHUP) {
+    if (number == SIGHUP) {
+        open_log(p);
+    } else if (number == SIGUSR1) {
+        if (p->ops != NULL) {
+            say_counters(p);
+        }
+    } else {
         say(p, 2, "caught %s: writing what is buffered and unmounting", strsignal(number));
         loop_stop(p->loop);
     }
@@ -305,10 +329,10 @@ static int serve(struct program *p) {
 }
 
 static int run(struct program *p) {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     p->loop = loop_new();
     signal(SIGPIPE, SIG_IGN);
-    if (loop_on_signals(p->loop, signals, 3, caught, p) != 0) {
+    if (loop_on_signals(p->loop, signals, 4, caught, p) != 0) {
         return EXIT_SYSTEM;
     }
     int code = EXIT_MOUNT;
