@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -330,6 +329,15 @@ static void moved_to(struct mount *mount, const struct entry *entry) {
     }
 }
 
+/* The other side of an exchange. When it cannot be read, whoever uses it next meets ERR_STALE. */
+static void other_moved(struct mount *mount, const struct id128 *directory, const char *name) {
+    struct entry entry;
+    if (namespace_lookup(mount->config.ns, directory, name, &entry) == 0) {
+        moved_to(mount, &entry);
+        entry_release(&entry);
+    }
+}
+
 static int rename_between(struct mount *mount, struct inode *from, const char *name,
                           struct inode *to, const char *new_name, unsigned flags) {
     struct entry moved, replaced;
@@ -341,16 +349,15 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
     bool any_replaced = replaced.name[0] != '\0';
     touch_parent(mount, from, from == to ? 0 : -1, 0);
     touch_parent(mount, to, any_replaced ? 0 : 1, 0);
-    if (any_replaced && (flags & RENAME_EXCHANGE) != 0) {
-        replaced.directory = from->directory;
-        snprintf(replaced.name, sizeof replaced.name, "%s", name);
-        moved_to(mount, &replaced);
-    } else if (any_replaced) {
+    if (any_replaced) {
         lost_name(mount, &replaced);
     }
     moved_to(mount, &moved);
     entry_release(&moved);
     entry_release(&replaced);
+    if ((flags & RENAME_EXCHANGE) != 0) {
+        other_moved(mount, &from->directory, name);
+    }
     return 0;
 }
 

@@ -62,6 +62,9 @@ uint8_t *buffer_extend(struct buffer *b, size_t size) {
         b->data = memory_resize(b->data, capacity);
         b->capacity = capacity;
     }
+    if (b->data == NULL) {
+        return NULL; /* no bytes at the end of none */
+    }
     b->size += size;
     return b->data + b->size - size;
 }

@@ -56,7 +56,7 @@ void buffer_put_sized16(struct buffer *b, struct bytes bytes);
 void buffer_put_sized32(struct buffer *b, struct bytes bytes);
 
 /* Makes room for `size` more bytes, counts them as appended, and returns where they start (not
- * initialized). The pointer is good until the next append. */
+ * initialized; NULL when there is none). The pointer is good until the next append. */
 uint8_t *buffer_extend(struct buffer *b, size_t size);
 
 /* Overwrites four bytes already appended at `offset` (a size or count known only later). */

@@ -7,6 +7,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/task.h"
 
 /* One rename, over all its tries. */
 struct rename {
@@ -234,16 +235,27 @@ static int rename_across_parents(struct namespace *ns, struct rename *r) {
 
 /* ---- the whole ---- */
 
-/* Reads both names. ERR_EXISTS and the like are check_kinds()'s. */
+struct name_reading {
+    struct namespace *ns;
+    struct rename *r;
+};
+
+static int read_to(void *arg) {
+    const struct name_reading *reading = arg;
+    struct rename *r = reading->r;
+    int err = entry_read_settled(reading->ns, r->to_directory, r->to_name, &r->to);
+    return err == ERR_NO_ENTRY ? 0 : err;
+}
+
+/* Reads both names, at the same time. ERR_EXISTS and the like are check_kinds()'s. */
 static int read_names(struct namespace *ns, struct rename *r) {
+    struct name_reading reading = {ns, r};
+    struct task_group group = {0};
+    task_group_run(&group, read_to, &reading);
     int err = entry_read_settled(ns, r->from_directory, r->from_name, &r->from);
-    if (err == 0 || (err == ERR_NO_ENTRY && r->doubtful)) {
-        int to = entry_read_settled(ns, r->to_directory, r->to_name, &r->to);
-        if (to < 0 && to != ERR_NO_ENTRY) {
-            return to;
-        }
-    }
-    return err;
+    task_group_wait(&group, 0);
+    bool wanted = err == 0 || (err == ERR_NO_ENTRY && r->doubtful);
+    return wanted && group.status < 0 ? group.status : err;
 }
 
 /* The source is gone: by our own doing? */

@@ -103,6 +103,24 @@ IN_WORLD(rename_obeys_its_flags) {
     assert_int_equal(tree_rename(&w->a, ROOT, "outer", inner, "x", 0), ERR_LOOP);
 }
 
+IN_WORLD(exchanged_files_that_are_open_are_found_at_their_new_places) {
+    uint64_t directory = make_directory(&w->a, ROOT, "d");
+    struct stat stat;
+    struct handle *x, *y;
+    assert_int_equal(tree_create(&w->a, directory, "x", &maker_file, &stat, &x), 0);
+    assert_int_equal(tree_create(&w->a, directory, "y", &maker_file, &stat, &y), 0);
+    assert_int_equal(tree_rename(&w->a, directory, "x", directory, "y", RENAME_EXCHANGE), 0);
+    put(x, 0, "first x");
+    put(y, 0, "y");
+    close_handle(x);
+    close_handle(y);
+    ino_of(&w->b, "d");
+    assert_int_equal(tree_lookup(&w->b, directory, "y", &stat), 0);
+    assert_int_equal(stat.st_size, 7);
+    assert_int_equal(tree_lookup(&w->b, directory, "x", &stat), 0);
+    assert_int_equal(stat.st_size, 1);
+}
+
 IN_WORLD(a_directory_is_removed_when_it_is_empty) {
     struct stat stat;
     uint64_t directory = make_directory(&w->a, ROOT, "d");
@@ -388,6 +406,7 @@ int main(void) {
         cmocka_unit_test(a_renamed_file_keeps_its_inode_and_what_was_written_meanwhile),
         cmocka_unit_test(a_replaced_file_that_is_open_keeps_its_contents),
         cmocka_unit_test(rename_obeys_its_flags),
+        cmocka_unit_test(exchanged_files_that_are_open_are_found_at_their_new_places),
         cmocka_unit_test(a_directory_is_removed_when_it_is_empty),
         cmocka_unit_test(a_setgid_directory_hands_on_its_group),
         cmocka_unit_test(symlinks_and_special_files_are_what_they_were_made),
