@@ -17,16 +17,18 @@
  *                            │       CONFIRMING    PAUSING                           │
  *                            └────────────────────────┘    any state may answer ─────┘
  *
- *   state        waits for                                   leaves on
- *   LATCHING     earlier batches on its rows                 granted
- *   LOADING      its rows from the disk                      loaded; conditions then hold or not
- *   CONFIRMING   what a quorum has of the row that failed     R replies: again with what was learnt
- *   REPLICATING  acknowledgements (conditions go along)       W-1 done: commit here; none applied
- * it: CONFLICT, or PAUSING when only raced PAUSING      a few random milliseconds timer; nothing
- * was applied anywhere COMMITTING   the local commit, and missing acknowledgements   W reached, or
- * nobody left to wait for READING      the local row or page, digests of R-1 others     equal:
- * answer; else fetch FETCHING     full rows or pages of those that differ      R known in full:
- * merge, answer, repair ANSWERED     its own commit, if it is still under way
+ *   state        waits for, and then
+ *
+ *   LATCHING     earlier batches on its rows
+ *   LOADING      its rows from the disk; their conditions then hold, or
+ *   CONFIRMING   what a quorum has of the row that failed: again with what was learnt
+ *   REPLICATING  acknowledgements (conditions go along). W-1 applied it: commit here. All refused:
+ *                CONFLICT, or PAUSING when it was only raced. Some may have: commit, UNKNOWN
+ *   PAUSING      a few random milliseconds; nothing was applied anywhere
+ *   COMMITTING   its own commit and missing acknowledgements, until W or nobody is left
+ *   READING      the local copy, digests of R-1 others. Equal: answer. Else
+ *   FETCHING     the copies of those that differ: merge, answer, repair
+ *   ANSWERED     its own commit, if it is still under way
  *
  * A batch without conditions commits here while it replicates: REPLICATING ──► COMMITTING at once.
  *

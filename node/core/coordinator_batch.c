@@ -353,7 +353,8 @@ static void encode_replicate(struct batch_request *batch, struct buffer *into) {
         if (batch->ops[i].seen.size > 0) {
             ops[i].seen = batch->ops[i].seen;
         }
-        if (ops[i].condition == ROW_OVERWRITE || ops[i].condition == ROW_ANY) {
+        if (ops[i].condition == ROW_OVERWRITE || ops[i].condition == ROW_ANY ||
+            batch->ops[i].replaced) {
             ops[i].condition = ROW_ANY;
             ops[i].seen = bytes_of(NULL, 0);
         }

@@ -14,6 +14,7 @@ enum {
 struct batch_op {
     struct blob *blob; /* the row as it is to become; NULL for guards */
     struct bytes seen; /* owned; what replicas check, where it is more than the client sent */
+    bool replaced;     /* a retry's row that others have written since: it goes out as it stands */
     size_t context_at; /* in `contexts`: for the client's next write of the row */
     size_t context_size;
 };

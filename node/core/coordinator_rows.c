@@ -2,6 +2,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
@@ -251,13 +252,52 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     return seen;
 }
 
-/* Whether a retry leaves this row alone: its write stands, or came here and was replaced since. One
- * that never came (the others were learnt row by row, by repair) is made now, under its old dot. */
-static bool keeps_row(struct batch_request *batch) {
+/* ---- retries ----
+ *
+ * All rows of a batch have one dot, so the dot of a row where the write stands tells of the others:
+ * a row whose context covers it had the write, and replaced it since; one whose context does not
+ * never got it (the first try was cut short, and repair brought single rows). Such a row is written
+ * now. Not under the old dot, since a dot may enter a row at its own actor only: the row would
+ * claim the earlier dots of that actor, which it may lack. The whole batch moves to a fresh dot of
+ * this node, so that its rows share one again. */
+
+/* Whether the row in scratch 0 had the known batch's write. */
+static bool had_write(struct batch_request *batch) {
     const struct versions *versions = &batch->request.node->scratch[0];
-    return batch->known && (versions_find(versions, &batch->batch.op) != NULL ||
-                            context_covers(&versions->context, batch->known_dot));
+    return versions_find(versions, &batch->batch.op) != NULL ||
+           context_covers(&versions->context, batch->known_dot);
 }
+
+static bool any_row_missed(struct batch_request *batch) {
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (writes(&batch->batch.ops[i])) {
+            decode_op(batch, i);
+            if (!had_write(batch)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Gives the standing write of a row, or the fact that it was replaced, another dot. */
+static void move_write(struct batch_request *batch, struct versions *versions, struct dot dot) {
+    const struct sibling *mine = versions_find(versions, &batch->batch.op);
+    const struct context nothing = {0};
+    if (mine == NULL) {
+        context_add(&versions->context, dot);
+        return;
+    }
+    struct sibling moved = *mine;
+    size_t at = (size_t)(mine - versions->siblings);
+    versions->n_siblings--;
+    memmove(&versions->siblings[at], &versions->siblings[at + 1],
+            (versions->n_siblings - at) * sizeof moved);
+    moved.dot = dot;
+    versions_put(versions, &nothing, &moved);
+}
+
+/* ---- the row as it is to become ---- */
 
 static int check_size(const struct versions *versions) {
     if (versions->n_siblings > VERSIONS_SIBLINGS_MAX ||
@@ -270,23 +310,9 @@ static int check_size(const struct versions *versions) {
     return 0;
 }
 
-static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
-                    uint64_t stamp_ns) {
+static int finish_row(struct batch_request *batch, uint32_t index) {
     struct node *node = batch->request.node;
-    const struct row_op *op = &batch->batch.ops[index];
     struct versions *versions = &node->scratch[0];
-    decode_op(batch, index);
-    if (keeps_row(batch)) {
-        batch->ops[index].blob = blob_ref(row_at(batch, index)->newest);
-        put_context(batch, index, versions);
-        return 0;
-    }
-    struct sibling sibling = {.dot = dot,
-                              .stamp_ns = stamp_ns,
-                              .op = batch->batch.op,
-                              .flags = op->kind == ROW_DELETE ? SIBLING_TOMBSTONE : 0,
-                              .value = op->value};
-    versions_put(versions, replaced(batch, index, versions), &sibling);
     int err = check_size(versions);
     if (err != 0) {
         return err;
@@ -298,9 +324,51 @@ static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
     return 0;
 }
 
+static void put_write(struct batch_request *batch, uint32_t index, struct dot dot,
+                      uint64_t stamp_ns) {
+    struct versions *versions = &batch->request.node->scratch[0];
+    const struct row_op *op = &batch->batch.ops[index];
+    struct sibling sibling = {.dot = dot,
+                              .stamp_ns = stamp_ns,
+                              .op = batch->batch.op,
+                              .flags = op->kind == ROW_DELETE ? SIBLING_TOMBSTONE : 0,
+                              .value = op->value};
+    versions_put(versions, replaced(batch, index, versions), &sibling);
+}
+
+/* A retry of which every row was here: the rows go out as they are. */
+static void keep_rows(struct batch_request *batch) {
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (writes(&batch->batch.ops[i])) {
+            decode_op(batch, i);
+            batch->ops[i].blob = blob_ref(row_at(batch, i)->newest);
+            batch->ops[i].replaced =
+                versions_find(&batch->request.node->scratch[0], &batch->batch.op) == NULL;
+            put_context(batch, i, &batch->request.node->scratch[0]);
+        }
+    }
+}
+
+static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
+                    uint64_t stamp_ns) {
+    struct versions *versions = &batch->request.node->scratch[0];
+    decode_op(batch, index);
+    if (batch->known && had_write(batch)) {
+        batch->ops[index].replaced = versions_find(versions, &batch->batch.op) == NULL;
+        move_write(batch, versions, dot);
+    } else {
+        put_write(batch, index, dot, stamp_ns);
+    }
+    return finish_row(batch, index);
+}
+
 static int make_rows(struct batch_request *batch) {
     struct node *node = batch->request.node;
-    struct dot dot = batch->known ? batch->known_dot : epoch_dot(node);
+    if (batch->known && !any_row_missed(batch)) {
+        keep_rows(batch);
+        return 0;
+    }
+    struct dot dot = epoch_dot(node);
     uint64_t stamp_ns = batch->known ? batch->known_stamp_ns
                                      : hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
     for (uint32_t i = 0; i < batch->batch.n; i++) {

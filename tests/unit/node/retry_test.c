@@ -73,11 +73,66 @@ static void a_retried_create_stands_beside_what_lives_there(void **state) {
     cluster_free(c);
 }
 
+/* The row that repair has not brought is written under a dot of the coordinator's own: the
+ * first try's would claim earlier writes of the first coordinator, which this one has not seen.
+ */
+static void a_retry_does_not_swallow_what_its_coordinator_never_got(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write first = {.node = 1, .op = 7};
+    struct row_op ops[2] = {put_op("a", "new a", ROW_ANY), put_op("b", "new b", ROW_ANY)};
+    /* A write of the second coordinator's, earlier than any dot of its retry. */
+    struct write beside = {.value = "beside", .sort_key = "a", .node = 2};
+    assert_int_equal(do_write(c, &beside, NULL), 0);
+    cluster_lose(c, 2, MESSAGE_REPLICATE);
+    assert_int_equal(do_write(c, &(struct write){.value = "blind", .sort_key = "b"}, NULL), 0);
+    cluster_lose(c, 0, MESSAGE_REPLICATE);
+    assert_int_equal(do_batch(c, &first, ops, 2), ERR_UNKNOWN);
+    cluster_release(c);
+    assert_int_equal(do_get(c, 2, NULL, "a", LEVEL_ALL).n_siblings, 2);
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    first.node = 2;
+    assert_int_equal(do_batch(c, &first, ops, 2), 0);
+    assert_int_equal(do_get(c, 2, NULL, "b", 0).n_siblings, 2);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    assert_int_equal(do_get(c, 1, NULL, "b", LEVEL_ALL).n_siblings, 2);
+    assert_int_equal(do_get(c, 1, NULL, "a", LEVEL_ALL).n_siblings, 2);
+    cluster_free(c);
+}
+
+/* And once more through a third: the rows still tell of each other. */
+static void a_second_retry_leaves_alone_what_was_replaced_after_the_first(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write write = {.node = 1, .op = 7};
+    struct row_op ops[2] = {put_op("a", "new a", ROW_ANY), put_op("b", "new b", ROW_ANY)};
+    cluster_lose(c, 0, MESSAGE_REPLICATE);
+    assert_int_equal(do_batch(c, &write, ops, 2), ERR_UNKNOWN);
+    cluster_release(c);
+    assert_string_equal(do_get(c, 2, NULL, "a", LEVEL_ALL).value, "new a");
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    write.node = 2;
+    assert_int_equal(do_batch(c, &write, ops, 2), 0);
+    struct write newer = {.value = "newer", .sort_key = "b", .node = 2, .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &newer, NULL), 0);
+    write.node = 3;
+    assert_int_equal(do_batch(c, &write, ops, 2), 0);
+    struct seen_row row = do_get(c, 3, NULL, "b", 0);
+    assert_string_equal(row.value, "newer");
+    assert_int_equal(row.n_siblings, 1);
+    cluster_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_that_is_freed_with_batches_in_line_asks_its_disk_for_nothing),
         cmocka_unit_test(a_retried_create_stands_beside_what_lives_there),
         cmocka_unit_test(a_retry_writes_the_rows_that_repair_has_not_brought),
+        cmocka_unit_test(a_retry_does_not_swallow_what_its_coordinator_never_got),
+        cmocka_unit_test(a_second_retry_leaves_alone_what_was_replaced_after_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
