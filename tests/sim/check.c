@@ -16,10 +16,10 @@ static bool is_twin(const struct write_row *part) {
 
 /* Whether `later` may have replaced `part` of `write`: it named a dot of it as seen, or it was a
  * kind of write that takes in what its coordinator knows and was not over before `write` began (one
- * that ended unknown is never over, its message may still be on its way; nor one that was carried
- * out twice: docs/simulator.md, what is not promised yet). */
+ * that ended unknown is never over, its message may still be on its way; nor, with `twins`, one
+ * that was carried out twice: docs/simulator.md, what is not promised yet). */
 static bool may_replace(const struct write *later, const struct write_row *later_part,
-                        const struct write *write, const struct write_row *part) {
+                        const struct write *write, const struct write_row *part, bool twins) {
     if (later == write || !write_possible(later)) {
         return false;
     }
@@ -29,14 +29,14 @@ static bool may_replace(const struct write *later, const struct write_row *later
     bool takes_in = later_part->condition == ROW_OVERWRITE ||
                     (later_part->condition == ROW_IF_ABSENT && part->kind == ROW_DELETE);
     bool overlaps = later->outcome != 0 || later->end_ns > write->start_ns;
-    return takes_in && (overlaps || is_twin(later_part));
+    return takes_in && (overlaps || (twins && is_twin(later_part)));
 }
 
-static bool replaced(struct ledger *ledger, const struct write *write,
-                     const struct write_row *part) {
+static bool replaced(struct ledger *ledger, const struct write *write, const struct write_row *part,
+                     bool twins) {
     for (uint32_t i = 0; i < ledger->n; i++) {
         struct write_row *later = write_row_of(&ledger->writes[i], part->row);
-        if (later != NULL && may_replace(&ledger->writes[i], later, write, part)) {
+        if (later != NULL && may_replace(&ledger->writes[i], later, write, part, twins)) {
             return true;
         }
     }
@@ -58,7 +58,11 @@ static void check_kept(struct world *world, const struct final_rows *rows, uint3
                      part->row);
         } else if (!write_row_covered(part, &now->context)) {
             sim_fail(&world->sim, "row %u has forgotten that write %u ever was", part->row, index);
-        } else if (versions_find(now, &write->op) == NULL && !replaced(ledger, write, part)) {
+        } else if (versions_find(now, &write->op) != NULL || replaced(ledger, write, part, false)) {
+            continue;
+        } else if (replaced(ledger, write, part, true)) {
+            world_cover(world, COVER_TWIN_LOSSES);
+        } else {
             sim_fail(&world->sim, "row %u lost the acknowledged write %u", part->row, index);
         }
     }
@@ -95,7 +99,7 @@ static bool twin_came_between(struct ledger *ledger, const struct write_row *par
         struct write *twin = &ledger->writes[i];
         struct write_row *twin_part = write_row_of(twin, part->row);
         if (twin_part != NULL && is_twin(twin_part) && write_row_covered(twin_part, &part->seen) &&
-            may_replace(twin, twin_part, earlier, earlier_part)) {
+            may_replace(twin, twin_part, earlier, earlier_part, true)) {
             return true;
         }
     }
@@ -114,7 +118,7 @@ static void check_condition_over(struct world *world, uint32_t index, const stru
         earlier->end_ns >= write->start_ns || write_row_covered(earlier_part, &part->seen)) {
         return;
     }
-    bool live = earlier_part->kind == ROW_PUT && !replaced(ledger, earlier, earlier_part);
+    bool live = earlier_part->kind == ROW_PUT && !replaced(ledger, earlier, earlier_part, true);
     if (twin_came_between(ledger, part, earlier, earlier_part)) {
         world_cover(world, COVER_TWIN_REVIVALS);
     } else if (write->retried) {

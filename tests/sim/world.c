@@ -31,6 +31,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "closed",
     "sibling reads",
     "regressions",
+    "twin losses",
     "twin revivals",
     "unavailable but applied",
     "retried passes",
