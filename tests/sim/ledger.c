@@ -43,6 +43,7 @@ void ledger_release(struct ledger *ledger) {
     for (uint32_t i = 0; i < ledger->n; i++) {
         for (uint32_t k = 0; k < ledger->writes[i].n; k++) {
             context_release(&ledger->writes[i].rows[k].seen);
+            free(ledger->writes[i].rows[k].dots);
         }
     }
     free(ledger->writes);
@@ -225,9 +226,8 @@ static void learn_dot(struct ledger *ledger, uint32_t row, const struct sibling 
             return;
         }
     }
-    if (part->n_dots < LEDGER_DOTS_MAX) {
-        part->dots[part->n_dots++] = sibling->dot;
-    }
+    part->dots = memory_resize(part->dots, (part->n_dots + 1) * sizeof(*part->dots));
+    part->dots[part->n_dots++] = sibling->dot;
 }
 
 /* "n1 stores row 3: {n1.0.1:4 n2.0.1:7} write 12 at n2.0.1:7, write 9 deleted ..." */

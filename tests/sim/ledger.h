@@ -10,16 +10,15 @@
  * of the partitions first, then one for each contest. */
 enum {
     LEDGER_PENDING = 1, /* outcome of a write not answered yet; outcomes are 0 or ERR_* */
-    LEDGER_DOTS_MAX = 16,
     LEDGER_KEY_MAX = 32,
 };
 
 struct write_row {
     uint16_t row;
-    uint8_t kind;                     /* enum row_kind */
-    uint8_t condition;                /* enum row_condition */
-    struct context seen;              /* as sent by the client */
-    struct dot dots[LEDGER_DOTS_MAX]; /* under which it reached disks: one per coordinator */
+    uint8_t kind;        /* enum row_kind */
+    uint8_t condition;   /* enum row_condition */
+    struct context seen; /* as sent by the client */
+    struct dot *dots;    /* under which it reached disks: one per try; owned */
     uint32_t n_dots;
 };
 
