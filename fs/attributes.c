@@ -85,6 +85,15 @@ int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret) {
     return status;
 }
 
+int64_t attributes_left_ns(struct mount *mount, uint64_t ino) {
+    const struct inode *inode = inodes_find(&mount->inodes, ino);
+    if (inode == NULL || inode->known == NULL) {
+        return 0;
+    }
+    int64_t left_ns = inode->known->read_ns + mount->config.attributes_ns - mount_now_ns(mount);
+    return left_ns > 0 ? left_ns : 0;
+}
+
 struct setting {
     const struct attributes_change *change;
     int64_t now_ns;

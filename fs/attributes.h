@@ -16,6 +16,10 @@ void attributes_of(const struct inode *inode, struct stat *ret);
 /* From memory when it was read within the mount's attributes_ns, else from the store. */
 int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret);
 
+/* How long what attributes_get() answered may be believed, so that nobody sees attributes older
+ * than the mount's attributes_ns. */
+int64_t attributes_left_ns(struct mount *mount, uint64_t ino);
+
 /* The fields that change; times in ns since 1970. */
 enum { ATTRIBUTE_SIZE = 1 << 16 }; /* beside enum attribute_mask */
 struct attributes_change {

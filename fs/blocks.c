@@ -266,6 +266,12 @@ static int wait_until_synced(struct blocks *blocks) {
     return status;
 }
 
+static void extend_deadline(struct mount *mount) {
+    if (task_deadline_ns(task_self()) != 0) {
+        task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+    }
+}
+
 int blocks_flush(struct blocks *blocks, bool synced) {
     blocks->error = 0;
     if (synced) {
@@ -283,8 +289,7 @@ int blocks_flush(struct blocks *blocks, bool synced) {
         }
         /* Each block that arrives gives the rest another full time: what bounds the wait is
          * silence, not the size of the file. */
-        task_set_deadline(task_self(),
-                          mount_now_ns(blocks->mount) + blocks->mount->config.timeout_ns);
+        extend_deadline(blocks->mount);
         begin_sends(blocks, synced);
     }
     int status = blocks->error;

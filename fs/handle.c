@@ -91,6 +91,10 @@ static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes da
         status = store_first(file, alone);
     }
     handle->wrote = handle->wrote || status == 0;
+    if (append && file->size != offset + data.size) {
+        /* Another mount had appended: the kernel has these bytes on a page where they are not. */
+        file->inode->kernel_version = (struct op_id){{0}};
+    }
     return status;
 }
 

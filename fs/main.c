@@ -46,7 +46,8 @@ static void log_line(void *context, int level, const char *line) {
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO};
     struct program *p = context;
     level = level < 0 ? 0 : level > 2 ? 2 : level;
-    if (p->log_file == NULL && p->background && p->parent < 0) {
+    /* Before the mount stands the user reads stderr, but wants to hear of failures only. */
+    if (p->log_file == NULL && p->background && (p->parent < 0 || level == 2)) {
         syslog(priorities[level], "%s", line);
         return;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum { REMOVAL_BLOCKS = 4096 }; /* of one deadline: 256 MiB of contents */
+#define REMOVAL_RETRY_NS 5000000000ll
 
 void mount_init(struct mount *mount, const struct mount_config *config) {
     *mount = (struct mount){.config = *config};
@@ -13,13 +14,21 @@ void mount_init(struct mount *mount, const struct mount_config *config) {
     inodes_init(&mount->inodes, INODES_KNOWN_MAX);
 }
 
-void mount_release(struct mount *mount) {
-    assert(mount->files == NULL && mount->n_background == 0);
+/* When the mount stops and the cluster does not answer. */
+static void give_up_removals(struct mount *mount) {
     while (mount->removals != NULL) {
         struct removal *removal = mount->removals;
         mount->removals = removal->next;
+        mount->n_removals--;
+        mount->n_removals_failed++;
         free(removal);
     }
+    mount->removals_end = &mount->removals;
+}
+
+void mount_release(struct mount *mount) {
+    assert(mount->files == NULL && mount->n_background == 0);
+    give_up_removals(mount);
     inodes_release(&mount->inodes);
 }
 
@@ -96,11 +105,18 @@ static void remove_all(void *arg) {
         if (mount->removals == NULL) {
             mount->removals_end = &mount->removals;
         }
+        bool done = remove_one(mount, removal) == 0;
+        while (!done && mount_pause(mount, REMOVAL_RETRY_NS)) {
+            done = remove_one(mount, removal) == 0;
+        }
         mount->n_removals--;
-        mount->n_removals_failed += remove_one(mount, removal) != 0;
+        mount->n_removals_failed += !done;
         free(removal);
+        if (!done) {
+            give_up_removals(mount);
+        }
     }
-    mount->removing = false;
+    mount->n_removers--;
     mount_background_done(mount);
 }
 
@@ -117,9 +133,11 @@ void mount_remove_contents(struct mount *mount, const struct id128 *contents, ui
     *mount->removals_end = removal;
     mount->removals_end = &removal->next;
     mount->n_removals++;
-    if (!mount->removing) {
-        mount->removing = true;
-        mount_background(mount, remove_all, mount);
+    /* Without a further task it waits for the next removal that gets one. */
+    if (mount->n_removers < MOUNT_REMOVERS_MAX &&
+        task_spawn(mount->config.tasks, remove_all, mount, 0) == 0) {
+        mount->n_removers++;
+        mount->n_background++;
     }
 }
 

@@ -11,10 +11,10 @@
  * suspended is stale afterwards, unless it holds a pin or a file's turn. */
 enum {
     MOUNT_DIRTY_MAX = 64 << 20,      /* bytes of blocks in memory; writers wait beyond */
-    MOUNT_AHEAD_MAX = 32 << 20,      /* bytes read ahead of all readers; beyond, none are */
     MOUNT_REMOVALS_MAX = 65536,      /* contents waiting for removal; beyond, left to the sweeper */
     MOUNT_WRITEBACK_NS = 1000000000, /* how old a buffered change may get */
-    MOUNT_SLEEPERS_MAX = 4,          /* tasks that look after something now and then */
+    MOUNT_REMOVERS_MAX = 4,          /* contents being removed at a time */
+    MOUNT_SLEEPERS_MAX = 8,          /* tasks that look after something now and then */
     MOUNT_REFRESH_MAX = 8,           /* readings overtaken by changes before ERR_BUSY */
 };
 /* Ages for mount_refresh(). */
@@ -49,12 +49,11 @@ struct mount {
 
     struct file *files; /* open ones, listed */
     uint64_t n_dirty_bytes;
-    uint64_t n_ahead_bytes;
     struct task_queue room; /* woken when n_dirty_bytes falls */
 
     struct removal *removals, **removals_end;
     uint32_t n_removals;
-    bool removing; /* a task is at it */
+    uint32_t n_removers; /* tasks that are at it */
 
     struct task *sleepers[MOUNT_SLEEPERS_MAX]; /* in mount_pause() */
     bool stopping;                             /* nothing is to wait in the background any more */

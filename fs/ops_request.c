@@ -137,10 +137,11 @@ void request_answer(struct request *request, int status) {
 
 struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat) {
     double timeout_s = (double)ops->config.mount->config.attributes_ns / 1e9;
+    int64_t left_ns = attributes_left_ns(ops->config.mount, stat->st_ino);
     return (struct fuse_entry_param){
         .ino = stat->st_ino,
         .attr = *stat,
-        .attr_timeout = timeout_s,
+        .attr_timeout = (double)left_ns / 1e9,
         .entry_timeout = timeout_s,
     };
 }
@@ -162,7 +163,7 @@ void request_answer_attributes(struct request *request, int status, const struct
         request_answer(request, status);
         return;
     }
-    double timeout_s = (double)request->ops->config.mount->config.attributes_ns / 1e9;
-    fuse_reply_attr(request->fuse, stat, timeout_s);
+    int64_t left_ns = attributes_left_ns(request->ops->config.mount, stat->st_ino);
+    fuse_reply_attr(request->fuse, stat, (double)left_ns / 1e9);
     request->fuse = NULL;
 }

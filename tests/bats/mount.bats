@@ -228,6 +228,12 @@ more" ]
     wait_for 15 sh -c "test \"\$(stat -fc %b '$BASE/second')\" -gt 1000"
 }
 
+@test "a hundred small operations look as on a local disk" {
+    mkdir "$BASE/local"
+    chmod 755 "$BASE"
+    "$BATS_TEST_DIRNAME/posix_compare.py" "$MNT" "$BASE/local"
+}
+
 # ---- faults ----
 
 @test "one node killed during cp -r: the copy completes and is identical, and the node comes back" {

@@ -201,6 +201,40 @@ IN_WORLD(rewriting_and_removing_large_files_leaves_no_blocks) {
     free(big);
 }
 
+IN_WORLD(contents_whose_removal_failed_are_removed_later) {
+    char *big = calloc(1, 300 * KIB);
+    struct handle *handle = create(&w->a, "f");
+    assert_int_equal(handle_write(handle, 0, bytes_of(big, 300 * KIB)), 0);
+    close_handle(handle);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f"), 0);
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, 1, 2, ERR_UNAVAILABLE, false);
+    settle();
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 5);
+    task_sleep(20 * SECOND_NS);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
+    assert_int_equal(w->a.n_removals_failed, 0);
+    free(big);
+}
+
+IN_WORLD(an_append_behind_what_another_mount_has_appended_is_on_no_page_of_the_kernel) {
+    struct cache_advice advice;
+    struct handle *a = create(&w->a, "f");
+    a->flags |= O_APPEND;
+    put(a, 0, "aaa");
+    struct handle *b = open_flags(&w->b, "f", O_WRONLY | O_APPEND);
+    put(b, 3, "bbb");
+    close_handle(b);
+    struct handle *again = open_flags(&w->a, "f", O_WRONLY | O_APPEND);
+    put(again, 3, "ccc"); /* the kernel believes in three bytes still */
+    close_handle(again);
+    close_handle(a);
+    assert_int_equal(handle_open(&w->a, ino_of(&w->a, "f"), O_RDONLY, &again, &advice), 0);
+    assert_false(advice.keep);
+    handle_release(again);
+    assert_holds(&w->b, "f", "aaabbbccc");
+}
+
 /* ---- against a model ---- */
 
 static uint32_t dice(uint32_t *seed) {
@@ -381,6 +415,9 @@ int main(void) {
         cmocka_unit_test(an_open_reader_meets_the_new_contents_not_zeros_when_the_old_are_removed),
         cmocka_unit_test(an_unlinked_file_works_until_its_last_close_and_leaves_nothing),
         cmocka_unit_test(rewriting_and_removing_large_files_leaves_no_blocks),
+        cmocka_unit_test(contents_whose_removal_failed_are_removed_later),
+        cmocka_unit_test(
+            an_append_behind_what_another_mount_has_appended_is_on_no_page_of_the_kernel),
         cmocka_unit_test(random_writes_and_truncations_by_turns_of_two_mounts_agree_with_a_model),
         cmocka_unit_test(a_large_file_never_sits_in_memory),
         cmocka_unit_test(scattered_small_writes_are_bounded_in_memory),
