@@ -64,7 +64,11 @@ static int refresh_root(struct mount *mount, struct inode *root) {
     }
     int status = mount_refresh(mount, root, mount->config.attributes_ns);
     task_set_deadline(task, deadline_ns);
-    return root->known != NULL ? 0 : status;
+    if (status != 0 && root->known != NULL) {
+        root->known->read_ns = mount_now_ns(mount); /* believed for another while */
+        return 0;
+    }
+    return status;
 }
 
 int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret) {
