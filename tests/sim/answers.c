@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "shared/err.h"
+#include "tests/sim/directories.h"
 
 /* An answer may be this late: the deadline plus one tick (the design's promise 6). */
 enum { TICK_MS = 2 };
@@ -119,7 +120,9 @@ static void check_scan_gaps(struct session *session, const struct scan_reply *re
     if ((session->request.flags & MESSAGE_TOMBSTONES) == 0 || reply->more) {
         return;
     }
-    for (uint32_t row = session->row; row < session->row + world->options.n_rows; row++) {
+    uint32_t n;
+    uint32_t first = ledger_partition(&world->ledger, session->row, &n);
+    for (uint32_t row = first; row < first + n; row++) {
         bool shown = false;
         for (uint32_t i = 0; i < reply->n_rows; i++) {
             shown |= bytes_equal(reply->rows[i].sort_key, ledger_sort_key(&world->ledger, row));
@@ -162,6 +165,9 @@ static void check_batch(struct session *session, int status, struct bytes payloa
     struct world *world = session->workload->world;
     world->ledger.writes[session->write].retried = session->request.uncertain;
     ledger_end(&world->ledger, session->write, status);
+    if (status == ERR_CONFLICT && session->kind == OP_DIRECTORY) {
+        directory_forget(session);
+    }
     if (status != 0) {
         return;
     }
@@ -197,7 +203,7 @@ void answer_check(struct session *session, int status, struct bytes payload) {
     }
     if (session->is_write) {
         check_batch(session, status, payload);
-    } else if (status == 0 && session->kind == OP_GET) {
+    } else if (status == 0 && (session->kind == OP_GET || session->kind == OP_DIRECTORY)) {
         check_get(session, payload);
     } else if (status == 0 && session->kind == OP_SCAN) {
         check_scan(session, payload);

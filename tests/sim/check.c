@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shared/err.h"
+#include "tests/sim/directories.h"
 #include "tests/sim/stored.h"
 
 /* ---- what clients were told against what stands in the end ---- */
@@ -219,6 +220,7 @@ void check_history(struct world *world, const struct final_rows *rows) {
             ledger_check_sibling(ledger, row, &rows->versions[row].siblings[i], "final read");
         }
     }
+    check_directories(world, rows);
     if (world->options.quiet) {
         check_quiet(world);
     }
@@ -237,8 +239,8 @@ struct replica {
 
 /* The first row of the row's partition. */
 static uint32_t first_row(const struct world *world, uint32_t row) {
-    uint32_t n = world->options.n_rows;
-    return row >= ledger_contest(&world->ledger, 0) ? row : row / n * n;
+    uint32_t n;
+    return ledger_partition(&world->ledger, row, &n);
 }
 
 static void check_stored_row(struct replica *replica, uint32_t row, struct bytes stored) {

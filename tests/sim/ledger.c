@@ -22,6 +22,14 @@ static void name_rows(struct ledger *ledger) {
             ledger->n_rows++;
         }
     }
+    static const char *const directory_rows[DIRECTORY_ROWS] = {"h", "e0", "e1"};
+    for (uint32_t d = 0; d < DIRECTORIES_MAX * DIRECTORY_ROWS; d++) {
+        snprintf(ledger->partition_keys[ledger->n_rows], LEDGER_KEY_MAX, "directory%u",
+                 d / DIRECTORY_ROWS);
+        snprintf(ledger->sort_keys[ledger->n_rows], LEDGER_KEY_MAX, "%s",
+                 directory_rows[d % DIRECTORY_ROWS]);
+        ledger->n_rows++;
+    }
     for (uint32_t c = 0; c < CONTESTS_MAX; c++) {
         snprintf(ledger->partition_keys[ledger->n_rows], LEDGER_KEY_MAX, "contest%u", c);
         snprintf(ledger->sort_keys[ledger->n_rows], LEDGER_KEY_MAX, "winner");
@@ -66,6 +74,21 @@ int ledger_row(const struct ledger *ledger, struct bytes partition_key, struct b
         }
     }
     return -1;
+}
+
+uint32_t ledger_directory(const struct ledger *ledger, uint32_t index) {
+    return (uint32_t)ledger->options->n_partitions * ledger->options->n_rows +
+           index * DIRECTORY_ROWS;
+}
+
+uint32_t ledger_partition(const struct ledger *ledger, uint32_t row, uint32_t *ret_n) {
+    if (row >= ledger_contest(ledger, 0)) {
+        *ret_n = 1;
+        return row;
+    }
+    uint32_t base = row >= ledger_directory(ledger, 0) ? ledger_directory(ledger, 0) : 0;
+    *ret_n = base > 0 ? DIRECTORY_ROWS : ledger->options->n_rows;
+    return base + (row - base) / *ret_n * *ret_n;
 }
 
 uint32_t ledger_contest(const struct ledger *ledger, uint32_t index) {

@@ -7,7 +7,7 @@
 
 /* Knows everything: what clients asked and were answered, and every version that ever reached any
  * replica's disk (the simulator looks over the shoulder of each commit). Rows are numbered: those
- * of the partitions first, then one for each contest. */
+ * of the partitions first, then those of the directories, then one for each contest. */
 enum {
     LEDGER_PENDING = 1, /* outcome of a write not answered yet; outcomes are 0 or ERR_* */
     LEDGER_KEY_MAX = 32,
@@ -54,6 +54,10 @@ struct bytes ledger_partition_key(const struct ledger *ledger, uint32_t row);
 struct bytes ledger_sort_key(const struct ledger *ledger, uint32_t row);
 /* The row's number; -1 when it is none of ours. */
 int ledger_row(const struct ledger *ledger, struct bytes partition_key, struct bytes sort_key);
+/* The first row of directory `index`, its header; DIRECTORY_ROWS from here. */
+uint32_t ledger_directory(const struct ledger *ledger, uint32_t index);
+/* The first row of the row's partition, and how many rows that has. */
+uint32_t ledger_partition(const struct ledger *ledger, uint32_t row, uint32_t *ret_n);
 /* The first contest row; contests are CONTESTS_MAX rows from here. */
 uint32_t ledger_contest(const struct ledger *ledger, uint32_t index);
 

@@ -31,7 +31,7 @@ static void draw_cluster(struct dice *dice, struct options *o) {
 
 static void draw_load(struct dice *dice, struct options *o) {
     o->ops_per_session = (uint32_t)dice_between(dice, 10, 60);
-    static const uint32_t top[OP_KINDS] = {20, 6, 1, 10, 15, 8, 15, 8, 10, 12, 4};
+    static const uint32_t top[OP_KINDS] = {20, 6, 1, 10, 15, 8, 15, 8, 10, 12, 4, 20};
     for (int i = 0; i < OP_KINDS; i++) {
         o->weights[i] = (uint32_t)maybe(dice, 1, top[i]);
     }

@@ -12,9 +12,11 @@ enum {
     CLIENTS_MAX = 4,
     SESSIONS_MAX = 16,
     PARTITIONS_MAX = 4,
-    ROWS_MAX = 5,      /* of one partition */
-    CONTESTS_MAX = 12, /* rows that are only ever created with IF_ABSENT */
-    ROWS_TOTAL_MAX = PARTITIONS_MAX * ROWS_MAX + CONTESTS_MAX,
+    ROWS_MAX = 5,        /* of one partition */
+    CONTESTS_MAX = 12,   /* rows that are only ever created with IF_ABSENT */
+    DIRECTORIES_MAX = 3, /* partitions used as a filesystem uses them: see directories.h */
+    DIRECTORY_ROWS = 3,
+    ROWS_TOTAL_MAX = PARTITIONS_MAX * ROWS_MAX + DIRECTORIES_MAX * DIRECTORY_ROWS + CONTESTS_MAX,
     OPS_MAX = 64,  /* of one session */
     BATCH_MAX = 4, /* rows in one batch */
 };
@@ -31,6 +33,7 @@ enum op_kind {
     OP_DELETE,    /* a tombstone under one of the conditions */
     OP_BATCH,     /* several rows under mixed conditions, guards too */
     OP_CONTEST,   /* ROW_IF_ABSENT on a row that all sessions fight for */
+    OP_DIRECTORY, /* make, create, remove, look up: directories.c */
     OP_KINDS,
 };
 

@@ -7,6 +7,7 @@
 
 #include "shared/store.h"
 #include "tests/sim/answers.h"
+#include "tests/sim/directories.h"
 
 static void next_op(void *context, uint64_t number);
 
@@ -64,9 +65,11 @@ static void submit(struct session *session, uint8_t type, uint16_t flags, struct
 
 static void ask_get(struct session *session) {
     struct ledger *ledger = &session->workload->world->ledger;
-    session->row = (uint32_t)dice_below(&session->dice, ledger->n_rows);
-    if (session->row >= rows_in_partitions(session->workload->world)) {
-        session->row = ledger_contest(ledger, session->workload->contest);
+    if (session->kind == OP_GET) {
+        session->row = (uint32_t)dice_below(&session->dice, ledger_contest(ledger, 1));
+        if (session->row >= ledger_contest(ledger, 0)) {
+            session->row = ledger_contest(ledger, session->workload->contest);
+        }
     }
     buffer_put_bytes(&session->payload, ledger_sort_key(ledger, session->row));
     submit(session, MESSAGE_GET, level_of(session), ledger_partition_key(ledger, session->row));
@@ -78,7 +81,9 @@ static uint32_t any_row(struct session *session) {
 
 static void ask_scan(struct session *session) {
     struct world *world = session->workload->world;
-    session->row = any_row(session) / world->options.n_rows * world->options.n_rows;
+    uint32_t n;
+    uint32_t row = (uint32_t)dice_below(&session->dice, ledger_contest(&world->ledger, 0));
+    session->row = ledger_partition(&world->ledger, row, &n);
     struct scan_request scan = {
         .rows_max = dice_chance(&session->dice, 300000) ? 2 : 100,
         .bytes_max = dice_chance(&session->dice, 300000) ? 300 : SCAN_BYTES_MAX,
@@ -117,9 +122,8 @@ static uint8_t condition_of(struct session *session, enum op_kind kind) {
     }
 }
 
-/* One row of a write; `position` is its place in the batch. */
-static void add_row(struct session *session, struct write *write, uint32_t row, uint8_t row_kind,
-                    enum op_kind kind) {
+struct write_row *workload_add_row(struct session *session, struct write *write, uint32_t row,
+                                   uint8_t row_kind, enum op_kind kind) {
     struct write_row *part = &write->rows[write->n++];
     part->row = (uint16_t)row;
     part->kind = row_kind;
@@ -132,19 +136,24 @@ static void add_row(struct session *session, struct write *write, uint32_t row, 
     if (knows && part->condition != ROW_OVERWRITE && !(absent && session->read_live[row])) {
         context_copy(&part->seen, &session->read[row]);
     }
+    return part;
 }
 
 static void fill_write(struct session *session, struct write *write, enum op_kind kind) {
     struct world *world = session->workload->world;
     if (kind == OP_CONTEST) {
         session->row = ledger_contest(&world->ledger, session->workload->contest);
-        add_row(session, write, session->row, ROW_PUT, kind);
+        workload_add_row(session, write, session->row, ROW_PUT, kind);
+        return;
+    }
+    if (kind == OP_DIRECTORY) {
+        directory_fill(session, write);
         return;
     }
     session->row = any_row(session);
     if (kind != OP_BATCH) {
         uint8_t row_kind = kind == OP_DELETE ? ROW_DELETE : ROW_PUT;
-        add_row(session, write, session->row, row_kind, kind);
+        workload_add_row(session, write, session->row, row_kind, kind);
         return;
     }
     uint32_t first = session->row / world->options.n_rows * world->options.n_rows;
@@ -154,9 +163,9 @@ static void fill_write(struct session *session, struct write *write, enum op_kin
         bool last_chance = guards == write->n && i + 1 == world->options.n_rows;
         if (choice < 3 || last_chance) {
             uint8_t row_kind = dice_chance(&session->dice, 250000) ? ROW_DELETE : ROW_PUT;
-            add_row(session, write, first + i, row_kind, kind);
+            workload_add_row(session, write, first + i, row_kind, kind);
         } else if (choice == 3 && write->n + 1 < BATCH_MAX) {
-            add_row(session, write, first + i, ROW_GUARD, kind);
+            workload_add_row(session, write, first + i, ROW_GUARD, kind);
             guards++;
         }
     }
@@ -181,6 +190,7 @@ static void encode_write(struct session *session, const struct write *write) {
         ops[i] = (struct row_op){
             .kind = part->kind,
             .condition = part->condition,
+            .count_max = part->condition == ROW_COUNT_MAX ? DIRECTORY_COUNT_MAX : 0,
             .sort_key = ledger_sort_key(ledger, part->row),
             .seen = buffer_bytes(&seen[i]),
             .value = buffer_bytes(&values[i]),
@@ -258,6 +268,13 @@ static void next_op(void *context, uint64_t number) {
     case OP_CONTEST:
         enter_contest(session->workload);
         ask_write(session, OP_CONTEST);
+        break;
+    case OP_DIRECTORY:
+        if (directory_choose(session)) {
+            ask_write(session, OP_DIRECTORY);
+        } else {
+            ask_get(session);
+        }
         break;
     default:
         ask_write(session, session->kind);

@@ -36,6 +36,11 @@ struct workload {
     uint32_t contest_turns; /* entries left */
 };
 
+/* Adds a row to a write that the session is about to ask: under the condition that `kind` says (a
+ * guard's is drawn), with the context that the session read last where that makes sense. */
+struct write_row *workload_add_row(struct session *session, struct write *write, uint32_t row,
+                                   uint8_t row_kind, enum op_kind kind);
+
 void workload_init(struct workload *workload, struct world *world);
 void workload_release(struct workload *workload);
 /* Sessions begin. */
