@@ -13,8 +13,8 @@
  *   remove   entry deleted IF_MATCH
  *   unmake   header deleted IF_MATCH, while the header is the only live row (COUNT_MAX)
  *
- * What must never be: a directory unmade and an entry created, both acknowledged, and the entry
- * there in the end. */
+ * What should never be, and is counted: a directory unmade and an entry created, both acknowledged,
+ * and the entry there in the end. */
 enum { DIRECTORY_COUNT_MAX = 1 };
 
 /* Chooses a directory and what to do with it; sets session->row. False when a row (session->row)

@@ -31,6 +31,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "closed",
     "sibling reads",
     "regressions",
+    "orphans",
     "twin losses",
     "twin revivals",
     "unavailable but applied",
@@ -77,8 +78,12 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
     struct world_node *node = context;
     struct world *world = node->world;
     sim_mark_bytes(&world->sim, now.data, now.size);
-    struct bytes partition_key, sort_key;
-    if (stored_row_key(key, &partition_key, &sort_key)) {
+    struct bytes partition_key, sort_key, tally;
+    if (stored_tally_key(key, &partition_key) && stored_value(now, &tally) == 0) {
+        sim_trace(&world->sim, "%s stores the tally of %.*s: %llu live", node->process.name,
+                  (int)partition_key.size, (const char *)partition_key.data,
+                  (unsigned long long)stored_tally(tally).n_live);
+    } else if (stored_row_key(key, &partition_key, &sort_key)) {
         int row = ledger_row(&world->ledger, partition_key, sort_key);
         if (row < 0) {
             sim_fail(&world->sim, "%s stored a row nobody asked for", node->process.name);
