@@ -76,8 +76,12 @@ static void sent(struct block *block, int status) {
         blocks->error = blocks->error != 0 ? blocks->error : status;
     }
     bool arrived = status == 0 && !block->dirty;
-    bool crowded = blocks->mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2;
-    if (arrived && (block->size == BLOCK_SIZE || crowded) && !block->doomed) {
+    bool crowded =
+        blocks->mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2 || blocks->n > BLOCKS_KEPT_MAX;
+    /* A full block that is not on disks yet stays while there is room: an fsync sends it again,
+     * which takes milliseconds, where waiting for the nodes' own sync would take a second. */
+    bool done = block->size == BLOCK_SIZE && block->synced;
+    if (arrived && (done || crowded) && !block->doomed) {
         blocks->unsynced_ns = block->synced ? blocks->unsynced_ns : mount_now_ns(blocks->mount);
         forget(blocks, block);
     } else if (block->doomed) {

@@ -22,6 +22,7 @@ enum {
     BLOCKS_SENDING_MAX = 16,
     BLOCKS_READING_MAX = 16, /* of one call */
     BLOCKS_MAX = 64,
+    BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */
     /* How soon after its acknowledgement a write that was not asked to be synced is on the nodes'
      * disks anyway: a second, and some time to spare. */
     BLOCKS_SYNCED_AFTER_NS = 1200000000,
