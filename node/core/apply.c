@@ -124,26 +124,38 @@ static bool knows_batch(struct apply *apply) {
     return false;
 }
 
-/* The index of the first operation whose condition does not hold; the batch's size if all do. */
-static uint32_t first_failing(struct apply *apply) {
+/* Operation `index`, decoded, in a batch that has written here before or not: 0, ERR_CONFLICT, or
+ * ERR_UNKNOWN for a write that is here and should not be. */
+static int check_op(struct apply *apply, uint32_t index, bool known, const struct tally *tally) {
     struct node *node = apply->node;
+    const struct row_op *op = &apply->batch.ops[index];
+    const struct versions *row = &node->scratch[0];
+    if (versions_find(row, &apply->batch.op) != NULL && writes(op)) {
+        bool stands = condition_stands(op, row, &node->scratch_context, &apply->batch.op);
+        return stands ? 0 : ERR_UNKNOWN;
+    }
+    bool passes = (known && !writes(op)) ||
+                  condition_holds(op, row, &node->scratch_context, tally) ||
+                  row_knows(row, &node->scratch[1], &apply->batch.op);
+    return passes ? 0 : ERR_CONFLICT;
+}
+
+/* The first operation that does not pass and why; 0 when all do. */
+static int check_conditions(struct apply *apply, uint32_t *ret_index) {
     bool known = knows_batch(apply);
     if (PLANTED(BLIND_REPLICA)) {
-        return apply->batch.n;
+        return 0;
     }
     struct tally tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
     for (uint32_t i = 0; i < apply->batch.n; i++) {
-        const struct row_op *op = &apply->batch.ops[i];
-        if (known && !writes(op)) {
-            continue;
-        }
         decode_op(apply, i);
-        if (!condition_holds(op, &node->scratch[0], &node->scratch_context, &tally) &&
-            !row_knows(&node->scratch[0], &node->scratch[1], &apply->batch.op)) {
-            return i;
+        int err = check_op(apply, i, known, &tally);
+        if (err != 0) {
+            *ret_index = i;
+            return err;
         }
     }
-    return apply->batch.n;
+    return 0;
 }
 
 /* A planted bug, see plant.h. */
@@ -172,19 +184,38 @@ static void apply_commit(struct apply *apply) {
     }
 }
 
+static struct refusal *refusal_of(struct node *node, uint16_t peer, uint64_t id) {
+    uint64_t mixed = (id ^ peer) * 0x9e3779b97f4a7c15ull;
+    return &node->refusals[mixed >> 32 & (REFUSALS_MAX - 1)];
+}
+
+static void note_refusal(struct apply *apply) {
+    const struct asker *asker = &apply->asker;
+    uint16_t peer = asker->endpoint.node;
+    *refusal_of(apply->node, peer, asker->id) = (struct refusal){asker->id, peer};
+}
+
+static bool was_refused(struct node *node, uint16_t peer, uint64_t id) {
+    const struct refusal *refusal = refusal_of(node, peer, id);
+    return refusal->peer == peer && refusal->id == id;
+}
+
 static void answer_conflict(struct apply *apply, uint32_t index) {
     struct batch_reply reply = {.failed_index = index};
     if (apply->batch.ops[index].condition != ROW_COUNT_MAX) {
         reply.current = blob_bytes(rows_held(&apply->hold, 1 + index)->newest);
     }
     reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
+    note_refusal(apply);
     apply_end(apply, ERR_CONFLICT, &reply);
 }
 
 static void on_loaded(void *context) {
     struct apply *apply = context;
     struct node *node = apply->node;
-    if (!apply->repairs && node_now(node) > apply->deadline_ns) {
+    bool repeated =
+        !apply->repairs && was_refused(node, apply->asker.endpoint.node, apply->asker.id);
+    if (repeated || (!apply->repairs && node_now(node) > apply->deadline_ns)) {
         node->counters.late++;
         apply_end(apply, ERR_TIMEOUT, NULL);
         return;
@@ -198,12 +229,18 @@ static void on_loaded(void *context) {
     if (!apply->repairs && batch_is_conditional(&apply->batch)) {
         if (!PLANTED(BLIND_RACE) && meets_exposed(apply)) {
             node->counters.refused++;
+            note_refusal(apply);
             apply_end(apply, ERR_BUSY, NULL);
             return;
         }
-        uint32_t failing = first_failing(apply);
-        if (failing < apply->batch.n) {
+        uint32_t failing = 0;
+        err = check_conditions(apply, &failing);
+        if (err == ERR_CONFLICT) {
             answer_conflict(apply, failing);
+            return;
+        }
+        if (err != 0) {
+            apply_end(apply, err, NULL);
             return;
         }
     }

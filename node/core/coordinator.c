@@ -85,8 +85,12 @@ void request_answer_missed(struct request *request, int status, uint8_t answered
     answer_missed(request->node, &request->asker, status, request->needed, answered);
 }
 
-void request_phase(struct request *request) {
+void request_next_phase(struct request *request) {
     request->phase = (uint8_t)((request->phase + 1) % REQUEST_PHASES);
+}
+
+void request_phase(struct request *request) {
+    request_next_phase(request);
     for (uint32_t i = 0; i < request->n_peers; i++) {
         request->peers[i].state = PEER_IDLE;
         request->peers[i].status = 0;

@@ -49,7 +49,7 @@ enum request_state {
 };
 
 enum {
-    REQUEST_PHASES = 8, /* the low bits of a message id tell the phases apart */
+    REQUEST_PHASES = 64, /* the low bits of a message id tell the phases apart */
     REQUEST_PEERS_MAX = RING_REPLICAS_MAX - 1,
     REQUEST_HEDGE_MS = 30,    /* a reader asks another replica when one is this slow */
     REQUEST_WIDE_ONE_IN = 16, /* of so many reads one asks all replicas, to find what lags */
@@ -137,6 +137,8 @@ void request_answer(struct request *request, int status, struct bytes payload);
 void request_answer_missed(struct request *request, int status, uint8_t answered);
 /* Begins a new phase: all peers are idle again, late replies of the old one do not count. */
 void request_phase(struct request *request);
+/* The same, but the peers keep their states. */
+void request_next_phase(struct request *request);
 /* Asks one idle peer; its state says what came of it. */
 void request_ask(struct request *request, struct peer *peer, uint8_t type, uint16_t flags,
                  struct bytes payload);

@@ -298,10 +298,17 @@ static void answer_conflict(struct batch_request *batch) {
     batch_end(batch);
 }
 
+/* Twice as long each time at most, then at random, so that rivals part. */
+static void arm_pause(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    uint64_t most_ms = (uint64_t)BATCH_PAUSE_MS << batch->n_pauses;
+    uint64_t pause_ms = 1 + node->env->random(node->env->self) % most_ms;
+    request_arm(&batch->request, (int64_t)pause_ms * NS_PER_MS);
+}
+
 /* Other coordinators' batches were in the way, and nobody applied this one. */
 static void pause_or_refuse(struct batch_request *batch) {
     struct request *request = &batch->request;
-    struct node *node = request->node;
     int status = 0;
     for (uint32_t i = 0; i < request->n_peers; i++) {
         const struct peer *peer = &request->peers[i];
@@ -320,29 +327,7 @@ static void pause_or_refuse(struct batch_request *batch) {
     request_move(request, REQUEST_PAUSING);
     batch_release_ops(batch);
     batch_let_go(batch);
-    uint64_t most_ms = (uint64_t)BATCH_PAUSE_MS << batch->n_pauses;
-    uint64_t pause_ms = 1 + node->env->random(node->env->self) % most_ms;
-    request_arm(request, (int64_t)pause_ms * NS_PER_MS);
-}
-
-/* REPLICATING with conditions: may it be committed here, must it be, or did nobody take it? */
-static void check_replicated(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    uint32_t done = request_count(request, PEER_DONE);
-    uint32_t open = request_count(request, PEER_ASKED);
-    uint32_t silent = request_count(request, PEER_SILENT);
-    if (done + 1 < request->needed && open > 0) {
-        return;
-    }
-    if (done + 1 >= request->needed || done > 0 || silent > 0 || batch->known) {
-        request_move(request, REQUEST_COMMITTING);
-        batch_commit(batch);
-        check_done(batch);
-    } else if (request_count(request, PEER_CONFLICT) > 0) {
-        answer_conflict(batch);
-    } else {
-        pause_or_refuse(batch);
-    }
+    arm_pause(batch);
 }
 
 static void encode_replicate(struct batch_request *batch, struct buffer *into) {
@@ -363,6 +348,70 @@ static void encode_replicate(struct batch_request *batch, struct buffer *into) {
     buffer_clear(into);
     batch_encode(&out, into);
     free(ops);
+}
+
+static void check_replicated(struct batch_request *batch);
+
+static bool was_busy(const struct peer *peer) {
+    return peer->state == PEER_REFUSED && peer->status == ERR_BUSY;
+}
+
+/* Some applied it, and W is in reach only with those who were busy with a rival: they are asked
+ * again after a pause, rather than leaving the write unknown. */
+static bool will_ask_again(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    uint32_t within_reach = 1 + request_count(request, PEER_DONE);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        within_reach += was_busy(&request->peers[i]) ? 1 : 0;
+    }
+    if (within_reach < request->needed || ++batch->n_pauses > BATCH_PAUSES_MAX ||
+        node_now(request->node) >= request->deadline_ns) {
+        return false;
+    }
+    batch->asks_again = true;
+    arm_pause(batch);
+    return true;
+}
+
+static void ask_again(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct buffer *encoded = &request->node->encoded;
+    batch->asks_again = false;
+    encode_replicate(batch, encoded);
+    request_next_phase(request);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        if (was_busy(peer)) {
+            peer->state = PEER_IDLE;
+            request_ask(request, peer, MESSAGE_REPLICATE, request->flags & MESSAGE_SYNCED,
+                        buffer_bytes(encoded));
+        }
+    }
+    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    check_replicated(batch);
+}
+
+/* REPLICATING with conditions: may it be committed here, must it be, or did nobody take it? */
+static void check_replicated(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    uint32_t done = request_count(request, PEER_DONE);
+    uint32_t open = request_count(request, PEER_ASKED);
+    uint32_t silent = request_count(request, PEER_SILENT);
+    if (done + 1 < request->needed && (open > 0 || batch->asks_again)) {
+        return;
+    }
+    if (done + 1 < request->needed && done > 0 && will_ask_again(batch)) {
+        return;
+    }
+    if (done + 1 >= request->needed || done > 0 || silent > 0 || batch->known) {
+        request_move(request, REQUEST_COMMITTING);
+        batch_commit(batch);
+        check_done(batch);
+    } else if (request_count(request, PEER_CONFLICT) > 0) {
+        answer_conflict(batch);
+    } else {
+        pause_or_refuse(batch);
+    }
 }
 
 void batch_replicate(struct batch_request *batch) {
@@ -444,8 +493,12 @@ static void batch_expired(struct request *request) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + request_count(request, PEER_DONE));
         break;
     case REQUEST_REPLICATING:
-        silence(request);
-        check_replicated(batch);
+        if (batch->asks_again) {
+            ask_again(batch);
+        } else {
+            silence(request);
+            check_replicated(batch);
+        }
         break;
     case REQUEST_COMMITTING:
         batch_fail_missed(batch, ERR_UNKNOWN, acknowledged(batch));

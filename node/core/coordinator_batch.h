@@ -29,6 +29,7 @@ struct batch_request {
     bool committing;
     int local_status;
     uint32_t n_pauses;
+    bool asks_again;    /* REPLICATING: the timer is the pause before that */
     uint32_t confirmed; /* the operation whose row was last confirmed; UINT32_MAX = none */
     struct latch_claim claim;
     struct rows_hold hold; /* the tally, then a row for each operation */

@@ -72,6 +72,20 @@ static uint32_t first_failing(struct batch_request *batch) {
     return batch->batch.n;
 }
 
+/* Whether a retry's write stands somewhere as a sibling of what it should have refused. */
+static bool stands_beside(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    for (uint32_t i = 0; i < batch->batch.n && batch->known; i++) {
+        const struct row_op *op = &batch->batch.ops[i];
+        decode_op(batch, i);
+        if (writes(op) && versions_find(&node->scratch[0], &batch->batch.op) != NULL &&
+            !condition_stands(op, &node->scratch[0], &node->scratch_context, &batch->batch.op)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- CONFIRMING ---- */
 
 void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
@@ -415,6 +429,10 @@ void batch_loaded(struct batch_request *batch) {
         } else {
             confirm(batch, failing);
         }
+        return;
+    }
+    if (stands_beside(batch)) {
+        batch_fail_missed(batch, ERR_UNKNOWN, 1);
         return;
     }
     if (!epoch_ready(node)) {

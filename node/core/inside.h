@@ -17,6 +17,7 @@ enum {
     /* Epochs made durable in advance at each start: one is used up when a commit fails. */
     NODE_EPOCHS_AHEAD = 64,
     NODE_SCRATCH = 3,
+    REFUSALS_MAX = 4096, /* a power of two */
 };
 
 struct request;
@@ -26,6 +27,13 @@ struct forward;
 struct peer_link {
     int64_t reopened_ns;
     char stat_name[24];
+};
+
+/* A REPLICATE that was answered CONFLICT or BUSY: its coordinator may have told the client that
+ * nothing was applied, so a copy of the message that comes later must not be. */
+struct refusal {
+    uint64_t id;
+    uint16_t peer; /* 0 = empty */
 };
 
 /* A piece of replica work in flight, the first member of its kind's struct. */
@@ -56,6 +64,7 @@ struct node {
 
     struct rows *rows;
     struct latches *latches;
+    struct refusal *refusals; /* apply.c: the latest, a table of REFUSALS_MAX */
 
     /* This node's dots. */
     uint32_t epoch;

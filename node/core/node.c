@@ -44,6 +44,7 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->membership = membership;
     node->rows = rows_new(disk, value_sound, node);
     node->latches = latches_new();
+    node->refusals = memory_new(REFUSALS_MAX, sizeof *node->refusals);
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
     node->links = memory_new(ring->n_members, sizeof *node->links);
@@ -78,6 +79,7 @@ void node_free(struct node *node) {
     buffer_release(&node->encoded);
     buffer_release(&node->key);
     free(node->links);
+    free(node->refusals);
     free(node);
 }
 
