@@ -85,6 +85,12 @@ int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int 
     }
 }
 
+void ctl_print_json(json_t *value) {
+    json_dumpf(value, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(value);
+}
+
 /* ---- options ------------------------------------------------------------------------------------
  */
 

@@ -2,6 +2,7 @@
 #ifndef RINGFS_NODE_RINGCTL_H
 #define RINGFS_NODE_RINGCTL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "shared/namespace.h"
@@ -47,6 +48,9 @@ struct ctl_command {
 
 /* Says "ringctl: WHAT PATH: text" with what to do, and answers the exit code for the error. */
 int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int err);
+
+/* Prints a value on standard output and takes it: it is released here. */
+void ctl_print_json(json_t *value);
 
 /* ringctl_files.c */
 int ctl_put(struct ctl *ctl);

@@ -75,9 +75,7 @@ static void print_status(const struct ctl *ctl, const struct answer *answers, ui
         json_t *all =
             json_pack("{s:I, s:i, s:i, s:o}", "ring_version", (json_int_t)ring->version, "slices",
                       (int)ring->n_slices, "replicas", (int)ring->n_replicas_held, "nodes", nodes);
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(all);
+        ctl_print_json(all);
         return;
     }
     printf("%4s  %-8s %-40s %10s %10s %10s %12s\n", "node", "state", "address", "gets", "batches",
@@ -141,9 +139,7 @@ int ctl_ring(struct ctl *ctl) {
     json_t *all =
         json_pack("{s:I, s:i, s:i, s:o}", "version", (json_int_t)ring->version, "slices",
                   (int)ring->n_slices, "replicas", (int)ring->n_replicas_held, "members", members);
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(all);
+    ctl_print_json(all);
     return CTL_DONE;
 }
 
@@ -170,9 +166,7 @@ static void print_where(const struct ctl *ctl, uint16_t slice) {
     }
     json_t *all = json_pack("{s:s, s:i, s:o}", "path", ctl->argv[0], "slice", (int)slice,
                             "replicas", replicas);
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(all);
+    ctl_print_json(all);
 }
 
 int ctl_where(struct ctl *ctl) {

@@ -197,12 +197,6 @@ static int list_directory(struct ctl *ctl, const struct id128 *directory, json_t
     return 0;
 }
 
-static void print_json(json_t *value) {
-    json_dumpf(value, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(value);
-}
-
 int ctl_ls(struct ctl *ctl) {
     const char *path = ctl->argc > 0 ? ctl->argv[0] : "/";
     struct id128 directory;
@@ -221,7 +215,7 @@ int ctl_ls(struct ctl *ctl) {
         entry_release(&entry);
     }
     if (status == 0 && names != NULL) {
-        print_json(names);
+        ctl_print_json(names);
         names = NULL;
     }
     json_decref(names);
@@ -255,7 +249,7 @@ int ctl_stat(struct ctl *ctl) {
     }
     status = status == 0 ? fill_attributes(ctl, &entry.record) : status;
     if (status == 0 && ctl->json) {
-        print_json(record_json(entry.name, &entry.record));
+        ctl_print_json(record_json(entry.name, &entry.record));
     } else if (status == 0) {
         print_stat(path, &entry);
     }

@@ -19,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shared/address.h"
@@ -48,12 +47,6 @@ void transport_tell(struct transport *transport, int level, enum cause cause, ui
                  (unsigned long long)untold);
     }
     transport->config.log(transport->config.context, level, line);
-}
-
-uint64_t transport_wall_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
 /* ---- Turns ---- */
@@ -342,7 +335,7 @@ static int key_load(struct transport *transport) {
     }
     transport->has_key = true;
     transport->fence = memory_new(1, sizeof(*transport->fence));
-    fence_init(transport->fence, transport_wall_ns());
+    fence_init(transport->fence, env_system_wall_ns(NULL));
     return 0;
 }
 

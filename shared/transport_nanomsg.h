@@ -3,6 +3,7 @@
 #define RINGFS_SHARED_TRANSPORT_NANOMSG_H
 
 #include "shared/complaints.h"
+#include "shared/env_system.h"
 #include "shared/err.h"
 #include "shared/fence.h"
 #include "shared/frame.h"
@@ -122,8 +123,6 @@ enum cause {
 __attribute__((format(printf, 5, 6))) void transport_tell(struct transport *transport, int level,
                                                           enum cause cause, uint64_t origin,
                                                           const char *format, ...);
-/* ns since 1970. */
-uint64_t transport_wall_ns(void);
 /* A turn of the loop will follow, and flush. */
 void transport_turn_needed(struct transport *transport);
 /* The key that frames of this address are sealed with; NULL for none. ERR_INVALID, told, when the

@@ -31,7 +31,7 @@ static void parcel_close(struct transport *transport, struct parcel parcel, uint
         .count = (uint16_t)count,
         .session = transport->session,
         .sequence = ++transport->sequence,
-        .stamp_ns = key == NULL ? 0 : transport_wall_ns(),
+        .stamp_ns = key == NULL ? 0 : env_system_wall_ns(NULL),
     };
     size_t prefix = parcel.size - frame_size(messages.size, key != NULL);
     if (prefix == REQUEST_ID_SIZE) {

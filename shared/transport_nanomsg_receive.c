@@ -40,7 +40,7 @@ static bool frame_is_welcome(struct transport *transport, uint8_t *bytes, size_t
         return true;
     }
     switch (fence_pass(transport->fence, ret->header.session, ret->header.sequence,
-                       ret->header.stamp_ns, transport_wall_ns())) {
+                       ret->header.stamp_ns, env_system_wall_ns(NULL))) {
     case FENCE_FRESH:
         return true;
     case FENCE_WRONG_TIME:
