@@ -63,6 +63,5 @@ struct bytes blob_bytes(const struct blob *blob) {
 }
 
 struct bytes blob_stored(const struct blob *blob) {
-    assert(blob != NULL);
-    return bytes_of(blob->data, blob->size + BLOB_CHECKSUM_SIZE);
+    return blob != NULL ? bytes_of(blob->data, blob->size + BLOB_CHECKSUM_SIZE) : bytes_of(NULL, 0);
 }

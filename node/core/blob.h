@@ -21,7 +21,7 @@ int blob_load(struct bytes stored, struct blob **ret);
 struct blob *blob_ref(struct blob *blob);
 void blob_unref(struct blob *blob);
 
-/* The bytes, and the bytes with the checksum. Borrowed. */
+/* The bytes, and the bytes with the checksum; both empty for NULL. Borrowed. */
 struct bytes blob_bytes(const struct blob *blob);
 struct bytes blob_stored(const struct blob *blob);
 /* Checks what the disk returned in place; *ret borrows from it. 0 or ERR_CORRUPT. */

@@ -233,9 +233,10 @@ struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n) {
     return commit;
 }
 
-void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob) {
+/* `blob` NULL = the key is deleted. */
+static void change_row(struct rows_commit *commit, struct row *row, struct blob *blob) {
     assert(commit->disk.n < commit->capacity);
-    assert(row->n_holds > 0 && !row->loading && blob != NULL);
+    assert(row->n_holds > 0 && !row->loading);
     blob_unref(row->newest);
     row->newest = blob;
     row->newest_status = 0;
@@ -243,6 +244,15 @@ void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *b
     uint32_t index = commit->disk.n++;
     commit->changes[index] = (struct change){row, blob_ref(blob)};
     commit->puts[index] = (struct disk_put){row->key, blob_stored(blob)};
+}
+
+void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob) {
+    assert(blob != NULL);
+    change_row(commit, row, blob);
+}
+
+void rows_commit_remove(struct rows_commit *commit, struct row *row) {
+    change_row(commit, row, NULL);
 }
 
 void rows_forget(struct row *row) {
