@@ -15,16 +15,34 @@ enum ctl_exit {
     CTL_USAGE = 2,
     CTL_NOT_FOUND = 3,
     CTL_UNREACHABLE = 4, /* no node answers, or too few replicas do */
+    CTL_CONFLICT = 5,    /* a condition did not hold; nothing was written */
+    CTL_UNKNOWN = 6,     /* sent, and nobody can say whether it was done */
+};
+
+enum {
+    CTL_OPTIONS_MAX = 16, /* of one command */
+};
+
+/* An option of one command, besides those that every command takes. */
+struct ctl_option {
+    const char *name;
+    const char *argument; /* as in a usage line; NULL = a flag */
+    const char *help;     /* one line of `ringctl NAME --help` */
+    char letter;          /* -l; 0 = none */
 };
 
 struct ctl {
+    const struct ctl_command *command;
+    struct loop *loop;
     struct session *session;
     struct namespace *ns;  /* NULL for commands that need no files */
     const char *addresses; /* as given, for messages */
+    const char *key_file;  /* NULL = none */
+    int64_t wait_ns;       /* --timeout */
     bool json;
-    bool detail; /* ls -l */
-    int argc;    /* of the command: argv[0] is the first argument after its name */
+    int argc; /* of the command: argv[0] is the first argument after its name */
     char **argv;
+    const char *given[CTL_OPTIONS_MAX]; /* by the command's options; NULL = not given */
 };
 
 /* What a command needs before it runs. */
@@ -38,13 +56,28 @@ struct ctl_command {
     const char *name;
     const char *arguments; /* as in a usage line */
     const char *summary;
-    const char *help; /* the rest of `ringctl NAME --help` */
+    const char *help;                 /* the rest of `ringctl NAME --help` */
+    const struct ctl_option *options; /* ends with a name of NULL; NULL = has none */
     enum ctl_needs needs;
     int arguments_min, arguments_max;
     /* Runs in a task (CTL_NOTHING: outside of one). Answers an exit code, after saying what went
      * wrong on stderr. */
     int (*run)(struct ctl *ctl);
 };
+
+/* What was given for an option of the command's table (asserted to be there): NULL when it was not
+ * given, the empty string for a flag that was. */
+const char *ctl_option(const struct ctl *ctl, const char *name);
+/* The same as a number from `min` to `max`; `*ret` stays as it is when the option was not given.
+ * CTL_DONE, or CTL_USAGE after a sentence on stderr. */
+int ctl_option_number(const struct ctl *ctl, const char *name, uint64_t min, uint64_t max,
+                      uint64_t *ret);
+/* "ringctl: WHAT WHICH; see ringctl --help" on stderr; answers CTL_USAGE. */
+int ctl_usage_error(const char *what, const char *which);
+
+/* Opens a session with what was given on the command line and runs the command's task in it, for
+ * commands that need nothing and make their own. Answers its exit code. Not from inside a task. */
+int ctl_run_session(struct ctl *ctl, enum ctl_needs needs, int (*run)(struct ctl *ctl));
 
 /* Says "ringctl: WHAT PATH: text" with what to do, and answers the exit code for the error. */
 int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int err);

@@ -136,7 +136,7 @@ static json_t *record_json(const char *name, const struct record *r) {
 }
 
 static void print_entry(const struct ctl *ctl, const char *name, const struct record *r) {
-    if (!ctl->detail) {
+    if (ctl_option(ctl, "long") == NULL) {
         printf("%s%s\n", name, S_ISDIR(r->mode) ? "/" : "");
         return;
     }
@@ -156,7 +156,8 @@ static void print_entry(const struct ctl *ctl, const char *name, const struct re
 static int list_page(struct ctl *ctl, struct listing *page, json_t *names, uint64_t *unprintable) {
     for (uint32_t i = 0; i < page->n; i++) {
         struct entry *entry = &page->entries[i].entry;
-        int status = ctl->detail || ctl->json ? fill_attributes(ctl, &entry->record) : 0;
+        bool details = ctl->json || ctl_option(ctl, "long") != NULL;
+        int status = details ? fill_attributes(ctl, &entry->record) : 0;
         if (status == ERR_STALE) {
             continue; /* removed while we listed */
         }

@@ -96,6 +96,16 @@ teardown() {
     done
 }
 
+@test "every command and every option of --help is in the manual" {
+    local command option manual="$BATS_TEST_DIRNAME/../../docs/man/ringctl.1.scd"
+    for command in $(ringctl --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+        grep -q "^\*$command\*" "$manual" || { echo "$command"; false; }
+        for option in $(ringctl "$command" --help | sed -n '/^Options/,$s/^  \(-., \)\{0,1\}\(--[a-z-]*\).*/\2/p'); do
+            grep -q -- "\*$option\*" "$manual" || { echo "$command $option"; false; }
+        done
+    done
+}
+
 @test "usage errors are exit code 2" {
     run ringctl bogus
     [ "$status" -eq 2 ]
@@ -103,6 +113,9 @@ teardown() {
     [ "$status" -eq 2 ]
     run ringctl --timeout never status
     [ "$status" -eq 2 ]
+    run ringctl ls --no-such-option
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"--no-such-option"* ]]
     run ringctl --help
     [ "$status" -eq 0 ]
     run ringctl put --help
@@ -128,7 +141,7 @@ teardown() {
     kill_node 2
     local start=$SECONDS
     run ringctl --timeout 3 put /a after
-    [ "$status" -eq 4 ] || [ "$status" -eq 1 ]
+    [ "$status" -eq 4 ] || [ "$status" -eq 6 ]
     run ringctl --timeout 3 get /a
     [ "$status" -eq 4 ]
     [ $((SECONDS - start)) -le 8 ]
