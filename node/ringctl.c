@@ -11,6 +11,22 @@ static const struct ctl_option ls_options[] = {
     {0},
 };
 
+static const struct ctl_option bench_options[] = {
+    {"clients", "N", "how many at once, each waiting for its answer (default 8)", 0},
+    {"seconds", "S", "how long (default 5)", 0},
+    {"ops", "N", "how many requests in all, instead of --seconds", 0},
+    {"size", "BYTES", "of a value, 24 to 1048576 (default 100)", 0},
+    {"puts", "PERCENT", "of puts among the requests, the others are gets (default 100)", 0},
+    {"rows", "N", "how many different rows (default 1000)", 0},
+    {"prefix", "NAME", "of the rows' keys (default bench)", 0},
+    {"synced", NULL, "on the disks of a write quorum before the answer", 0},
+    {"strict", NULL, "conditional puts", 0},
+    {"journal", "FILE", "note every acknowledged write in a new FILE, check every read", 0},
+    {"check", "FILE", "read back what a journal says was acknowledged", 0},
+    {"race", "ROUNDS", "two clients, each ROUNDS times the first to write the same row, or not", 0},
+    {0},
+};
+
 static const struct ctl_command commands[] = {
     {"put", "PATH [VALUE|-]", "write a file",
      "The file at PATH becomes VALUE, byte for byte, or what standard input holds when VALUE is - "
@@ -32,6 +48,12 @@ static const struct ctl_command commands[] = {
      0, ctl_status},
     {"ring", "", "show the ring: members and the slices they own", "", NULL, CTL_CLUSTER, 0, 0,
      ctl_ring},
+    {"bench", "[OPTION]...", "measure reads and writes of small rows, or check them",
+     "Puts and gets rows of its own, which it removes at the end; with --journal they stay.\n"
+     "Exit 1 when a request failed; with --journal when a read did not show what was "
+     "acknowledged;\n"
+     "with --check when an acknowledged write is missing; with --race unless each had one winner.",
+     bench_options, CTL_NOTHING, 0, 0, ctl_bench},
     {"keygen", "FILE", "make a cluster key",
      "Writes a new random key to FILE (mode 0600), which must not exist. Every node and client of "
      "a cluster\n"
@@ -137,6 +159,11 @@ static void log_line(void *context, int level, const char *line) {
 }
 
 int ctl_run_session(struct ctl *ctl, enum ctl_needs needs, int (*run)(struct ctl *ctl)) {
+    if (ctl->addresses == NULL) {
+        return ctl_usage_error("which cluster? give --cluster ADDRESSES, or set RINGFS_CLUSTER, or "
+                               "start one with mount.sh",
+                               "");
+    }
     ctl->loop = loop_new();
     struct session_config config = {
         .addresses = ctl->addresses,
@@ -163,11 +190,6 @@ static int run_command(struct ctl *ctl) {
     }
     if (command->needs == CTL_NOTHING) {
         return command->run(ctl);
-    }
-    if (ctl->addresses == NULL) {
-        return ctl_usage_error("which cluster? give --cluster ADDRESSES, or set RINGFS_CLUSTER, or "
-                               "start one with mount.sh",
-                               "");
     }
     int exit_code = ctl_run_session(ctl, command->needs, command->run);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -96,5 +96,7 @@ int ctl_status(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_where(struct ctl *ctl);
 int ctl_keygen(struct ctl *ctl);
+/* ringctl_bench.c */
+int ctl_bench(struct ctl *ctl);
 
 #endif
