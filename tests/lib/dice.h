@@ -19,6 +19,7 @@ enum dice_purpose {
     DICE_SESSION = 6,
     DICE_CORE = 7, /* what the cores get when they ask env.random() */
     DICE_OP = 8,   /* operation ids */
+    DICE_CLIENT = 9,
 };
 
 struct dice {

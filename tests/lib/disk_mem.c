@@ -26,6 +26,7 @@ struct undo_commit {
 struct work {
     struct disk_mem *mem;
     enum disk_mem_work kind;
+    int doom; /* what it will answer, decided already; 0 = not yet */
     union {
         struct disk_read *read;
         struct disk_scan *scan;
@@ -61,6 +62,8 @@ struct disk_mem {
     uint64_t space_total;
     void (*changed)(void *context, struct bytes key, struct bytes old, struct bytes now);
     void *changed_context;
+    void (*asked)(void *context);
+    void *asked_context;
 };
 
 /* The index of the first pair whose key is not below `key`. */
@@ -175,7 +178,7 @@ static int take_failure(struct disk_mem *mem, enum disk_mem_work kind) {
     if (mem->failure.count == 0 || (mem->failure.works & (unsigned)kind) == 0) {
         return 0;
     }
-    mem->failure.count--;
+    mem->failure.count -= mem->failure.count != DISK_MEM_ALWAYS;
     return mem->failure.status;
 }
 
@@ -236,7 +239,7 @@ static void answer(void *context) {
     struct work copy = *work;
     struct disk_mem *mem = work->mem;
     work_free(work);
-    int status = take_failure(mem, copy.kind);
+    int status = copy.doom != 0 ? copy.doom : take_failure(mem, copy.kind);
     switch (copy.kind) {
     case DISK_MEM_READ:
         answer_read(mem, copy.read, status);
@@ -252,6 +255,10 @@ static void answer(void *context) {
     }
 }
 
+static bool is_commit(const struct work *work) {
+    return work->kind == DISK_MEM_COMMIT || work->kind == DISK_MEM_COMMIT_SYNCED;
+}
+
 static int64_t due_ns(struct disk_mem *mem, enum disk_mem_work kind) {
     int64_t due =
         mem->time.now_ns(mem->time.context) + mem->time.latency_ns(mem->time.context, kind);
@@ -265,6 +272,23 @@ static int64_t due_ns(struct disk_mem *mem, enum disk_mem_work kind) {
     return due;
 }
 
+/* A commit that meets a disk that fails for good is lost, and so is what is asked before its
+ * answer: it may be built on it. */
+static void doom(struct disk_mem *mem, struct work *work) {
+    if (!is_commit(work)) {
+        return;
+    }
+    const struct work *before = work->prev;
+    while (before != NULL && !is_commit(before)) {
+        before = before->prev;
+    }
+    if (before != NULL && before->doom != 0) {
+        work->doom = before->doom;
+    } else if (mem->failure.count == DISK_MEM_ALWAYS) {
+        work->doom = take_failure(mem, work->kind);
+    }
+}
+
 static struct work *enqueue(struct disk_mem *mem, enum disk_mem_work kind) {
     struct work *work = memory_new(1, sizeof *work);
     *work = (struct work){.mem = mem, .kind = kind, .prev = mem->last};
@@ -273,6 +297,7 @@ static struct work *enqueue(struct disk_mem *mem, enum disk_mem_work kind) {
     mem->n_work++;
     work->timer.fire = answer;
     work->timer.context = work;
+    doom(mem, work);
     if (mem->timed) {
         timers_set(mem->time.timers, &work->timer, due_ns(mem, kind));
     }
@@ -290,7 +315,11 @@ static void on_scan(void *self, struct disk_scan *scan) {
 
 static void on_commit(void *self, struct disk_commit *commit) {
     assert(commit->n > 0);
-    enqueue(self, commit->synced ? DISK_MEM_COMMIT_SYNCED : DISK_MEM_COMMIT)->commit = commit;
+    struct disk_mem *mem = self;
+    enqueue(mem, commit->synced ? DISK_MEM_COMMIT_SYNCED : DISK_MEM_COMMIT)->commit = commit;
+    if (mem->asked != NULL) {
+        mem->asked(mem->asked_context);
+    }
 }
 
 static void on_space(void *self, uint64_t *ret_free, uint64_t *ret_total) {
@@ -311,16 +340,21 @@ static void drop_work(struct disk_mem *mem) {
     }
 }
 
+void disk_mem_wipe(struct disk_mem *mem) {
+    assert(mem->first == NULL);
+    forget_undo(mem);
+    while (mem->n_pairs > 0) {
+        remove_pair(mem, mem->n_pairs - 1);
+    }
+}
+
 void disk_mem_free(struct disk_mem *mem) {
     if (mem == NULL) {
         return;
     }
     drop_work(mem);
-    forget_undo(mem);
+    disk_mem_wipe(mem);
     free(mem->unsynced);
-    while (mem->n_pairs > 0) {
-        remove_pair(mem, mem->n_pairs - 1);
-    }
     free(mem->pairs);
     free(mem);
 }
@@ -356,10 +390,6 @@ void disk_mem_timed(struct disk_mem *mem, const struct disk_mem_time *time) {
     }
 }
 
-static bool is_commit(const struct work *work) {
-    return work->kind == DISK_MEM_COMMIT || work->kind == DISK_MEM_COMMIT_SYNCED;
-}
-
 void disk_mem_crash(struct disk_mem *mem, const struct disk_mem_loss *loss) {
     bool all_unsynced_kept = !loss->machine || loss->unsynced_kept >= mem->n_unsynced;
     while (loss->machine && mem->n_unsynced > loss->unsynced_kept) {
@@ -367,7 +397,7 @@ void disk_mem_crash(struct disk_mem *mem, const struct disk_mem_loss *loss) {
     }
     uint32_t kept = 0;
     for (struct work *work = mem->first; work != NULL && all_unsynced_kept; work = work->next) {
-        if (is_commit(work) && kept++ < loss->queued_kept) {
+        if (is_commit(work) && work->doom == 0 && kept++ < loss->queued_kept) {
             apply(mem, work->commit);
         }
     }
@@ -394,6 +424,13 @@ uint32_t disk_mem_unsynced(const struct disk_mem *mem) {
 
 void disk_mem_fail(struct disk_mem *mem, unsigned works, int status, uint32_t count) {
     mem->failure = (struct failure){works, status, count};
+    for (struct work *work = mem->first; work != NULL; work = work->next) {
+        if (mem->failure.count > 0) {
+            doom(mem, work);
+        } else if (work->doom != 0 && mem->timed) {
+            timers_set(mem->time.timers, &work->timer, mem->time.now_ns(mem->time.context));
+        }
+    }
 }
 
 bool disk_mem_corrupt(struct disk_mem *mem, struct bytes key) {
@@ -423,6 +460,11 @@ struct disk_row disk_mem_at(const struct disk_mem *mem, uint32_t index) {
 struct bytes disk_mem_get(const struct disk_mem *mem, struct bytes key) {
     uint32_t index = lower_bound(mem, key);
     return found_at(mem, index, key) ? mem->pairs[index].value : bytes_of(NULL, 0);
+}
+
+void disk_mem_watch_asked(struct disk_mem *mem, void (*asked)(void *context), void *context) {
+    mem->asked = asked;
+    mem->asked_context = context;
 }
 
 void disk_mem_watch(struct disk_mem *mem,

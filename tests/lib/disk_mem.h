@@ -63,8 +63,14 @@ void disk_mem_crash(struct disk_mem *mem, const struct disk_mem_loss *loss);
 uint32_t disk_mem_queued(const struct disk_mem *mem);
 uint32_t disk_mem_unsynced(const struct disk_mem *mem);
 
-/* The next `count` pieces of work of the kinds in `works` answer `status` and change nothing. */
+/* The next `count` pieces of work of the kinds in `works` answer `status` and change nothing; 0
+ * ends it. With DISK_MEM_ALWAYS it is a disk that fails until it is told otherwise: as with
+ * LevelDB, commits that were asked for and not answered fail too, and those asked for before the
+ * last of them was answered. */
+enum { DISK_MEM_ALWAYS = UINT32_MAX };
 void disk_mem_fail(struct disk_mem *mem, unsigned works, int status, uint32_t count);
+/* Everything is gone, as on a new disk; for a node that is down (after disk_mem_crash()). */
+void disk_mem_wipe(struct disk_mem *mem);
 /* Flips a bit of a stored value; false when there is no such key. */
 bool disk_mem_corrupt(struct disk_mem *mem, struct bytes key);
 /* What disk.space answers; 0, 0 at first. */
@@ -76,6 +82,8 @@ void disk_mem_watch(struct disk_mem *mem,
                     void (*changed)(void *context, struct bytes key, struct bytes old,
                                     struct bytes now),
                     void *context);
+/* `asked` is called when a commit was asked for and is not answered yet. */
+void disk_mem_watch_asked(struct disk_mem *mem, void (*asked)(void *context), void *context);
 /* The contents: size and the index-th pair in key order; borrowed until the next change. */
 uint32_t disk_mem_size(const struct disk_mem *mem);
 struct disk_row disk_mem_at(const struct disk_mem *mem, uint32_t index);

@@ -17,6 +17,7 @@ struct sim_packet {
     uint32_t from_generation, to_generation;
     uint16_t link; /* number of the link it travels on, at the port that opened it */
     uint32_t connection;
+    bool held;
     bool reply; /* to a client, back over the client's link */
     uint32_t size;
     uint8_t bytes[];
@@ -62,6 +63,7 @@ void sim_port_init(struct sim_port *port, struct sim_net *net, struct sim_proces
     port->process = process;
     port->node = node;
     port->index = net->n_ports;
+    assert(net->n_ports < SIM_PORTS_MAX);
     dice_init(&port->dice, net->sim->seed, DICE_NET, port->index);
     dice_init(&port->core_dice, net->sim->seed, DICE_CORE, port->index);
     net->n_ports++;
@@ -168,7 +170,7 @@ static bool arrives(struct sim_packet *packet) {
     struct sim_net *net = packet->net;
     struct sim_port *from = net->ports[packet->from];
     struct sim_port *to = net->ports[packet->to];
-    if (!to->process->up || from->cut_group != to->cut_group) {
+    if (!to->process->up || net->cuts[from->index][to->index] > 0) {
         return false;
     }
     struct sim_port *opener = packet->reply ? to : from;
@@ -224,6 +226,9 @@ static void deliver(void *context, uint64_t number) {
     assert(err == 0 && size == packet->size);
     to->receive(to->context, &from, &message);
     sim_process_settle(to->process);
+    if (net->watch != NULL) {
+        net->watch(net->context, to, message.type, false);
+    }
     packet_free(packet);
 }
 
@@ -236,15 +241,20 @@ static int64_t delay(struct sim_port *port) {
     return ns;
 }
 
-/* Sends a packet on its way; keeps the order behind *last unless it overtakes. */
-static void launch(struct sim_port *from, struct sim_packet *packet, int64_t *last) {
-    struct sim_net *net = from->net;
+static void remember(struct sim_packet *packet) {
+    struct sim_net *net = packet->net;
     packet->prev = NULL;
     packet->next = net->packets;
     if (packet->next != NULL) {
         packet->next->prev = packet;
     }
     net->packets = packet;
+}
+
+/* Sends a packet on its way; keeps the order behind *last unless it overtakes. */
+static void launch(struct sim_port *from, struct sim_packet *packet, int64_t *last) {
+    struct sim_net *net = from->net;
+    remember(packet);
     int64_t at = net->sim->now_ns + delay(from);
     bool overtakes = dice_chance(&from->dice, net->faults.reorder_ppm);
     if (last != NULL && !overtakes) {
@@ -268,6 +278,24 @@ static struct sim_packet *twin_of(const struct sim_packet *packet) {
 static bool may_double(const struct sim_port *from, const struct sim_packet *packet) {
     enum { TYPE_OFFSET = 4 };
     return from->node != 0 || packet->bytes[TYPE_OFFSET] != MESSAGE_BATCH;
+}
+
+/* Whether the packet goes on; else it was held or lost. */
+static bool passes(struct sim_port *from, struct sim_packet *packet,
+                   const struct message *message) {
+    struct sim_net *net = from->net;
+    enum sim_verdict verdict = net->judge != NULL
+                                   ? net->judge(net->context, from, net->ports[packet->to], message)
+                                   : SIM_PASS;
+    packet->held = verdict == SIM_HOLD;
+    if (verdict == SIM_HOLD) {
+        trace_packet(packet, "held");
+        remember(packet);
+    } else if (verdict == SIM_LOSE) {
+        trace_packet(packet, "lost");
+        free(packet);
+    }
+    return verdict == SIM_PASS;
 }
 
 /* Takes the packet over. */
@@ -333,12 +361,16 @@ static int env_send(void *self, const struct endpoint *to, const struct message 
     packet->from = from->index;
     packet->from_generation = from->process->generation;
     packet->size = (uint32_t)(buffer.size - offsetof(struct sim_packet, bytes));
+    packet->held = false;
     int64_t *last = address_packet(from, to, packet);
-    if (last != NULL) {
+    if (last != NULL && passes(from, packet, message)) {
         travel(from, packet, last); /* the buffer's memory is the packet's now */
-    } else {
+    } else if (last == NULL) {
         net->counters.dead++;
         buffer_release(&buffer);
+    }
+    if (net->watch != NULL) {
+        net->watch(net->context, from, message->type, true);
     }
     return 0;
 }
@@ -367,6 +399,42 @@ void sim_net_break(struct sim_net *net, struct sim_port *a, struct sim_port *b) 
             if (touches) {
                 port->links[k].connection++;
             }
+        }
+    }
+}
+
+static void change_cuts(struct sim_net *net, uint64_t from, uint64_t to, int change) {
+    for (uint16_t a = 0; a < net->n_ports; a++) {
+        for (uint16_t b = 0; b < net->n_ports; b++) {
+            if (a != b && (from >> a & 1) != 0 && (to >> b & 1) != 0) {
+                assert(change > 0 ? net->cuts[a][b] < UINT8_MAX : net->cuts[a][b] > 0);
+                net->cuts[a][b] = (uint8_t)(net->cuts[a][b] + change);
+            }
+        }
+    }
+}
+
+void sim_net_cut(struct sim_net *net, uint64_t from, uint64_t to) {
+    change_cuts(net, from, to, 1);
+}
+
+void sim_net_mend(struct sim_net *net, uint64_t from, uint64_t to) {
+    change_cuts(net, from, to, -1);
+}
+
+void sim_net_mend_all(struct sim_net *net) {
+    memset(net->cuts, 0, sizeof(net->cuts));
+}
+
+void sim_net_release_held(struct sim_net *net) {
+    struct sim_packet *packet = net->packets;
+    while (packet != NULL && packet->next != NULL) {
+        packet = packet->next; /* the oldest */
+    }
+    for (; packet != NULL; packet = packet->prev) {
+        if (packet->held) {
+            packet->held = false;
+            sim_at(net->sim, net->sim->now_ns + net->faults.delay_base_ns, deliver, packet, 0);
         }
     }
 }

@@ -46,9 +46,17 @@ struct sim_port {
     uint16_t n_links;
     struct dice dice;      /* of the network */
     struct dice core_dice; /* what env.random() throws */
-    uint16_t cut_group;    /* processes of different groups do not hear each other */
     void (*receive)(void *context, const struct endpoint *from, const struct message *message);
     void *context;
+};
+
+enum { SIM_PORTS_MAX = 64 };
+
+/* What becomes of a message: asked of `judge` as it is sent. */
+enum sim_verdict {
+    SIM_PASS,
+    SIM_LOSE,
+    SIM_HOLD, /* stays on its way until sim_net_release_held() */
 };
 
 struct sim_net_counters {
@@ -61,6 +69,15 @@ struct sim_net {
     struct sim_port **ports; /* borrowed */
     uint16_t n_ports;
     struct sim_packet *packets; /* on their way */
+    /* How many cuts are between them: [from][to], by a port's index. */
+    uint8_t cuts[SIM_PORTS_MAX][SIM_PORTS_MAX];
+    /* A look over the shoulder, for faults at points of the protocol: `port` sent or has worked off
+     * the message. NULL = nobody looks. */
+    void (*watch)(void *context, struct sim_port *port, uint8_t type, bool sent);
+    /* For directed scenarios; NULL = all pass. */
+    enum sim_verdict (*judge)(void *context, const struct sim_port *from, const struct sim_port *to,
+                              const struct message *message);
+    void *context; /* of both */
     struct sim_net_counters counters;
 };
 
@@ -79,5 +96,13 @@ struct env sim_port_env(struct sim_port *port);
 /* Breaks the connection of every link between two ports (of one port if `b` is NULL): what is on
  * its way over them is lost. */
 void sim_net_break(struct sim_net *net, struct sim_port *a, struct sim_port *b);
+
+/* From now on no message of a port in `from` arrives at one in `to` (bits: a port's index), until
+ * the same is mended; cuts add up. What is on its way is lost, too. */
+void sim_net_cut(struct sim_net *net, uint64_t from, uint64_t to);
+void sim_net_mend(struct sim_net *net, uint64_t from, uint64_t to);
+void sim_net_mend_all(struct sim_net *net);
+/* What `judge` held goes on its way now, in the order sent. */
+void sim_net_release_held(struct sim_net *net);
 
 #endif

@@ -13,6 +13,12 @@ static struct sim *sim_of(struct session *session) {
     return &session->workload->world->sim;
 }
 
+static bool may_disks_fail(const struct session *session) {
+    const int64_t *every_ns = session->workload->world->options.every_ns;
+    return every_ns[FAULT_DISK_FAIL] > 0 || every_ns[FAULT_DISK_FULL] > 0 ||
+           every_ns[FAULT_ROT] > 0;
+}
+
 static bool legal(const struct session *session, int status) {
     switch (status) {
     case 0:
@@ -25,6 +31,11 @@ static bool legal(const struct session *session, int status) {
     case ERR_UNKNOWN:
     case ERR_SIBLINGS:
         return session->is_write;
+    case ERR_DISK:
+    case ERR_NO_SPACE:
+    case ERR_READ_ONLY:
+    case ERR_CORRUPT:
+        return may_disks_fail(session);
     default:
         return false;
     }

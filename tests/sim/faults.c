@@ -1,19 +1,13 @@
-/* faults: what befalls the processes and connections of a run, and its end. */
+/* faults: when each kind of fault strikes; processes that die, stop, pause and come back. */
+#include "tests/sim/faults.h"
+
 #include <assert.h>
 
-#include "tests/sim/world.h"
-
-/* Each kind of fault is one chain of events: strike, then schedule the next strike. */
-static void later(struct world *world, int64_t mean_ns, sim_fire fire) {
-    if (mean_ns > 0 && !world->healing) {
-        sim_at(&world->sim, world->sim.now_ns + dice_exponential(&world->fault_dice, mean_ns), fire,
-               world, 0);
-    }
+struct world_node *strike_node(struct strike *strike) {
+    return &strike->world->nodes[dice_below(&strike->dice, strike->world->options.n_nodes)];
 }
 
-static struct world_node *any_node(struct world *world) {
-    return &world->nodes[dice_below(&world->fault_dice, world->options.n_nodes)];
-}
+/* ---- processes ---- */
 
 static void start_again(void *context, uint64_t number) {
     (void)number;
@@ -23,33 +17,30 @@ static void start_again(void *context, uint64_t number) {
     }
 }
 
-static void start_later(struct world_node *node) {
-    struct world *world = node->world;
-    int64_t down = world->healing
-                       ? 100 * SIM_MS
-                       : dice_exponential(&world->fault_dice, world->options.down_mean_ns);
-    sim_at(&world->sim, world->sim.now_ns + down, start_again, node, 0);
+static void start_after(struct world_node *node, int64_t down_ns) {
+    struct sim *sim = &node->world->sim;
+    sim_at(sim, sim->now_ns + (node->world->healing ? 100 * SIM_MS : down_ns), start_again, node,
+           0);
 }
 
-static void crash_one(struct world_node *node) {
+void strike_down(struct strike *strike, struct world_node *node) {
+    int64_t down = dice_exponential(&strike->dice, strike->world->options.down_mean_ns);
     if (node->node != NULL) {
-        world_cover(node->world, COVER_CRASHES);
         world_node_crash(node);
-        start_later(node);
+        start_after(node, down);
     }
 }
 
-static void crash(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
+static void fault_crash(struct strike *strike) {
+    struct world *world = strike->world;
+    struct world_node *node = strike_node(strike);
+    world->coverage[COVER_CRASHES] += node->node != NULL;
+    strike_down(strike, node);
+    if (dice_chance(&strike->dice, world->options.crash_twin_ppm)) {
+        node = strike_node(strike);
+        world->coverage[COVER_CRASHES] += node->node != NULL;
+        strike_down(strike, node);
     }
-    crash_one(any_node(world));
-    if (dice_chance(&world->fault_dice, world->options.crash_twin_ppm)) {
-        crash_one(any_node(world));
-    }
-    later(world, world->options.crash_mean_ns, crash);
 }
 
 /* A node told to stop is done when it says so; one that never says so is a hang. */
@@ -65,7 +56,7 @@ static void await_stop(void *context, uint64_t number) {
     uint32_t polls = (uint32_t)number;
     if (node_state(node->node) == NODE_STOPPED) {
         world_node_crash(node);
-        start_later(node);
+        start_after(node, world->options.down_mean_ns);
     } else if (polls * STOP_POLL_MS > STOP_MAX_MS) {
         sim_fail(&world->sim, "%s does not stop", node->process.name);
     } else {
@@ -74,13 +65,9 @@ static void await_stop(void *context, uint64_t number) {
     }
 }
 
-static void stop(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
-    }
-    struct world_node *node = any_node(world);
+static void fault_stop(struct strike *strike) {
+    struct world *world = strike->world;
+    struct world_node *node = strike_node(strike);
     if (node->node != NULL && !node->stopping && node_state(node->node) == NODE_SERVING &&
         node->process.paused_until_ns <= world->sim.now_ns) {
         sim_trace(&world->sim, "%s is told to stop", node->process.name);
@@ -90,67 +77,25 @@ static void stop(void *context, uint64_t number) {
         sim_process_settle(&node->process);
         await_stop(node, (uint64_t)node->process.generation << 32);
     }
-    later(world, world->options.stop_mean_ns, stop);
 }
 
-static void pause_one(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
-    }
-    uint64_t who =
-        dice_below(&world->fault_dice, (uint64_t)world->options.n_nodes + world->options.n_clients);
-    struct sim_process *process = who < world->options.n_nodes
-                                      ? &world->nodes[who].process
-                                      : &world->clients[who - world->options.n_nodes].process;
-    int64_t length = dice_exponential(&world->fault_dice, world->options.pause_length_ns);
+void strike_pause(struct strike *strike, struct sim_process *process) {
+    struct sim *sim = &strike->world->sim;
+    int64_t length = dice_exponential(&strike->dice, strike->world->options.pause_length_ns);
     if (process->up) {
-        sim_trace(&world->sim, "%s is paused for %lld us", process->name,
-                  (long long)(length / SIM_US));
-        world_cover(world, COVER_PAUSES);
-        process->paused_until_ns = world->sim.now_ns + length;
+        sim_trace(sim, "%s is paused for %lld us", process->name, (long long)(length / SIM_US));
+        world_cover(strike->world, COVER_PAUSES);
+        process->paused_until_ns = sim->now_ns + length;
     }
-    later(world, world->options.pause_mean_ns, pause_one);
 }
 
-static void break_links(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
-    }
-    struct world_node *a = any_node(world);
-    struct world_node *b = any_node(world);
-    sim_trace(&world->sim, "connections of %s and %s break", a->process.name, b->process.name);
-    world_cover(world, COVER_BREAKS);
-    sim_net_break(&world->net, &a->port, a == b ? NULL : &b->port);
-    later(world, world->options.break_mean_ns, break_links);
-}
-
-static void join_again(void *context, uint64_t number) {
-    (void)number;
-    struct world_node *node = context;
-    sim_trace(&node->world->sim, "%s is heard again", node->process.name);
-    node->port.cut_group = 0;
-}
-
-static void isolate(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
-    }
-    struct world_node *node = any_node(world);
-    if (node->port.cut_group == 0) {
-        int64_t length = dice_exponential(&world->fault_dice, world->options.isolate_length_ns);
-        sim_trace(&world->sim, "%s is isolated for %lld us", node->process.name,
-                  (long long)(length / SIM_US));
-        world_cover(world, COVER_ISOLATIONS);
-        node->port.cut_group = node->id;
-        sim_at(&world->sim, world->sim.now_ns + length, join_again, node, 0);
-    }
-    later(world, world->options.isolate_mean_ns, isolate);
+static void fault_pause(struct strike *strike) {
+    struct world *world = strike->world;
+    uint64_t who =
+        dice_below(&strike->dice, (uint64_t)world->options.n_nodes + world->options.n_clients);
+    strike_pause(strike, who < world->options.n_nodes
+                             ? &world->nodes[who].process
+                             : &world->clients[who - world->options.n_nodes].process);
 }
 
 static void start_client_again(void *context, uint64_t number) {
@@ -161,45 +106,93 @@ static void start_client_again(void *context, uint64_t number) {
     }
 }
 
-static void crash_client(void *context, uint64_t number) {
-    (void)number;
-    struct world *world = context;
-    if (world->healing) {
-        return;
-    }
+static void fault_client_crash(struct strike *strike) {
+    struct world *world = strike->world;
     struct world_client *client =
-        &world->clients[dice_below(&world->fault_dice, world->options.n_clients)];
+        &world->clients[dice_below(&strike->dice, world->options.n_clients)];
+    int64_t down = dice_exponential(&strike->dice, world->options.down_mean_ns);
     if (client->client != NULL) {
         world_cover(world, COVER_CLIENT_CRASHES);
         world_client_crash(client);
-        int64_t down = dice_exponential(&world->fault_dice, world->options.down_mean_ns);
         sim_at(&world->sim, world->sim.now_ns + down, start_client_again, client, 0);
     }
-    later(world, world->options.client_crash_mean_ns, crash_client);
 }
 
-static void jump(void *context, uint64_t number) {
-    (void)number;
+static void fault_wall_jump(struct strike *strike) {
+    struct world *world = strike->world;
+    struct sim_clock *clock = &strike_node(strike)->process.clock;
+    int64_t reach = world->options.wall_offset_max_ns + SIM_S;
+    clock->wall_offset_ns = dice_between(&strike->dice, -reach, reach);
+    world_cover(world, COVER_WALL_JUMPS);
+}
+
+void strike_break(struct strike *strike, struct world_node *a, struct world_node *b) {
+    struct world *world = strike->world;
+    sim_trace(&world->sim, "connections of %s and %s break", a->process.name, b->process.name);
+    world_cover(world, COVER_BREAKS);
+    sim_net_break(&world->net, &a->port, a == b ? NULL : &b->port);
+}
+
+static void fault_break(struct strike *strike) {
+    struct world_node *a = strike_node(strike);
+    strike_break(strike, a, strike_node(strike));
+}
+
+/* ---- when ---- */
+
+static void (*const faults[FAULT_KINDS])(struct strike *strike) = {
+    [FAULT_CRASH] = fault_crash,
+    [FAULT_STOP] = fault_stop,
+    [FAULT_PAUSE] = fault_pause,
+    [FAULT_BREAK] = fault_break,
+    [FAULT_ISOLATE] = fault_isolate,
+    [FAULT_ONE_WAY] = fault_one_way,
+    [FAULT_PAIR] = fault_pair,
+    [FAULT_GROUPS] = fault_groups,
+    [FAULT_CLIENT_CRASH] = fault_client_crash,
+    [FAULT_WALL_JUMP] = fault_wall_jump,
+    [FAULT_DISK_FAIL] = fault_disk_fail,
+    [FAULT_DISK_FULL] = fault_disk_full,
+    [FAULT_ROT] = fault_rot,
+    [FAULT_MACHINE] = fault_machine,
+    [FAULT_WIPE] = fault_wipe,
+};
+
+/* `number` is kind << 32 | n. */
+static uint64_t strike_number(enum fault_kind kind, uint32_t n) {
+    return (uint64_t)kind << 32 | n;
+}
+
+static void strike(void *context, uint64_t number) {
     struct world *world = context;
     if (world->healing) {
         return;
     }
-    struct sim_clock *clock = &any_node(world)->process.clock;
-    int64_t reach = world->options.wall_offset_max_ns + SIM_S;
-    clock->wall_offset_ns = dice_between(&world->fault_dice, -reach, reach);
-    world_cover(world, COVER_WALL_JUMPS);
-    later(world, world->options.wall_jump_mean_ns, jump);
+    struct strike s = {
+        .world = world, .kind = (enum fault_kind)(number >> 32), .n = (uint32_t)number};
+    dice_init(&s.dice, world->sim.seed, DICE_FAULT, number + 1);
+    int64_t next_ns = dice_exponential(&s.dice, world->options.every_ns[s.kind]);
+    sim_at(&world->sim, world->sim.now_ns + next_ns, strike, world, strike_number(s.kind, s.n + 1));
+    if (!omit_strike(&world->omit, s.kind, s.n)) {
+        sim_trace(&world->sim, "fault %s:%u", fault_names[s.kind], s.n);
+        faults[s.kind](&s);
+        world->strikes[s.kind] = s.n + 1;
+    }
 }
 
 void world_begin_faults(struct world *world) {
-    const struct options *o = &world->options;
-    later(world, o->crash_mean_ns, crash);
-    later(world, o->stop_mean_ns, stop);
-    later(world, o->pause_mean_ns, pause_one);
-    later(world, o->break_mean_ns, break_links);
-    later(world, o->isolate_mean_ns, isolate);
-    later(world, o->client_crash_mean_ns, crash_client);
-    later(world, o->wall_jump_mean_ns, jump);
+    for (int kind = 0; kind < FAULT_KINDS; kind++) {
+        int64_t mean_ns = world->options.every_ns[kind];
+        struct dice dice;
+        dice_init(&dice, world->sim.seed, DICE_FAULT, strike_number((enum fault_kind)kind, 0));
+        if (mean_ns > 0 && faults[kind] != NULL) {
+            sim_at(&world->sim, world->sim.now_ns + dice_exponential(&dice, mean_ns), strike, world,
+                   strike_number((enum fault_kind)kind, 0));
+        }
+    }
+    if (world->options.every_ns[FAULT_HOT] > 0) {
+        hot_begin(world);
+    }
 }
 
 void world_heal(struct world *world) {
@@ -210,14 +203,27 @@ void world_heal(struct world *world) {
         .delay_mean_ns = world->options.net.delay_mean_ns,
     };
     world->net.faults = calm;
+    sim_net_mend_all(&world->net);
     for (uint16_t i = 0; i < world->options.n_nodes; i++) {
         struct world_node *node = &world->nodes[i];
-        node->port.cut_group = 0;
+        disk_mem_fail(node->disk, 0, 0, 0);
         if (node->process.paused_until_ns > world->sim.now_ns) {
             node->process.paused_until_ns = world->sim.now_ns;
         }
         if (node->node == NULL) {
-            start_later(node);
+            start_after(node, 0);
+        }
+    }
+}
+
+void world_tend(struct world *world) {
+    for (uint16_t i = 0; i < world->options.n_nodes; i++) {
+        struct world_node *node = &world->nodes[i];
+        if (node->node != NULL && node_state(node->node) == NODE_FAILED) {
+            sim_trace(&world->sim, "%s gave up", node->process.name);
+            world_cover(world, COVER_GAVE_UP);
+            world_node_crash(node);
+            start_after(node, 100 * SIM_MS);
         }
     }
 }

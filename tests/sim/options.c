@@ -4,6 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const fault_names[FAULT_KINDS] = {
+#define FAULT_NAME(constant, name) name,
+    FAULT_TABLE(FAULT_NAME)
+#undef FAULT_NAME
+};
+
 /* `value` in half of the runs, else 0. */
 static int64_t maybe(struct dice *dice, int64_t low, int64_t high) {
     int64_t value = dice_between(dice, low, high);
@@ -53,21 +59,69 @@ static void draw_net(struct dice *dice, struct sim_net_faults *net) {
     net->busy_ppm = (uint32_t)maybe(dice, 100, 20000);
 }
 
+static void draw_rates(struct dice *dice, int64_t *every_ns) {
+    every_ns[FAULT_CRASH] = maybe(dice, 200 * SIM_MS, 5 * SIM_S);
+    every_ns[FAULT_STOP] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_PAUSE] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_BREAK] = maybe(dice, 200 * SIM_MS, 5 * SIM_S);
+    every_ns[FAULT_ISOLATE] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_ONE_WAY] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_PAIR] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_GROUPS] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_CLIENT_CRASH] = maybe(dice, SIM_S, 10 * SIM_S);
+    every_ns[FAULT_WALL_JUMP] = maybe(dice, SIM_S, 10 * SIM_S);
+    every_ns[FAULT_DISK_FAIL] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_DISK_FULL] = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
+    every_ns[FAULT_ROT] = maybe(dice, 100 * SIM_MS, 5 * SIM_S);
+    every_ns[FAULT_MACHINE] = maybe(dice, 500 * SIM_MS, 5 * SIM_S);
+    every_ns[FAULT_WIPE] = maybe(dice, SIM_S, 20 * SIM_S);
+    every_ns[FAULT_HOT] = maybe(dice, 1, 1);
+}
+
+/* A promise of the store holds while at most min(R, W) - 1 replicas of a row are lost for good; so
+ * data are only ever lost on one node, and only where that is allowed. */
+static void draw_frail(struct dice *dice, struct options *o) {
+    o->frail = (uint16_t)dice_between(dice, 1, o->n_nodes);
+    if (o->read_quorum < 2 || o->write_quorum < 2 || o->n_nodes < o->n_replicas) {
+        o->frail = 0;
+        o->every_ns[FAULT_ROT] = 0;
+        o->every_ns[FAULT_MACHINE] = 0;
+        o->every_ns[FAULT_WIPE] = 0;
+    }
+}
+
+static void draw_hot(struct dice *dice, struct options *o) {
+    static const uint8_t types[] = {MESSAGE_BATCH,
+                                    MESSAGE_REPLICATE,
+                                    MESSAGE_READ,
+                                    MESSAGE_READ_SCAN,
+                                    MESSAGE_REPAIR,
+                                    20,
+                                    21,
+                                    22,
+                                    23};
+    o->hot_point = (enum hot_point)dice_below(dice, HOT_POINTS);
+    static const uint32_t actions[HOT_ACTIONS] = {4, 2, 1, 1};
+    o->hot_action = (enum hot_action)dice_weighted(dice, actions, HOT_ACTIONS);
+    o->hot_type = types[dice_below(dice, sizeof(types))];
+    if (dice_chance(dice, 500000)) {
+        o->hot_type |= MESSAGE_REPLY;
+    }
+    o->hot_ppm = dice_chance(dice, 500000) ? 5000 : 50000;
+}
+
 static void draw_faults(struct dice *dice, struct options *o) {
+    draw_rates(dice, o->every_ns);
+    draw_frail(dice, o);
+    draw_hot(dice, o);
     o->slow_node = (uint16_t)maybe(dice, 1, o->n_nodes);
     o->disk_hang_ppm = (uint32_t)maybe(dice, 100, 10000);
     o->disk_hang_ns = dice_between(dice, 10 * SIM_MS, 1500 * SIM_MS);
     o->wall_offset_max_ns = maybe(dice, SIM_MS, 20 * SIM_S);
-    o->crash_mean_ns = maybe(dice, 200 * SIM_MS, 5 * SIM_S);
-    o->stop_mean_ns = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
-    o->pause_mean_ns = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
-    o->break_mean_ns = maybe(dice, 200 * SIM_MS, 5 * SIM_S);
-    o->isolate_mean_ns = maybe(dice, 500 * SIM_MS, 8 * SIM_S);
-    o->client_crash_mean_ns = maybe(dice, SIM_S, 10 * SIM_S);
-    o->wall_jump_mean_ns = maybe(dice, SIM_S, 10 * SIM_S);
     o->down_mean_ns = dice_between(dice, 10 * SIM_MS, 3 * SIM_S);
     o->pause_length_ns = dice_between(dice, 50 * SIM_MS, 3 * SIM_S);
-    o->isolate_length_ns = dice_between(dice, 50 * SIM_MS, 3 * SIM_S);
+    o->cut_length_ns = dice_between(dice, 50 * SIM_MS, 3 * SIM_S);
+    o->disk_trouble_ns = dice_between(dice, 20 * SIM_MS, 2 * SIM_S);
     o->crash_twin_ppm = (uint32_t)maybe(dice, 50000, 500000);
     o->crash_all_at_end = dice_chance(dice, 500000);
 }
@@ -120,11 +174,16 @@ void options_print(const struct options *o) {
     print_ppm("stale", o->net.stale_ppm);
     print_ppm("send busy", o->net.busy_ppm);
     print_ppm("disk hangs", o->disk_hang_ppm);
-    print_ms("crash every", o->crash_mean_ns);
-    print_ms("stop every", o->stop_mean_ns);
-    print_ms("pause every", o->pause_mean_ns);
-    print_ms("connections break every", o->break_mean_ns);
-    print_ms("isolation every", o->isolate_mean_ns);
-    print_ms("client crash every", o->client_crash_mean_ns);
-    print_ms("time of day jumps every", o->wall_jump_mean_ns);
+    for (int kind = 0; kind < FAULT_KINDS; kind++) {
+        if (kind != FAULT_HOT && o->every_ns[kind] > 0) {
+            printf("  %s every %.3f ms\n", fault_names[kind], (double)o->every_ns[kind] / 1e6);
+        }
+    }
+    if (o->every_ns[FAULT_HOT] > 0) {
+        printf("  hot: point %d type %u action %d, %u ppm\n", (int)o->hot_point, o->hot_type,
+               (int)o->hot_action, o->hot_ppm);
+    }
+    if (o->slow_node > 0) {
+        printf("  the disk of n%u is slow\n", o->slow_node);
+    }
 }

@@ -37,6 +37,44 @@ enum op_kind {
     OP_KINDS,
 };
 
+/* What strikes now and then; each kind is a chain of strikes of its own (faults.c). Constant, name.
+ */
+#define FAULT_TABLE(X)                                                                             \
+    X(CRASH, "crash")               /* a node dies; with crash_twin_ppm a second one too */        \
+    X(STOP, "stop")                 /* a node is told to stop, and started again later */          \
+    X(PAUSE, "pause")               /* a node or client gets no event for a while */               \
+    X(BREAK, "break")               /* connections break: what is on its way is lost */            \
+    X(ISOLATE, "isolate")           /* a node hears nobody and is not heard */                     \
+    X(ONE_WAY, "one-way")           /* a node is not heard by some, yet hears them */              \
+    X(PAIR, "pair")                 /* two nodes do not hear each other */                         \
+    X(GROUPS, "groups")             /* nodes and clients fall into two groups */                   \
+    X(CLIENT_CRASH, "client-crash") /* */                                                          \
+    X(WALL_JUMP, "wall-jump")       /* a node's time of day jumps */                               \
+    X(DISK_FAIL, "disk-fail")       /* reads, commits or both answer DISK for a while */           \
+    X(DISK_FULL, "disk-full")       /* commits answer NO_SPACE for a while */                      \
+    X(ROT, "rot")                   /* a bit of a stored row of the frail node flips */            \
+    X(MACHINE, "machine")           /* the frail node's machine loses power */                     \
+    X(WIPE, "wipe")                 /* the frail node loses its disk */                            \
+    X(HOT, "hot")                   /* at a point of the protocol: hot.c */
+
+enum fault_kind {
+#define FAULT_ENUM(constant, name) FAULT_##constant,
+    FAULT_TABLE(FAULT_ENUM)
+#undef FAULT_ENUM
+        FAULT_KINDS,
+};
+extern const char *const fault_names[FAULT_KINDS];
+
+/* Where a hot fault strikes, and what happens there to the node that passes the point. */
+enum hot_point {
+    HOT_SENT,   /* it sent a message of type hot_type */
+    HOT_GOT,    /* it worked off a message of type hot_type */
+    HOT_ASKED,  /* it asked for a commit, which is not answered yet */
+    HOT_STORED, /* a commit of its was answered */
+    HOT_POINTS,
+};
+enum hot_action { HOT_CRASH, HOT_PAUSE, HOT_ISOLATE, HOT_BREAK, HOT_ACTIONS };
+
 struct options {
     bool quiet; /* no fault of any kind */
     uint16_t n_nodes, n_replicas;
@@ -60,14 +98,18 @@ struct options {
 
     int64_t drift_max_ppm, wall_offset_max_ns;
 
-    /* Mean time between faults of a kind in the whole cluster; 0 = never. */
-    int64_t crash_mean_ns, stop_mean_ns, pause_mean_ns, break_mean_ns, isolate_mean_ns;
-    int64_t client_crash_mean_ns, wall_jump_mean_ns;
-    int64_t down_mean_ns;      /* from a crash or stop to the next start */
-    int64_t pause_length_ns;   /* mean */
-    int64_t isolate_length_ns; /* mean */
-    uint32_t crash_twin_ppm;   /* a crash takes a second node along */
-    bool crash_all_at_end;     /* before the final reads */
+    int64_t every_ns[FAULT_KINDS]; /* mean time between strikes of a kind; 0 = never */
+    int64_t down_mean_ns;          /* from a crash or stop to the next start */
+    int64_t pause_length_ns;       /* mean */
+    int64_t cut_length_ns;         /* mean, of isolations and other cuts */
+    int64_t disk_trouble_ns;       /* mean length of failing and full disks */
+    uint16_t frail;                /* the one node whose stored data may be lost; 0 = none */
+    enum hot_point hot_point;
+    enum hot_action hot_action;
+    uint8_t hot_type;
+    uint32_t hot_ppm;        /* of the times that the point is passed */
+    uint32_t crash_twin_ppm; /* a crash takes a second node along */
+    bool crash_all_at_end;   /* before the final reads */
 };
 
 void options_draw(uint64_t seed, struct options *ret);

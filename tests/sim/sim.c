@@ -17,6 +17,8 @@ struct arguments {
     uint64_t first, last;
     bool tracing, twice, keep_going, quiet_output;
     const char *plant;
+    const char *without; /* the text of `omit` */
+    struct omit omit;
 };
 
 struct result {
@@ -53,6 +55,7 @@ static void run_until(struct world *world, struct workload *workload, int64_t un
     while (!world->sim.failed && world->sim.now_ns < until_ns && !workload_finished(workload)) {
         int64_t step = world->sim.now_ns + 20 * SIM_MS;
         sim_run(&world->sim, step < until_ns ? step : until_ns);
+        world_tend(world);
     }
 }
 
@@ -100,11 +103,11 @@ static void run_world(struct world *world, struct workload *workload) {
     final_rows_release(&rows);
 }
 
-static void run_seed(uint64_t seed, bool tracing, struct result *ret) {
+static void run_seed(uint64_t seed, const struct omit *omit, bool tracing, struct result *ret) {
     static struct world world; /* large */
     static struct workload workload;
     running_seed = seed;
-    world_init(&world, seed, tracing);
+    world_init(&world, seed, omit, tracing);
     if (tracing) {
         options_print(&world.options);
     }
@@ -140,13 +143,13 @@ static void report_failure(const struct arguments *arguments, uint64_t seed,
 
 static void run_one(const struct arguments *arguments, uint64_t seed) {
     struct result result;
-    run_seed(seed, arguments->tracing, &result);
+    run_seed(seed, &arguments->omit, arguments->tracing, &result);
     totals.runs++;
     totals.events += result.n_events;
     totals.virtual_ns += result.virtual_ns;
     if (arguments->twice) {
         struct result again;
-        run_seed(seed, false, &again);
+        run_seed(seed, &arguments->omit, false, &again);
         if (again.trace_hash != result.trace_hash || again.n_events != result.n_events) {
             result.failed = true;
             snprintf(result.failure, sizeof(result.failure),
@@ -178,7 +181,7 @@ static void print_totals(double seconds) {
 
 static int usage(void) {
     fputs("usage: sim --seed N [--trace] | --seeds A-B   [--twice] [--keep-going] [--short]"
-          " [--plant NAME]\n",
+          " [--plant NAME] [--without LIST] [--with KIND]\n",
           stderr);
     return 2;
 }
@@ -204,6 +207,11 @@ static bool parse(int n, char **texts, struct arguments *ret) {
             ret->last = ret->first;
             i++;
         } else if (strcmp(text, "--seeds") == 0 && parse_seeds(value, ret)) {
+            i++;
+        } else if (strcmp(text, "--without") == 0 && omit_parse(value, &ret->omit)) {
+            ret->without = value;
+            i++;
+        } else if (strcmp(text, "--with") == 0 && omit_with(value, &ret->omit)) {
             i++;
         } else if (strcmp(text, "--plant") == 0 && plant_choose(value)) {
             ret->plant = value;

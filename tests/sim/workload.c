@@ -11,6 +11,12 @@
 
 static void next_op(void *context, uint64_t number);
 
+/* Each operation has dice of its own. */
+static void session_dice(struct session *session, uint32_t n) {
+    dice_init(&session->dice, session->workload->world->sim.seed, DICE_SESSION,
+              (uint64_t)session->number << 32 | n);
+}
+
 static uint32_t rows_in_partitions(const struct world *world) {
     return (uint32_t)world->options.n_partitions * world->options.n_rows;
 }
@@ -249,7 +255,12 @@ static void next_op(void *context, uint64_t number) {
         think(session);
         return;
     }
-    session->ops_left--;
+    uint32_t n = world->options.ops_per_session - session->ops_left--;
+    session_dice(session, n + 1);
+    if (omit_op(&world->omit, session->number, n)) {
+        think(session);
+        return;
+    }
     session->is_write = false;
     buffer_clear(&session->payload);
     session->kind = (enum op_kind)dice_weighted(&session->dice, world->options.weights, OP_KINDS);
@@ -292,7 +303,7 @@ void workload_init(struct workload *workload, struct world *world) {
         session->number = i;
         session->client = &world->clients[i % world->options.n_clients];
         session->ops_left = world->options.ops_per_session;
-        dice_init(&session->dice, world->sim.seed, DICE_SESSION, i);
+        session_dice(session, 0);
     }
 }
 

@@ -14,10 +14,22 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "pauses",
     "breaks",
     "isolations",
+    "one-way cuts",
+    "pair cuts",
+    "group cuts",
     "client crashes",
     "wall jumps",
+    "disk failures",
+    "disks full",
+    "rots",
+    "rots mended",
+    "machine crashes",
+    "wipes",
+    "hot strikes",
+    "gave up",
     "commits kept",
     "commits lost",
+    "buffered commits lost",
     "gets",
     "scans",
     "batches",
@@ -78,6 +90,7 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
     struct world_node *node = context;
     struct world *world = node->world;
     sim_mark_bytes(&world->sim, now.data, now.size);
+    hot_stored(node);
     struct bytes partition_key, sort_key, tally;
     if (stored_tally_key(key, &partition_key) && stored_value(now, &tally) == 0) {
         sim_trace(&world->sim, "%s stores the tally of %.*s: %llu live", node->process.name,
@@ -90,7 +103,11 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
             return;
         }
         struct bytes before, after;
-        if (stored_value(old, &before) != 0 || stored_value(now, &after) != 0) {
+        if (stored_value(old, &before) != 0) {
+            before = bytes_of(NULL, 0); /* it rotted, and is written anew */
+            world_cover(world, COVER_ROTS_MENDED);
+        }
+        if (stored_value(now, &after) != 0) {
             sim_fail(&world->sim, "%s stored row %d with a wrong checksum", node->process.name,
                      row);
             return;
@@ -124,7 +141,9 @@ void world_node_start(struct world_node *node) {
     assert(node->node == NULL);
     sim_trace(&world->sim, "%s starts", node->process.name);
     sim_process_start(&node->process);
-    node->process.clock.base_ns = dice_between(&world->fault_dice, 0, SIM_S * 1000);
+    struct dice dice;
+    dice_init(&dice, world->sim.seed, DICE_CLOCK, (uint64_t)node->id << 32 | ++node->lives);
+    node->process.clock.base_ns = dice_between(&dice, 0, SIM_S * 1000);
     struct disk_mem_time time = {&node->process.timers, node, disk_now, disk_latency};
     disk_mem_timed(node->disk, &time);
     struct ring ring = {0};
@@ -132,13 +151,12 @@ void world_node_start(struct world_node *node) {
     node->membership = membership_new(node->id, &ring);
     struct node_config config = {
         .id = node->id,
-        .incarnation = 1,
+        .incarnation = node->incarnation,
         .read_quorum = world->options.read_quorum,
         .write_quorum = world->options.write_quorum,
         .credit_bytes = 1 << 20,
     };
     node->stopping = false;
-    node->lives++;
     node->node = node_new(&config, &node->env, disk_mem_disk(node->disk), &node->process.timers,
                           node->membership);
     node_start(node->node);
@@ -166,6 +184,25 @@ static void collect_stats(struct world_node *node) {
     }
 }
 
+/* What the machine's death leaves: all that is older than the last sync (one a second), and of the
+ * later commits the first few. */
+static void crash_disk(struct world_node *node, uint32_t queued_kept) {
+    struct world *world = node->world;
+    struct disk_mem_loss loss = {.machine = false, .queued_kept = queued_kept};
+    if (node->loses == WORLD_LOSES_BUFFERED) {
+        loss.machine = true;
+        loss.unsynced_kept =
+            (uint32_t)dice_below(&node->dice, disk_mem_unsynced(node->disk) + (uint64_t)1);
+        world->coverage[COVER_BUFFERED_LOST] += disk_mem_unsynced(node->disk) - loss.unsynced_kept;
+    }
+    disk_mem_crash(node->disk, &loss);
+    if (node->loses == WORLD_LOSES_ALL) {
+        disk_mem_wipe(node->disk);
+        node->incarnation++;
+    }
+    node->loses = WORLD_LOSES_QUEUED;
+}
+
 /* The process ends, one way or the other: what was queued for the disk may still get there. */
 void world_node_crash(struct world_node *node) {
     struct world *world = node->world;
@@ -177,8 +214,7 @@ void world_node_crash(struct world_node *node) {
               queued);
     world->coverage[COVER_COMMITS_KEPT] += kept;
     world->coverage[COVER_COMMITS_LOST] += queued - kept;
-    struct disk_mem_loss loss = {.machine = false, .queued_kept = kept};
-    disk_mem_crash(node->disk, &loss);
+    crash_disk(node, kept);
     node_free(node->node);
     node->node = NULL;
     membership_free(node->membership);
@@ -200,8 +236,11 @@ void world_client_start(struct world_client *client) {
     sim_process_start(&client->process);
     char text[NODES_MAX][16];
     const char *addresses[NODES_MAX];
-    uint16_t n = (uint16_t)dice_between(&world->fault_dice, 1, world->options.n_nodes);
-    uint16_t first = (uint16_t)dice_below(&world->fault_dice, world->options.n_nodes);
+    struct dice dice;
+    dice_init(&dice, world->sim.seed, DICE_CLIENT,
+              (uint64_t)client->port.index << 32 | ++client->lives);
+    uint16_t n = (uint16_t)dice_between(&dice, 1, world->options.n_nodes);
+    uint16_t first = (uint16_t)dice_below(&dice, world->options.n_nodes);
     for (uint16_t i = 0; i < n; i++) {
         unsigned id = (unsigned)(first + i) % world->options.n_nodes + 1u;
         snprintf(text[i], sizeof(text[i]), "sim://%u", id);
@@ -239,6 +278,7 @@ static void make_node(struct world *world, uint16_t index) {
     struct world_node *node = &world->nodes[index];
     node->world = world;
     node->id = (uint16_t)(index + 1);
+    node->incarnation = 1;
     char name[8];
     snprintf(name, sizeof(name), "n%u", node->id);
     sim_process_init(&node->process, &world->sim, name);
@@ -278,22 +318,27 @@ static void start_client_event(void *context, uint64_t number) {
     world_client_start(context);
 }
 
-void world_init(struct world *world, uint64_t seed, bool tracing) {
+void world_init(struct world *world, uint64_t seed, const struct omit *omit, bool tracing) {
     memset(world, 0, sizeof(*world));
     sim_init(&world->sim, seed, tracing);
     options_draw(seed, &world->options);
+    if (omit != NULL) {
+        world->omit = *omit;
+    }
+    omit_apply(&world->omit, &world->options);
     sim_net_init(&world->net, &world->sim);
     world->net.faults = world->options.net;
     ledger_init(&world->ledger, &world->sim, &world->options);
-    dice_init(&world->fault_dice, seed, DICE_FAULT, 0);
+    struct dice dice;
+    dice_init(&dice, seed, DICE_CLOCK, 2000);
     for (uint16_t i = 0; i < world->options.n_nodes; i++) {
         make_node(world, i);
-        int64_t at = dice_between(&world->fault_dice, 0, 50 * SIM_MS);
+        int64_t at = dice_between(&dice, 0, 50 * SIM_MS);
         sim_at(&world->sim, at, start_node_event, &world->nodes[i], 0);
     }
     for (uint16_t i = 0; i <= world->options.n_clients; i++) {
         make_client(world, i);
-        int64_t at = dice_between(&world->fault_dice, 0, 100 * SIM_MS);
+        int64_t at = dice_between(&dice, 0, 100 * SIM_MS);
         sim_at(&world->sim, at, start_client_event, &world->clients[i], 0);
     }
 }

@@ -6,9 +6,17 @@
 #include "shared/client.h"
 #include "tests/lib/disk_mem.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/omit.h"
 #include "tests/sim/options.h"
 
 struct world;
+
+/* What a death takes along of what was on the disk. */
+enum world_loss {
+    WORLD_LOSES_QUEUED = 0, /* the process dies: commits asked for and not answered, some of them */
+    WORLD_LOSES_BUFFERED,   /* the machine dies: the last commits that were not synced, too */
+    WORLD_LOSES_ALL,        /* the disk */
+};
 
 struct world_node {
     struct world *world;
@@ -22,6 +30,8 @@ struct world_node {
     struct node *node;             /* NULL while down */
     bool stopping;
     uint32_t lives;
+    enum world_loss loses; /* with its next death */
+    uint16_t incarnation;  /* raised with each disk lost */
 };
 
 struct world_client {
@@ -30,6 +40,7 @@ struct world_client {
     struct sim_port port;
     struct env env;
     struct client *client; /* NULL while down */
+    uint32_t lives;
 };
 
 /* Named counters: what the run met, so that a campaign shows what it did not. */
@@ -39,10 +50,22 @@ enum coverage {
     COVER_PAUSES,
     COVER_BREAKS,
     COVER_ISOLATIONS,
+    COVER_ONE_WAY_CUTS,
+    COVER_PAIR_CUTS,
+    COVER_GROUP_CUTS,
     COVER_CLIENT_CRASHES,
     COVER_WALL_JUMPS,
+    COVER_DISK_FAILURES,
+    COVER_DISKS_FULL,
+    COVER_ROTS,
+    COVER_ROTS_MENDED, /* rotten rows written anew */
+    COVER_MACHINE_CRASHES,
+    COVER_WIPES,
+    COVER_HOT_STRIKES,
+    COVER_GAVE_UP,      /* nodes that failed at their start, and were started again */
     COVER_COMMITS_KEPT, /* in flight at a crash, and found on the disk after it */
     COVER_COMMITS_LOST,
+    COVER_BUFFERED_LOST, /* answered, not synced, and lost with a machine */
     COVER_GETS,
     COVER_SCANS,
     COVER_BATCHES,
@@ -78,27 +101,34 @@ struct world {
     struct ledger ledger;
     struct world_node nodes[NODES_MAX];           /* 0 .. n_nodes-1 */
     struct world_client clients[CLIENTS_MAX + 1]; /* the last one reads in the end */
-    struct dice fault_dice;
+    struct omit omit;
+    uint32_t strikes[FAULT_KINDS]; /* one more than the last that came */
+    struct dice hot_dice;
     bool healing;
     uint64_t coverage[COVER_COUNTERS];
     struct node_stat stats[WORLD_STATS_MAX]; /* summed over nodes and lives */
     uint32_t n_stats;
 };
 
-/* Draws the options, makes all processes and starts them at staggered times. */
-void world_init(struct world *world, uint64_t seed, bool tracing);
+/* Draws the options, leaves out what `omit` says (NULL = nothing), makes all processes and starts
+ * them at staggered times. */
+void world_init(struct world *world, uint64_t seed, const struct omit *omit, bool tracing);
 void world_release(struct world *world);
 
 /* Begins the faults of the options. */
 void world_begin_faults(struct world *world);
 /* No more faults from now on: the network is whole, whoever is down comes up within a second. */
 void world_heal(struct world *world);
+/* Starts nodes again that gave up because of their disks, as whoever runs them would. */
+void world_tend(struct world *world);
 
 void world_node_start(struct world_node *node);
 void world_node_crash(struct world_node *node);
 void world_client_start(struct world_client *client);
 void world_client_crash(struct world_client *client);
 
+/* A commit of the node is about to be applied and answered (hot.c). */
+void hot_stored(struct world_node *node);
 void world_cover(struct world *world, enum coverage what);
 /* The client that reads in the end, unharmed by faults. */
 struct world_client *world_reader(struct world *world);

@@ -240,6 +240,55 @@ static void a_paused_process_gets_everything_afterwards_in_order(void **state) {
     pair_release(&pair);
 }
 
+static void a_cut_is_one_way_and_cuts_add_up(void **state) {
+    (void)state;
+    struct pair pair;
+    pair_init(&pair, 5);
+    uint64_t node = (uint64_t)1 << pair.node.port.index;
+    uint64_t client = (uint64_t)1 << pair.client.port.index;
+    sim_net_cut(&pair.net, node, client);
+    sim_net_cut(&pair.net, node, client);
+    ask(&pair, 1);
+    sim_run(&pair.sim, SIM_S);
+    assert_int_equal(pair.node.n, 1);
+    sim_net_mend(&pair.net, node, client);
+    answer(&pair, 1);
+    sim_run(&pair.sim, 2 * SIM_S);
+    assert_int_equal(pair.client.n, 0);
+    sim_net_mend(&pair.net, node, client);
+    answer(&pair, 1);
+    sim_run(&pair.sim, 3 * SIM_S);
+    assert_int_equal(pair.client.n, 1);
+    pair_release(&pair);
+}
+
+static enum sim_verdict hold_odd(void *context, const struct sim_port *from,
+                                 const struct sim_port *to, const struct message *message) {
+    (void)context;
+    (void)from;
+    (void)to;
+    return message->id % 2 != 0 ? SIM_HOLD : message->id > 2 ? SIM_LOSE : SIM_PASS;
+}
+
+static void what_is_held_arrives_once_it_is_released_and_what_is_lost_never(void **state) {
+    (void)state;
+    struct pair pair;
+    pair_init(&pair, 5);
+    pair.net.judge = hold_odd;
+    for (uint64_t id = 1; id <= 4; id++) {
+        ask(&pair, id);
+    }
+    sim_run(&pair.sim, SIM_S);
+    assert_int_equal(pair.node.n, 1);
+    assert_int_equal(pair.node.ids[0], 2);
+    sim_net_release_held(&pair.net);
+    sim_run(&pair.sim, 2 * SIM_S);
+    assert_int_equal(pair.node.n, 3);
+    assert_int_equal(pair.node.ids[1], 1);
+    assert_int_equal(pair.node.ids[2], 3);
+    pair_release(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_come_in_time_order_and_equal_times_in_the_order_of_scheduling),
@@ -251,6 +300,8 @@ int main(void) {
         cmocka_unit_test(a_broken_connection_loses_what_is_on_its_way_both_ways),
         cmocka_unit_test(a_dead_process_hears_nothing_and_its_successor_only_what_is_stale),
         cmocka_unit_test(a_paused_process_gets_everything_afterwards_in_order),
+        cmocka_unit_test(a_cut_is_one_way_and_cuts_add_up),
+        cmocka_unit_test(what_is_held_arrives_once_it_is_released_and_what_is_lost_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

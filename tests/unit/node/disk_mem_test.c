@@ -143,6 +143,28 @@ static void a_failing_commit_changes_nothing(void **state) {
     disk_mem_free(mem);
 }
 
+static void a_disk_that_fails_for_good_takes_along_what_is_queued_and_built_on_it(void **state) {
+    (void)state;
+    struct disk_mem *mem = disk_mem_new();
+    struct seen seen[3] = {{0}};
+    struct disk_put put = {bytes_of_string("k"), bytes_of_string("v")};
+    struct disk_commit commits[3] = {{0}};
+    ask_put(mem, &commits[0], &put, &seen[0]);
+    disk_mem_fail(mem, DISK_MEM_COMMIT, ERR_DISK, DISK_MEM_ALWAYS);
+    ask_put(mem, &commits[1], &put, &seen[1]);
+    disk_mem_fail(mem, 0, 0, 0);
+    ask_put(mem, &commits[2], &put, &seen[2]);
+    disk_mem_run(mem);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(seen[i].status, ERR_DISK);
+    }
+    put_now(mem, "k", "v", false);
+    assert_int_equal(disk_mem_size(mem), 1);
+    disk_mem_wipe(mem);
+    assert_int_equal(disk_mem_size(mem), 0);
+    disk_mem_free(mem);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_sees_a_commit_that_was_answered),
@@ -150,6 +172,7 @@ int main(void) {
         cmocka_unit_test(a_process_crash_forgets_only_what_was_not_answered),
         cmocka_unit_test(a_machine_crash_takes_back_what_was_not_synced),
         cmocka_unit_test(a_failing_commit_changes_nothing),
+        cmocka_unit_test(a_disk_that_fails_for_good_takes_along_what_is_queued_and_built_on_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
