@@ -5,9 +5,39 @@
 #include <string.h>
 
 #include "node/ringctl_options.h"
+#include "node/ringctl_store.h"
 
+#define LEVEL_OPTION                                                                               \
+    { "level", "LEVEL", "replicas that must answer: one, quorum (default), all", 0 }
+
+static const struct ctl_option put_options[] = {
+    {"context", "CONTEXT", "replace what CONTEXT has seen, stay beside what it has not", 0},
+    {"blind", NULL, "replace nothing: stay beside every other version", 0},
+    {"if-match", "CONTEXT", "only if CONTEXT has seen every version there is", 0},
+    {"if-absent", NULL, "only if there is no such file", 0},
+    LEVEL_OPTION,
+    {0},
+};
+static const struct ctl_option get_options[] = {
+    {"all", NULL, "the context and every version instead of the contents", 0},
+    {"dot", "DOT", "the contents of the version with this dot", 0},
+    LEVEL_OPTION,
+    {0},
+};
+static const struct ctl_option del_options[] = {
+    {"context", "CONTEXT", "delete what CONTEXT has seen, and nothing else", 0},
+    {"if-match", "CONTEXT", "only if CONTEXT has seen every version there is", 0},
+    LEVEL_OPTION,
+    {0},
+};
+static const struct ctl_option resolve_options[] = {
+    {"keep", "DOT", "the version that is to stay", 0},
+    {"value", "VALUE", "the file's contents instead (- = standard input)", 0},
+    {0},
+};
 static const struct ctl_option ls_options[] = {
     {"long", NULL, "mode, owner, group, size, time of change and name", 'l'},
+    LEVEL_OPTION,
     {0},
 };
 
@@ -28,14 +58,20 @@ static const struct ctl_option bench_options[] = {
 };
 
 static const struct ctl_command commands[] = {
-    {"put", "PATH [VALUE|-]", "write a file",
+    {"put", "[OPTION]... PATH [VALUE|-]", "write a file",
      "The file at PATH becomes VALUE, byte for byte, or what standard input holds when VALUE is - "
      "or missing.\n"
-     "Directories on the way must exist. Readers see the old file or the new one, nothing between.",
-     NULL, CTL_FILES, 1, 2, ctl_put},
-    {"get", "PATH", "print a file", "Writes the contents of PATH to standard output.", NULL,
-     CTL_FILES, 1, 1, ctl_get},
-    {"del", "PATH", "remove a file or an empty directory", "", NULL, CTL_FILES, 1, 1, ctl_del},
+     "Directories on the way must exist. Readers see the old file or the new one, nothing "
+     "between.\n"
+     "With an option the context of the new version is printed.",
+     put_options, CTL_FILES, 1, 2, ctl_put},
+    {"get", "[OPTION]... PATH", "print a file", "Writes the contents of PATH to standard output.",
+     get_options, CTL_FILES, 1, 1, ctl_get},
+    {"resolve", "PATH --keep DOT | --value VALUE", "make one version of several",
+     "Fails with exit code 5 when the file has changed meanwhile.", resolve_options, CTL_FILES, 1,
+     1, ctl_resolve},
+    {"del", "[OPTION]... PATH", "remove a file or an empty directory", "", del_options, CTL_FILES,
+     1, 1, ctl_del},
     {"ls", "[-l] [PATH]", "list a directory",
      "One name per line, directories with a slash; in the order of the ring's hash, not sorted.",
      ls_options, CTL_FILES, 0, 1, ctl_ls},
@@ -67,7 +103,7 @@ static void print_usage(FILE *to) {
     for (size_t i = 0; i < N_COMMANDS; i++) {
         char usage[64];
         snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(to, "  %-20s %s\n", usage, commands[i].summary);
+        fprintf(to, "  %-40s %s\n", usage, commands[i].summary);
     }
     fputs("\nOptions:\n"
           "  -c, --cluster ADDRESSES  nodes to ask first, separated by commas (default: "
@@ -75,7 +111,7 @@ static void print_usage(FILE *to) {
           "                           else the cluster that mount.sh started)\n"
           "  -k, --key-file FILE      the cluster's key, for tcp:// (default: $RINGFS_KEY_FILE)\n"
           "  -t, --timeout SECONDS    give up after this long (default 10)\n"
-          "  -j, --json               status, ring, where, stat, ls: for programs to read\n"
+          "  -j, --json               for programs to read, where there is something to tell\n"
           "  -h, --help               this text; after a command: its own\n"
           "  -V, --version\n"
           "\nExit: 0 done, 1 failed, 2 usage, 3 no such file, 4 cluster unreachable or too few "
@@ -136,7 +172,7 @@ static int run_job(void *context) {
     struct ctl *ctl = job->ctl;
     int status = session_wait_ring(ctl->session);
     if (status == 0 && job->needs == CTL_FILES) {
-        status = namespace_open(session_store(ctl->session), &ctl->ns);
+        status = namespace_open(ctl->store, &ctl->ns);
     }
     if (status != 0) {
         fprintf(stderr, "ringctl: the cluster at %s: %s\n", ctl->addresses,
@@ -164,16 +200,24 @@ int ctl_run_session(struct ctl *ctl, enum ctl_needs needs, int (*run)(struct ctl
                                "start one with mount.sh",
                                "");
     }
-    ctl->loop = loop_new();
     struct session_config config = {
         .addresses = ctl->addresses,
         .key_file = ctl->key_file,
         .wait_ns = ctl->wait_ns,
         .log = log_line,
     };
+    const char *word = ctl_option_if_any(ctl, "level");
+    store_options level = LEVEL_QUORUM;
+    if (word != NULL && ctl_level(word, &level) != 0) {
+        return ctl_usage_error("--level is one, quorum or all, not", word);
+    }
+    ctl->loop = loop_new();
     int exit_code = CTL_USAGE;
     if (session_new(ctl->loop, &config, &ctl->session) == 0) {
         struct job job = {.ctl = ctl, .needs = needs, .run = run};
+        struct ctl_store store;
+        ctl_store_init(&store, session_store(ctl->session), level, level);
+        ctl->store = &store.store;
         exit_code =
             session_run(ctl->session, run_job, &job, loop_now_ns(ctl->loop) + config.wait_ns);
         session_free(ctl->session);

@@ -35,6 +35,7 @@ struct ctl {
     const struct ctl_command *command;
     struct loop *loop;
     struct session *session;
+    struct store *store;   /* the session's, at the level that was asked for */
     struct namespace *ns;  /* NULL for commands that need no files */
     const char *addresses; /* as given, for messages */
     const char *key_file;  /* NULL = none */
@@ -68,6 +69,8 @@ struct ctl_command {
 /* What was given for an option of the command's table (asserted to be there): NULL when it was not
  * given, the empty string for a flag that was. */
 const char *ctl_option(const struct ctl *ctl, const char *name);
+/* The same for a name that may not be in the table: NULL then. */
+const char *ctl_option_if_any(const struct ctl *ctl, const char *name);
 /* The same as a number from `min` to `max`; `*ret` stays as it is when the option was not given.
  * CTL_DONE, or CTL_USAGE after a sentence on stderr. */
 int ctl_option_number(const struct ctl *ctl, const char *name, uint64_t min, uint64_t max,
@@ -85,10 +88,15 @@ int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int 
 /* Prints a value on standard output and takes it: it is released here. */
 void ctl_print_json(json_t *value);
 
-/* ringctl_files.c */
+/* ringctl_put.c */
 int ctl_put(struct ctl *ctl);
-int ctl_get(struct ctl *ctl);
 int ctl_del(struct ctl *ctl);
+/* ringctl_versions.c */
+int ctl_get_all(struct ctl *ctl);
+int ctl_get_dot(struct ctl *ctl, const char *dot);
+int ctl_resolve(struct ctl *ctl);
+/* ringctl_files.c */
+int ctl_get(struct ctl *ctl);
 int ctl_ls(struct ctl *ctl);
 int ctl_stat(struct ctl *ctl);
 /* ringctl_cluster.c */

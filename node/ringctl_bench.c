@@ -400,7 +400,7 @@ static int run_bench(struct ctl *ctl) {
     int exit_code = read_options(ctl, bench);
     const char *path = ctl_option(ctl, "journal");
     if (exit_code == CTL_DONE) {
-        bench->store = session_store(ctl->session);
+        bench->store = ctl->store;
         bench->run = bench->store->random(bench->store->self);
         bench->journal = path != NULL ? journal_new(path, bench->run, bench->prefix) : NULL;
         exit_code = path != NULL && bench->journal == NULL ? CTL_FAILED : CTL_DONE;

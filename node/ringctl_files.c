@@ -1,4 +1,4 @@
-/* ringctl_files: put, get, del, ls and stat: files by their paths, without a mount. */
+/* ringctl_files: get, ls and stat: files by their paths, without a mount. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,39 +10,9 @@
 
 enum { LIST_PAGE = 500 };
 
-/* ---- put and get --------------------------------------------------------------------------------
+/* ---- get
+ * -----------------------------------------------------------------------------------------
  */
-
-struct source {
-    const char *value; /* NULL = standard input */
-    size_t left;
-};
-
-static int64_t read_source(void *context, uint8_t *into, size_t size) {
-    struct source *source = context;
-    if (source->value == NULL) {
-        size_t n = fread(into, 1, size, stdin);
-        return n == 0 && ferror(stdin) ? ERR_IO : (int64_t)n;
-    }
-    size_t n = source->left < size ? source->left : size;
-    memcpy(into, source->value, n);
-    source->value += n;
-    source->left -= n;
-    return (int64_t)n;
-}
-
-int ctl_put(struct ctl *ctl) {
-    struct source source = {0};
-    if (ctl->argc == 2 && strcmp(ctl->argv[1], "-") != 0) {
-        source.value = ctl->argv[1];
-        source.left = strlen(source.value);
-    }
-    /* Standard input may be slow: the deadline is per answer of the store, not for the whole. */
-    task_set_deadline(task_self(), 0);
-    int status =
-        namespace_put(ctl->ns, ctl->argv[0], 0644, getuid(), getgid(), read_source, &source);
-    return status == 0 ? CTL_DONE : ctl_complain(ctl, "put", ctl->argv[0], status);
-}
 
 static int write_sink(void *context, struct bytes data) {
     (void)context;
@@ -50,28 +20,16 @@ static int write_sink(void *context, struct bytes data) {
 }
 
 int ctl_get(struct ctl *ctl) {
+    const char *dot = ctl_option(ctl, "dot");
     task_set_deadline(task_self(), 0);
+    if (dot != NULL) {
+        return ctl_get_dot(ctl, dot);
+    }
+    if (ctl_option(ctl, "all") != NULL) {
+        return ctl_get_all(ctl);
+    }
     int status = namespace_get(ctl->ns, ctl->argv[0], write_sink, NULL);
     return status == 0 ? CTL_DONE : ctl_complain(ctl, "get", ctl->argv[0], status);
-}
-
-int ctl_del(struct ctl *ctl) {
-    const char *path = ctl->argv[0];
-    struct entry entry = {0};
-    int status = namespace_resolve(ctl->ns, path, &entry);
-    if (status == 0 && S_ISDIR(entry.record.mode)) {
-        status = namespace_rmdir(ctl->ns, &entry.directory, entry.name);
-    } else if (status == 0) {
-        struct entry removed = {0};
-        status = namespace_unlink(ctl->ns, &entry.directory, entry.name, &removed);
-        if (status == 0 && removed.record.contents_kind == CONTENTS_BLOCKS) {
-            uint64_t blocks = (removed.record.size + BLOCK_SIZE - 1) / BLOCK_SIZE;
-            status = contents_remove(ctl->ns, &removed.record.contents, 0, blocks);
-        }
-        entry_release(&removed);
-    }
-    entry_release(&entry);
-    return status == 0 ? CTL_DONE : ctl_complain(ctl, "del", path, status);
 }
 
 /* ---- ls and stat --------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ static int report(const struct check *check) {
 }
 
 int journal_check(struct ctl *ctl, const char *path) {
-    struct check check = {.ctl = ctl, .store = session_store(ctl->session)};
+    struct check check = {.ctl = ctl, .store = ctl->store};
     int status = journal_read(path, &check.journal);
     if (status != 0) {
         free(check.journal.sequences);

@@ -160,14 +160,26 @@ int options_parse_command(int argc, char **argv, struct options *options, struct
     return CTL_DONE;
 }
 
-const char *ctl_option(const struct ctl *ctl, const char *name) {
+/* The index of an option in the command's table; -1 = it has none of that name. */
+static int find_option(const struct ctl *ctl, const char *name) {
     uint32_t n = options_of(ctl->command);
-    uint32_t i = 0;
-    while (i < n && strcmp(ctl->command->options[i].name, name) != 0) {
-        i++;
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(ctl->command->options[i].name, name) == 0) {
+            return (int)i;
+        }
     }
-    assert(i < n);
+    return -1;
+}
+
+const char *ctl_option(const struct ctl *ctl, const char *name) {
+    int i = find_option(ctl, name);
+    assert(i >= 0);
     return ctl->given[i];
+}
+
+const char *ctl_option_if_any(const struct ctl *ctl, const char *name) {
+    int i = find_option(ctl, name);
+    return i >= 0 ? ctl->given[i] : NULL;
 }
 
 int ctl_option_number(const struct ctl *ctl, const char *name, uint64_t min, uint64_t max,

@@ -135,7 +135,7 @@ static void judge(uint64_t round, enum verdict mine, enum verdict theirs) {
 
 static int run_rounds(struct ctl *ctl) {
     race.ctl = ctl;
-    race.store = session_store(ctl->session);
+    race.store = ctl->store;
     task_set_deadline(task_self(), 0);
     loop_watch(ctl->loop, race.other, hear, NULL);
     for (uint64_t round = 0; round < race.n_rounds; round++) {
