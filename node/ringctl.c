@@ -54,6 +54,7 @@ static const struct ctl_option bench_options[] = {
     {"journal", "FILE", "note every acknowledged write in a new FILE, check every read", 0},
     {"check", "FILE", "read back what a journal says was acknowledged", 0},
     {"race", "ROUNDS", "two clients, each ROUNDS times the first to write the same row, or not", 0},
+    LEVEL_OPTION,
     {0},
 };
 

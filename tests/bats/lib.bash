@@ -12,13 +12,14 @@
 #   stop_mount [DIR]           unmounts, waits until the process has ended
 #   mount_pid [DIR]
 #
+# NODE_INSIDE[I]="ip netns exec NAME" starts node I in there.
 # Of node I: $BASE/nI (data directory), $BASE/nI.log, $BASE/nI.out, node_pid I, node_address I.
 
 BUILD=${RINGFS_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build}
 
 make_base() {
     BASE=$(mktemp -d "${TMPDIR:-/tmp}/rfs.XXXXXX")
-    MEMBERS=() PIDS=() KEY=() MOUNTS=()
+    MEMBERS=() PIDS=() KEY=() MOUNTS=() NODE_INSIDE=()
 }
 
 wait_for() { # SECONDS COMMAND...
@@ -65,7 +66,8 @@ launch_node() { # I [OPTION]...: does not wait
     shift
     node_options "$i"
     : >"$BASE/n$i.out" # what an earlier start of it said is not said by this one
-    "$BUILD/node/ringnode" "${OPTIONS[@]}" "$@" </dev/null >"$BASE/n$i.out" 2>"$BASE/n$i.err" 3>&- &
+    # shellcheck disable=SC2086 # a command and its arguments
+    ${NODE_INSIDE[$i]-} "$BUILD/node/ringnode" "${OPTIONS[@]}" "$@" </dev/null >"$BASE/n$i.out" 2>"$BASE/n$i.err" 3>&- &
     PIDS[i]=$!
 }
 
