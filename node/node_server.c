@@ -271,6 +271,7 @@ static void node_open(struct node_server *s) {
         .read_quorum = o->read_quorum,
         .write_quorum = o->write_quorum,
         .credit_bytes = transport_credit(s->transport),
+        .repair_round_ms = NODE_REPAIR_ROUND_MS,
     };
     s->node =
         node_new(&config, &s->env, disk_leveldb_seam(s->disk), loop_timers(s->loop), s->membership);

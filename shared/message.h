@@ -50,11 +50,14 @@ enum message_type {
     MESSAGE_BATCH = 4,
     MESSAGE_SCAN = 5,
     MESSAGE_STATS = 6,
+    MESSAGE_REPAIR_CONTROL = 7, /* begin repairing, and how far is it: exchange.h */
     /* node -> node */
     MESSAGE_REPLICATE = 16, /* coordinator -> replica: apply these rows under these conditions */
     MESSAGE_READ = 17,      /* coordinator -> replica: your row, or its digest */
     MESSAGE_READ_SCAN = 18, /* coordinator -> replica: your page, or its digest */
-    MESSAGE_REPAIR = 19,    /* merge these rows; no conditions, the reply is not waited for */
+    MESSAGE_REPAIR = 19,    /* merge these rows, no conditions; answered unless the id is 0 */
+    MESSAGE_TREE = 26,      /* which of these sums of slices are different? Also from clients */
+    MESSAGE_LEAF = 27,      /* the keys and clocks of a page of a slice; also from clients */
 };
 
 /* How many replicas a request asks for. */

@@ -15,7 +15,10 @@ struct apply {
     struct work work;
     struct node *node;
     struct asker asker;
-    bool repairs; /* no conditions, no answer */
+    bool repairs;                            /* no conditions; corrupt rows are overwritten */
+    bool answers;                            /* somebody waits for the outcome */
+    void (*done)(void *context, int status); /* apply_here(); NULL = nobody is told */
+    void *context;
     bool synced;
     uint16_t slice;
     int64_t deadline_ns;
@@ -38,7 +41,9 @@ static void apply_drop(struct work *work) {
 static void apply_end(struct apply *apply, int status, const struct batch_reply *reply) {
     struct node *node = apply->node;
     struct asker asker = apply->asker;
-    if (!apply->repairs) {
+    void (*done)(void *, int) = apply->done;
+    void *context = apply->context;
+    if (apply->answers) {
         buffer_clear(&node->encoded);
         if (reply != NULL) {
             batch_reply_encode(reply, &node->encoded);
@@ -48,13 +53,41 @@ static void apply_end(struct apply *apply, int status, const struct batch_reply 
     rows_release(&apply->hold);
     work_end(node, &apply->work);
     apply_free(apply);
+    if (done != NULL) {
+        done(context, status);
+    }
     node_check_idle(node);
+}
+
+/* What a repair's rows know now, so that who sent them sees whether they knew more. */
+static void answer_repair(struct apply *apply) {
+    struct node *node = apply->node;
+    struct buffer contexts = {0};
+    size_t ends[BATCH_ROWS_MAX];
+    struct bytes slices[BATCH_ROWS_MAX];
+    struct batch_reply reply = {.n_contexts = apply->batch.n, .contexts = slices};
+    reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->durable));
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        versions_decode(blob_bytes(rows_held(&apply->hold, 1 + i)->durable), &node->scratch[0]);
+        context_encode(&node->scratch[0].context, &contexts);
+        ends[i] = contexts.size;
+    }
+    for (uint32_t i = 0; i < apply->batch.n; i++) {
+        size_t begin = i > 0 ? ends[i - 1] : 0;
+        slices[i] = bytes_of(contexts.data + begin, ends[i] - begin);
+    }
+    apply_end(apply, 0, &reply);
+    buffer_release(&contexts);
 }
 
 static void on_committed(void *context, int status) {
     struct apply *apply = context;
     struct batch_reply reply = {0};
     apply->node->counters.commit_errors += status != 0 ? 1 : 0;
+    if (status == 0 && apply->repairs && apply->answers) {
+        answer_repair(apply);
+        return;
+    }
     if (status == 0) {
         reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->durable));
     }
@@ -164,7 +197,7 @@ static void acknowledge_early(struct apply *apply) {
     buffer_clear(&apply->node->encoded);
     batch_reply_encode(&reply, &apply->node->encoded);
     answer(apply->node, &apply->asker, 0, buffer_bytes(&apply->node->encoded));
-    apply->repairs = true; /* no second answer */
+    apply->answers = false; /* no second one */
 }
 
 static void apply_commit(struct apply *apply) {
@@ -294,6 +327,7 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
     struct asker asker = asker_of(from, message);
     const struct ring *ring = membership_ring(node->membership);
     bool repairs = message->type == MESSAGE_REPAIR;
+    bool answers = !repairs || message->id != 0;
     int err = 0;
     if (!ring_is_replica(ring, ring_slice(ring, message->key), node->config.id)) {
         err = ERR_WRONG_RING;
@@ -301,23 +335,28 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
     struct apply *apply = err == 0 ? apply_new(node, message->key, message->payload, &err) : NULL;
     if (apply == NULL) {
         node->counters.messages_bad += err == ERR_INVALID || err == ERR_TOO_BIG ? 1 : 0;
-        if (!repairs) {
+        if (answers) {
             answer_status(node, &asker, err);
         }
         return;
     }
     apply->asker = asker;
     apply->repairs = repairs;
+    apply->answers = answers;
     apply->synced = (message->flags & MESSAGE_SYNCED) != 0;
     apply->deadline_ns = node_deadline(node, message);
     apply_hold(apply);
 }
 
-void apply_here(struct node *node, struct bytes partition_key, struct bytes payload) {
+int apply_here(struct node *node, struct bytes partition_key, struct bytes payload,
+               void (*done)(void *context, int status), void *context) {
     int err = 0;
     struct apply *apply = apply_new(node, partition_key, payload, &err);
     if (apply != NULL) {
         apply->repairs = true;
+        apply->done = done;
+        apply->context = context;
         apply_hold(apply);
     }
+    return err;
 }

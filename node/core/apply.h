@@ -5,11 +5,15 @@
 #include "node/core/inside.h"
 
 /* Life: hold the rows, then at one moment check the deadline, exposed latches and conditions, merge
- * and hand over the commit; answer when it is done. REPAIR has no conditions and no answer. */
+ * and hand over the commit; answer when it is done. REPAIR has no conditions, and an answer only if
+ * its id is not 0: then the contexts of its rows, as they are after it. */
 void apply_receive(struct node *node, const struct endpoint *from, const struct message *message);
 
 /* The payload of a REPAIR (repair.h) to this node itself; copied. Rows that are in memory have
- * learnt of it when this returns. */
-void apply_here(struct node *node, struct bytes partition_key, struct bytes payload);
+ * learnt of it when this returns. `done` (may be NULL) is called when it is committed or has
+ * failed, perhaps before this returns; not when this node is freed before. 0, or ERR_BUSY or
+ * ERR_INVALID: then nothing is done and `done` is not called. */
+int apply_here(struct node *node, struct bytes partition_key, struct bytes payload,
+               void (*done)(void *context, int status), void *context);
 
 #endif

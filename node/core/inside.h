@@ -5,6 +5,7 @@
 #include "node/core/latch.h"
 #include "node/core/node.h"
 #include "node/core/rows.h"
+#include "node/core/tree.h"
 #include "shared/hlc.h"
 #include "shared/request.h"
 
@@ -51,6 +52,7 @@ struct counters {
     uint64_t repairs_sent, refused, rows_applied, forwarded, late, reopened, confirmed;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
+    uint64_t trees, leaves;
 };
 
 struct node {
@@ -64,6 +66,9 @@ struct node {
 
     struct rows *rows;
     struct latches *latches;
+    struct tree tree; /* what slices add up to */
+    struct tree_build *tree_build;
+    struct anti_entropy *anti_entropy;
     struct refusal *refusals; /* apply.c: the latest, a table of REFUSALS_MAX */
 
     /* This node's dots. */

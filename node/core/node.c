@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/core/anti_entropy.h"
 #include "node/core/apply.h"
 #include "node/core/coordinator.h"
 #include "node/core/forward.h"
+#include "node/core/leaf_page.h"
 #include "node/core/replica.h"
 #include "node/core/stats.h"
+#include "node/core/tree_build.h"
 #include "shared/err.h"
 
 enum { REOPEN_MS = 1000 }; /* a silent peer's link is opened anew no more often than this */
@@ -31,6 +34,12 @@ static bool value_sound(void *context, struct bytes key, struct bytes bytes) {
     }
 }
 
+static void on_row_changed(void *context, struct bytes key, const struct blob *old, bool old_known,
+                           const struct blob *now) {
+    struct node *node = context;
+    tree_changed(&node->tree, key, blob_bytes(old), old_known, blob_bytes(now));
+}
+
 struct node *node_new(const struct node_config *config, const struct env *env,
                       const struct disk *disk, struct timers *timers,
                       struct membership *membership) {
@@ -44,6 +53,12 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->membership = membership;
     node->rows = rows_new(disk, value_sound, node);
     node->latches = latches_new();
+    tree_init(&node->tree, ring->seed, ring->n_slices);
+    node->tree_build = tree_build_new(node);
+    node->anti_entropy = anti_entropy_new(node);
+    if (config->repair_round_ms > 0) {
+        rows_watch(node->rows, on_row_changed, node);
+    }
     node->refusals = memory_new(REFUSALS_MAX, sizeof *node->refusals);
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
@@ -69,6 +84,9 @@ void node_free(struct node *node) {
         work_end(node, work);
         work->drop(work);
     }
+    anti_entropy_free(node->anti_entropy);
+    tree_build_free(node->tree_build);
+    tree_release(&node->tree);
     rows_release(&node->mark);
     latches_free(node->latches);
     rows_free(node->rows);
@@ -94,6 +112,10 @@ void node_start(struct node *node) {
     }
     timers_set(node->timers, &node->ping, node_now(node));
     epoch_start(node);
+    if (node->config.repair_round_ms > 0) {
+        tree_build_start(node->tree_build);
+        anti_entropy_start(node->anti_entropy);
+    }
 }
 
 void node_check_idle(struct node *node) {
@@ -104,6 +126,8 @@ void node_check_idle(struct node *node) {
 }
 
 void node_stop(struct node *node) {
+    tree_build_stop(node->tree_build);
+    anti_entropy_stop(node->anti_entropy);
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;
         timers_cancel(node->timers, &node->ping);
@@ -121,6 +145,10 @@ enum node_state node_state(const struct node *node) {
 
 int node_failure(const struct node *node) {
     return node->failure;
+}
+
+bool node_slice_sum(const struct node *node, uint16_t slice, struct slice_sum *ret) {
+    return tree_sum(&node->tree, slice, ret);
 }
 
 /* ---- what the parts share ---- */
@@ -273,6 +301,26 @@ static bool receive_from_client(struct node *node, const struct endpoint *from,
     return true;
 }
 
+/* What peers and clients compare replicas with. */
+static bool receive_comparison(struct node *node, const struct endpoint *from,
+                               const struct message *message) {
+    switch (message->type) {
+    case MESSAGE_TREE:
+        node->counters.trees++;
+        anti_entropy_compare(node, from, message);
+        return true;
+    case MESSAGE_LEAF:
+        node->counters.leaves++;
+        leaf_receive(node, from, message);
+        return true;
+    case MESSAGE_REPAIR_CONTROL:
+        anti_entropy_control(node, from, message);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool receive_from_node(struct node *node, const struct endpoint *from,
                               const struct message *message) {
     if (from->kind != ENDPOINT_NODE) {
@@ -306,7 +354,14 @@ static void receive_reply(struct node *node, const struct endpoint *from,
         node->counters.messages_bad++;
         return;
     }
+    if (anti_entropy_heard(node->anti_entropy, from, message)) {
+        return;
+    }
     switch (message->type & ~MESSAGE_REPLY) {
+    case MESSAGE_REPAIR:
+    case MESSAGE_TREE:
+    case MESSAGE_LEAF:
+        break; /* too late */
     case MESSAGE_READ:
     case MESSAGE_READ_SCAN:
     case MESSAGE_REPLICATE:
@@ -340,7 +395,8 @@ static void receive_request(struct node *node, const struct endpoint *from,
         }
         return;
     }
-    if (!receive_from_client(node, from, message) && !receive_from_node(node, from, message)) {
+    if (!receive_from_client(node, from, message) && !receive_comparison(node, from, message) &&
+        !receive_from_node(node, from, message)) {
         node->counters.messages_bad++;
         answer_status(node, &asker, ERR_INVALID);
     }

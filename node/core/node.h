@@ -5,6 +5,7 @@
 #include "node/core/disk.h"
 #include "node/core/membership.h"
 #include "shared/env.h"
+#include "shared/exchange.h"
 #include "shared/ring.h"
 #include "shared/timers.h"
 
@@ -18,6 +19,7 @@ enum {
     NODE_INFLIGHT_BYTES_MAX = 256 << 20, /* payload bytes held for both; beyond: BUSY */
     NODE_REPLICA_TIMEOUT_MS =
         800, /* a replica that has not answered a coordinator by then is counted out */
+    NODE_REPAIR_ROUND_MS = 30 * 1000, /* what node_config.repair_round_ms is unless told */
 };
 
 struct node_config {
@@ -26,6 +28,9 @@ struct node_config {
     uint8_t read_quorum;   /* R, 2 by default; at most N */
     uint8_t write_quorum;  /* W, 2 by default; at most N */
     uint32_t credit_bytes; /* told to clients in HELLO */
+    /* Between two rounds of anti-entropy (anti_entropy.h); 0 = none, and no sums of slices are
+     * kept: for tests. */
+    uint32_t repair_round_ms;
 };
 
 enum node_state {
@@ -65,5 +70,9 @@ struct node_stat {
     uint64_t value;
 };
 uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max);
+
+/* What the committed rows of a slice add up to, for tests and tools; false while it is not known.
+ */
+bool node_slice_sum(const struct node *node, uint16_t slice, struct slice_sum *ret);
 
 #endif

@@ -18,7 +18,8 @@
     X(BLIND_RACE, "blind-race")               /* racing coordinators do not see one another */     \
     X(LAST_WRITER, "last-writer-wins")        /* a merge keeps the youngest sibling only */        \
     X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
-    X(STALE_TALLY, "stale-tally")             /* deletes are not counted */
+    X(STALE_TALLY, "stale-tally")             /* deletes are not counted */                        \
+    X(STALE_SUM, "stale-sum")                 /* a slice's sum misses deletes */
 
 enum plant {
     PLANT_NONE = 0,

@@ -26,7 +26,7 @@ static void flush(struct repair *repair) {
                               .payload = buffer_bytes(&payload),
                               .budget_ms = NODE_REPLICA_TIMEOUT_MS};
     if (repair->peer == 0) {
-        apply_here(node, repair->partition_key, buffer_bytes(&payload));
+        apply_here(node, repair->partition_key, buffer_bytes(&payload), NULL, NULL);
     } else if (payload.size <= MESSAGE_PAYLOAD_MAX) {
         node->counters.repairs_sent++;
         node_ask(node, repair->peer, &message);

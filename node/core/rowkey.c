@@ -39,6 +39,22 @@ void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_
     into->data[into->size - 1]++;
 }
 
+bool rowkey_slice(struct bytes key, uint16_t *ret_slice) {
+    if (key.size < ROWKEY_HEAD || key.data[0] != 'r') {
+        return false;
+    }
+    *ret_slice = (uint16_t)(key.data[1] << 8 | key.data[2]);
+    return true;
+}
+
+void rowkey_put_slice(struct buffer *into, uint32_t slice) {
+    uint8_t *at = buffer_extend(into, ROWKEY_SLICE_SIZE);
+    assert(slice <= UINT16_MAX);
+    at[0] = 'r';
+    at[1] = (uint8_t)(slice >> 8);
+    at[2] = (uint8_t)slice;
+}
+
 int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret) {
     size_t prefix = ROWKEY_HEAD + partition_key.size;
     if (key.size < prefix || key.data[0] != 'r' || key.data[3] != partition_key.size ||

@@ -14,6 +14,14 @@
  * Pure. */
 enum { ROWKEY_HEAD = 4 };
 
+/* The slice of a row's key; false for keys of other kinds. */
+bool rowkey_slice(struct bytes key, uint16_t *ret_slice);
+
+/* Where the rows of a slice begin, and where they end (exclusive): ROWKEY_SLICE_SIZE bytes, which
+ * with a row key of exchange.h behind them are the key of that row. */
+enum { ROWKEY_SLICE_SIZE = 3 };
+void rowkey_put_slice(struct buffer *into, uint32_t slice);
+
 /* All three append to `into`: the key of a row; */
 void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,
                     struct bytes sort_key);

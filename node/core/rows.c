@@ -13,6 +13,8 @@ struct rows {
     const struct disk *disk;
     bool (*sound)(void *context, struct bytes key, struct bytes bytes);
     void *context;
+    rows_changed *changed; /* NULL = nobody watches */
+    void *watcher;
     struct rows_commit *commits; /* in flight */
     struct row *table;           /* by key */
     struct row *oldest;          /* cached ones, in order of last use */
@@ -49,6 +51,21 @@ struct rows *rows_new(const struct disk *disk,
     rows->sound = sound;
     rows->context = context;
     return rows;
+}
+
+void rows_watch(struct rows *rows, rows_changed *changed, void *context) {
+    rows->changed = changed;
+    rows->watcher = context;
+}
+
+void rows_in_flight(const struct rows *rows, void (*each)(void *context, const struct row *row),
+                    void *context) {
+    const struct rows_commit *commit;
+    DL_FOREACH(rows->commits, commit) {
+        for (uint32_t i = 0; i < commit->disk.n; i++) {
+            each(context, commit->changes[i].row);
+        }
+    }
 }
 
 /* ---- the cache of rows that nobody holds ---- */
@@ -265,6 +282,10 @@ static bool settle(struct rows *rows, struct change *change, int status) {
     struct row *row = change->row;
     row->n_commits--;
     if (status == 0) {
+        if (rows->changed != NULL) {
+            rows->changed(rows->watcher, row->key, row->durable, row->durable_status == 0,
+                          change->blob);
+        }
         blob_unref(row->durable);
         row->durable = change->blob;
         row->durable_status = 0;

@@ -76,6 +76,16 @@ struct rows *rows_new(const struct disk *disk,
  * not answer them any more. */
 void rows_free(struct rows *rows);
 
+/* From now on `changed` is called for each row of each commit that is done, with what was on the
+ * disk before (`old`, NULL = nothing; `old_known` false = it could not be read) and what is now.
+ * Nothing may be held, changed or released in it. */
+typedef void rows_changed(void *context, struct bytes key, const struct blob *old, bool old_known,
+                          const struct blob *now);
+void rows_watch(struct rows *rows, rows_changed *changed, void *context);
+/* Calls `each` for every row of every commit that the disk has not answered. */
+void rows_in_flight(const struct rows *rows, void (*each)(void *context, const struct row *row),
+                    void *context);
+
 /* Begins a hold of at most `n` rows (the caller's memory, in place until released). */
 void rows_hold_init(struct rows_hold *hold, uint32_t n, void (*ready)(void *context),
                     void *context);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "node/core/anti_entropy.h"
 #include "node/core/node.h"
 
 struct list {
@@ -79,6 +80,12 @@ static void add_gauges(struct list *list, const struct node *node) {
     add(list, "disk_total_bytes", disk_total);
 }
 
+static void add_repair(struct list *list, const struct node *node) {
+    ADD(list, &node->counters, trees);
+    ADD(list, &node->counters, leaves);
+    list->n += anti_entropy_stats(node->anti_entropy, list->rows + list->n, list->max - list->n);
+}
+
 static void add_ring(struct list *list, const struct node *node) {
     const struct ring *ring = membership_ring(node->membership);
     int self = ring_member_index(ring, node->config.id);
@@ -96,6 +103,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     add_requests(&list, &node->counters);
     add_outcomes(&list, &node->counters);
     add_gauges(&list, node);
+    add_repair(&list, node);
     add_ring(&list, node);
     return list.n;
 }

@@ -45,6 +45,7 @@ struct kept {
 
 struct cluster {
     uint16_t n;
+    uint32_t repair_round_ms;
     struct ring ring;
     struct seat seats[CLUSTER_NODES_MAX + 1]; /* by id */
     struct timers timers;
@@ -231,7 +232,8 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
                                  .incarnation = 1,
                                  .read_quorum = quorum,
                                  .write_quorum = quorum,
-                                 .credit_bytes = 1 << 20};
+                                 .credit_bytes = 1 << 20,
+                                 .repair_round_ms = cluster->repair_round_ms};
     seat->env = (struct env){seat,     env_now_ns, env_wall_ns, env_random, env_connect,
                              env_link, env_link,   env_send,    env_log};
     seat->membership = membership_new(id, &ring);
@@ -241,10 +243,11 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
     cluster_advance(cluster, 2);
 }
 
-struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas) {
+struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms) {
     struct cluster *cluster = memory_new(1, sizeof *cluster);
     assert(n_nodes <= CLUSTER_NODES_MAX);
     cluster->n = n_nodes;
+    cluster->repair_round_ms = round_ms;
     cluster->dice = 42;
     cluster->now_ns = 1000 * 1000;
     timers_init(&cluster->timers);
@@ -256,6 +259,10 @@ struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas) {
         cluster_start(cluster, id);
     }
     return cluster;
+}
+
+struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas) {
+    return cluster_new_repairing(n_nodes, n_replicas, 0);
 }
 
 static void unseat(struct seat *seat) {

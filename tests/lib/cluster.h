@@ -17,6 +17,8 @@ struct cluster;
 
 /* `n_nodes` nodes, all started and hearing of each other. R = W = 2 (or 1 with one node). */
 struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas);
+/* The same with anti-entropy, which runs as time passes: a round each `round_ms`. */
+struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms);
 void cluster_free(struct cluster *cluster);
 struct node *cluster_node(struct cluster *cluster, uint16_t id); /* NULL while it is down */
 struct disk_mem *cluster_disk(struct cluster *cluster, uint16_t id);
