@@ -6,6 +6,7 @@
 #include "shared/err.h"
 #include "tests/sim/directories.h"
 #include "tests/sim/stored.h"
+#include "tests/sim/strict_history.h"
 
 /* ---- what clients were told against what stands in the end ---- */
 
@@ -221,6 +222,9 @@ void check_history(struct world *world, const struct final_rows *rows) {
         }
     }
     check_directories(world, rows);
+    if (world->options.judge_strict && !world->sim.failed) {
+        check_strict(world, rows);
+    }
     if (world->options.quiet) {
         check_quiet(world);
     }

@@ -146,6 +146,7 @@ void options_draw(uint64_t seed, struct options *ret) {
         draw_net(&dice, &ret->net);
         draw_faults(&dice, ret);
     }
+    ret->n_strict_partitions = (uint16_t)dice_below(&dice, ret->n_partitions + 1u);
 }
 
 static void print_ms(const char *name, int64_t ns) {

@@ -96,6 +96,9 @@ struct options {
     uint32_t disk_hang_ppm; /* works that take disk_hang_ns */
     int64_t disk_hang_ns;
 
+    uint16_t n_strict_partitions; /* the first ones: written under conditions only */
+    bool judge_strict;            /* whether histories are judged for linearizability */
+
     int64_t drift_max_ppm, wall_offset_max_ns;
 
     int64_t every_ns[FAULT_KINDS]; /* mean time between strikes of a kind; 0 = never */

@@ -15,7 +15,7 @@ enum { FAULTS_MAX_S = 120, DRAIN_MAX_S = 90 };
 
 struct arguments {
     uint64_t first, last;
-    bool tracing, twice, keep_going, quiet_output;
+    bool linear, tracing, twice, keep_going, quiet_output;
     const char *plant;
     const char *without; /* the text of `omit` */
     struct omit omit;
@@ -36,6 +36,8 @@ static struct totals {
     struct node_stat stats[WORLD_STATS_MAX];
     uint32_t n_stats;
 } totals;
+
+static bool judge_strict;
 
 /* For the signal handler: the seed whose run a crash of the program ended. */
 static volatile uint64_t running_seed;
@@ -111,6 +113,7 @@ static void run_seed(uint64_t seed, const struct omit *omit, bool tracing, struc
     if (tracing) {
         options_print(&world.options);
     }
+    world.options.judge_strict = judge_strict;
     workload_init(&workload, &world);
     run_world(&world, &workload);
     ret->trace_hash = world.sim.trace_hash;
@@ -211,6 +214,8 @@ static bool parse(int n, char **texts, struct arguments *ret) {
         } else if (strcmp(text, "--without") == 0 && omit_parse(value, &ret->omit)) {
             ret->without = value;
             i++;
+        } else if (strcmp(text, "--linear") == 0) {
+            ret->linear = true;
         } else if (strcmp(text, "--with") == 0 && omit_with(value, &ret->omit)) {
             i++;
         } else if (strcmp(text, "--plant") == 0 && plant_choose(value)) {
@@ -232,6 +237,7 @@ int main(int n, char **texts) {
     if (!parse(n, texts, &arguments)) {
         return usage();
     }
+    judge_strict = arguments.linear;
     signal(SIGABRT, on_signal);
     signal(SIGSEGV, on_signal);
     struct timespec begin, end;

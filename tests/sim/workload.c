@@ -137,6 +137,11 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
     if (row_kind == ROW_GUARD) {
         part->condition = dice_chance(&session->dice, 500000) ? ROW_IF_MATCH : ROW_IF_ABSENT;
     }
+    struct world *world = session->workload->world;
+    bool strict = row < (uint32_t)world->options.n_strict_partitions * world->options.n_rows;
+    if (strict && part->condition < ROW_IF_MATCH) {
+        part->condition = dice_chance(&session->dice, 700000) ? ROW_IF_MATCH : ROW_IF_ABSENT;
+    }
     bool knows = session->was_read[row] && kind != OP_BLIND && kind != OP_CONTEST;
     bool absent = part->condition == ROW_IF_ABSENT;
     if (knows && part->condition != ROW_OVERWRITE && !(absent && session->read_live[row])) {

@@ -52,6 +52,8 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "client retries",
     "links reopened",
     "final retries",
+    "linear operations",
+    "linear undecided",
 };
 
 void world_cover(struct world *world, enum coverage what) {

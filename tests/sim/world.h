@@ -88,6 +88,8 @@ enum coverage {
     COVER_CLIENT_RETRIES,
     COVER_LINKS_REOPENED,
     COVER_FINAL_RETRIES,
+    COVER_LINEAR_OPS,       /* conditional batches judged for linearizability */
+    COVER_LINEAR_UNDECIDED, /* partitions whose search was given up at its bound */
     COVER_COUNTERS,
 };
 extern const char *const coverage_names[COVER_COUNTERS];
