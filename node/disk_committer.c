@@ -22,7 +22,9 @@ struct disk_committer {
     struct disk_commit *first, *last;
     struct disk_group *ended_first, *ended_last;
     int64_t unsynced_since_ns; /* of the oldest write not yet synced; 0 = none */
-    bool writing;
+    int64_t background_at_ns;  /* when it wants to be called; DISK_BACKGROUND_NONE: not by itself */
+    bool writing;              /* the thread is within the engine */
+    bool inlining;             /* the loop thread is */
     bool stopping;
 };
 
@@ -82,43 +84,91 @@ static void event_raise(struct disk_committer *c) {
     (void)written; /* fails only when the counter is full: then it is readable already */
 }
 
-/* Mutex held on entry and return, not during the write. */
-static void write_group(struct disk_committer *c) {
-    struct disk_commit *list = group_take(c);
-    bool synced = list_synced(list);
+/* The engine is the thread's alone between these two. Mutex held on entry and return, not between.
+ */
+static void engine_enter(struct disk_committer *c) {
     c->writing = true;
+    while (c->inlining) {
+        pthread_cond_wait(&c->wake, &c->mutex);
+    }
     pthread_mutex_unlock(&c->mutex);
-    int status = c->config.write(c->config.self, list, synced);
+}
+
+static void engine_leave(struct disk_committer *c) {
     pthread_mutex_lock(&c->mutex);
     c->writing = false;
+}
+
+/* Something was written or synced: the housekeeping may have work. */
+static void background_due(struct disk_committer *c) {
+    if (c->config.background && c->background_at_ns == DISK_BACKGROUND_NONE) {
+        c->background_at_ns = now_ns();
+    }
+}
+
+/* `overdue`: what was written before waits to be synced; under a steady load no pause would come
+ * for that. */
+static void write_group(struct disk_committer *c, bool overdue) {
+    struct disk_commit *list = group_take(c);
+    bool synced = list_synced(list) || overdue;
+    engine_enter(c);
+    int status = c->config.write(c->config.self, list, synced);
+    engine_leave(c);
     if (synced) {
         c->unsynced_since_ns = 0;
     } else if (c->unsynced_since_ns == 0) {
         c->unsynced_since_ns = now_ns();
     }
+    background_due(c);
     group_ended(c, list, status);
     event_raise(c);
 }
 
 static void write_sync(struct disk_committer *c) {
     c->unsynced_since_ns = 0;
-    c->writing = true;
-    pthread_mutex_unlock(&c->mutex);
+    engine_enter(c);
     /* A failure is the engine's to remember: it fails every later write. */
     c->config.write(c->config.self, NULL, true);
-    pthread_mutex_lock(&c->mutex);
-    c->writing = false;
+    engine_leave(c);
+    background_due(c);
 }
 
-static void wait_for_work(struct disk_committer *c) {
-    if (c->unsynced_since_ns == 0) {
-        pthread_cond_wait(&c->wake, &c->mutex);
-        return;
+static void background_run(struct disk_committer *c) {
+    bool wrote = false;
+    engine_enter(c);
+    int64_t pause_ns = c->config.background(c->config.self, &wrote);
+    engine_leave(c);
+    c->background_at_ns =
+        pause_ns == DISK_BACKGROUND_NONE ? DISK_BACKGROUND_NONE : now_ns() + pause_ns;
+    if (wrote && c->unsynced_since_ns == 0) {
+        c->unsynced_since_ns = now_ns();
     }
-    int64_t until = c->unsynced_since_ns + DISK_SYNC_AFTER_MS * 1000000ll;
-    struct timespec at = {until / 1000000000, until % 1000000000};
-    if (pthread_cond_timedwait(&c->wake, &c->mutex, &at) == ETIMEDOUT && !c->first) {
+}
+
+static void wait_until(struct disk_committer *c, int64_t until) {
+    if (until == INT64_MAX) {
+        pthread_cond_wait(&c->wake, &c->mutex);
+    } else {
+        struct timespec at = {until / 1000000000, until % 1000000000};
+        pthread_cond_timedwait(&c->wake, &c->mutex, &at);
+    }
+}
+
+/* Does what is due, or waits for the next thing to become so. */
+static void step(struct disk_committer *c) {
+    int64_t now = now_ns();
+    int64_t sync_at =
+        c->unsynced_since_ns ? c->unsynced_since_ns + DISK_SYNC_AFTER_MS * 1000000ll : INT64_MAX;
+    bool housekeeping = now >= c->background_at_ns && !c->stopping;
+    if (housekeeping) {
+        background_run(c);
+    }
+    if (c->first) {
+        write_group(c, now >= sync_at);
+    } else if (now >= sync_at) {
         write_sync(c);
+    } else if (!housekeeping && !c->stopping) {
+        wait_until(c, sync_at < c->background_at_ns ? sync_at : c->background_at_ns);
     }
 }
 
@@ -126,11 +176,7 @@ static void *committer_run(void *self) {
     struct disk_committer *c = self;
     pthread_mutex_lock(&c->mutex);
     while (c->first || !c->stopping) {
-        if (c->first) {
-            write_group(c);
-        } else {
-            wait_for_work(c);
-        }
+        step(c);
     }
     if (c->unsynced_since_ns != 0) {
         write_sync(c);
@@ -151,6 +197,7 @@ static int thread_start(struct disk_committer *c) {
 int disk_committer_start(const struct disk_committer_config *config, struct disk_committer **ret) {
     struct disk_committer *c = memory_new(1, sizeof *c);
     c->config = *config;
+    c->background_at_ns = config->background ? now_ns() : DISK_BACKGROUND_NONE;
     c->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (c->event_fd < 0) {
         free(c);
@@ -212,9 +259,13 @@ static void write_inline(struct disk_committer *c, struct disk_commit *list) {
     }
     pthread_mutex_lock(&c->mutex);
     group_ended(c, list, status);
-    if (c->unsynced_since_ns == 0) {
+    c->inlining = false;
+    bool first = c->unsynced_since_ns == 0; /* it waits without a limit: now it has one */
+    if (first) {
         c->unsynced_since_ns = ended;
-        pthread_cond_signal(&c->wake); /* it waits without a limit: now it has one */
+    }
+    if (first || c->writing) {
+        pthread_cond_signal(&c->wake);
     }
     pthread_mutex_unlock(&c->mutex);
 }
@@ -230,6 +281,7 @@ void disk_committer_submit(struct disk_committer *committer, struct disk_commit 
     if (!small || !idle) {
         enqueue(c, list);
     }
+    c->inlining = small && idle;
     pthread_mutex_unlock(&c->mutex);
     if (small && idle) {
         write_inline(c, list);

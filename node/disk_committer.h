@@ -12,6 +12,8 @@
  * loop for long twice in a row. What was written unsynced is synced DISK_SYNC_AFTER_MS later.
  *
  * submit and take are the loop thread's; everything else says so. */
+#define DISK_BACKGROUND_NONE INT64_MAX
+
 enum {
     DISK_SYNC_AFTER_MS = 800,         /* the promise is one second; the rest is for the fsync */
     DISK_GROUP_BYTES_MAX = 8 << 20,   /* of one group: bounds how long its callers wait */
@@ -24,9 +26,13 @@ struct disk_committer;
 
 struct disk_committer_config {
     /* Writes a list of commits (linked by `next`) as one group, in order. NULL list with `synced`:
-     * makes everything written before durable. Called by one thread at a time for lists; a NULL
-     * list may run at the same time as a list on the loop thread. 0 or an error of err.h. */
+     * makes everything written before durable. 0 or an error of err.h. */
     int (*write)(void *self, struct disk_commit *list, bool synced);
+    /* May be NULL. The engine's own housekeeping, one short step of it: the thread calls it between
+     * groups, and returns how many ns later it wants to be called again, or
+     * DISK_BACKGROUND_NONE: when something has been written or synced. Sets *ret_wrote if it wrote
+     * what is still to be synced. Of write and background, one runs at a time. */
+    int64_t (*background)(void *self, bool *ret_wrote);
     void *self;
     bool never_inline; /* every group goes through the thread: for comparison */
 };

@@ -13,7 +13,7 @@
  *   rows/         LevelDB
  * It is made with mode 0700; callers set umask 077 before. Any thread, one at a time. */
 enum {
-    DISK_FORMAT = 1,
+    DISK_FORMAT = 2,      /* 1 had all values in LevelDB, untagged */
     DISK_PATH_MAX = 3072, /* of a data directory's path */
     DISK_WHY_MAX = 4608,  /* a sentence that names a path: what is wrong and what to do */
 };

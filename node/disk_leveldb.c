@@ -1,11 +1,7 @@
 /* disk_leveldb: see the header. */
-#include "node/disk_leveldb.h"
-
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <leveldb/c.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node/disk_committer.h"
+#include "node/disk_leveldb_inside.h"
 #include "shared/err.h"
 
 /* Measured with values of 200 B to 64 KiB: the larger write buffer halves write amplification and
@@ -26,42 +22,7 @@ enum {
     BLOOM_BITS = 10,
     OPEN_TABLES = 1000,
     DRAIN_ROUNDS = 8, /* of done callbacks asking for more, before other events get their turn */
-    FAILURE_MAX = 512,
     ROWS_PATH_MAX = DISK_PATH_MAX + 64,
-};
-
-struct disk_leveldb {
-    struct disk seam;
-    struct disk_leveldb_config config;
-    char *directory;
-    leveldb_options_t *options;
-    leveldb_filterpolicy_t *bloom;
-    leveldb_cache_t *cache;
-    leveldb_readoptions_t *reading;
-    leveldb_readoptions_t *scanning; /* as reading, but leaves the block cache alone */
-    leveldb_writeoptions_t *buffered;
-    leveldb_writeoptions_t *synced;
-    leveldb_t *db;
-    struct disk_committer *committer;
-
-    /* asked for, to be served by drain */
-    struct disk_read *reads, *reads_last;
-    struct disk_scan *scans, *scans_last;
-    struct disk_commit *commits, *commits_last;
-    struct disk_commit *refused_busy, *refused_space, *refused_failed;
-    size_t commits_size; /* of `commits` */
-    size_t queued_size;  /* of all commits not done */
-    struct buffer page;  /* keys and values of the scan being answered */
-    struct disk_row *page_rows;
-    uint32_t page_capacity;
-
-    uint64_t space_free, space_total;
-    int64_t space_known_ns;
-
-    pthread_mutex_t mutex; /* guards what follows: the committer writes it too */
-    int failed;            /* the error every commit now gets */
-    char failure[FAILURE_MAX];
-    struct disk_leveldb_counters counters;
 };
 
 #define APPEND(first, last, item)                                                                  \
@@ -75,97 +36,42 @@ struct disk_leveldb {
         (last) = (item);                                                                           \
     } while (0)
 
-/* LevelDB's errors come as text only: "Corruption: ...", "IO error: FILE: No space left ...". */
-static int error_of(const char *text) {
+int disk_leveldb_error(const char *text) {
     if (strstr(text, "No space left on device")) {
         return ERR_NO_SPACE;
     }
     return strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_DISK;
 }
 
-/* ---- writing: on the committer's thread, or on the loop's while the committer is idle ---- */
-
-static void failure_note(struct disk_leveldb *d, const char *text) {
-    int failed = error_of(text);
+int disk_leveldb_fail(struct disk_leveldb *d, int status, const char *text) {
     pthread_mutex_lock(&d->mutex);
     if (!d->failed) {
         /* A checksum error while writing comes from compaction: to the asker it is a failed disk.
          */
-        d->failed = failed == ERR_CORRUPT ? ERR_DISK : failed;
+        d->failed = status == ERR_CORRUPT ? ERR_DISK : status;
         snprintf(d->failure, sizeof d->failure, "%s", text);
     }
     pthread_mutex_unlock(&d->mutex);
+    return disk_leveldb_failed(d);
 }
 
-static int failed_status(struct disk_leveldb *d) {
+int disk_leveldb_failed(struct disk_leveldb *d) {
     pthread_mutex_lock(&d->mutex);
     int failed = d->failed;
     pthread_mutex_unlock(&d->mutex);
     return failed;
 }
 
-static uint64_t batch_fill(leveldb_writebatch_t *batch, const struct disk_commit *list) {
-    uint64_t size = 0;
-    for (const struct disk_commit *commit = list; commit; commit = commit->next) {
-        for (uint32_t i = 0; i < commit->n; i++) {
-            const struct disk_put *put = &commit->puts[i];
-            const char *key = (const char *)put->key.data;
-            if (put->value.size) {
-                leveldb_writebatch_put(batch, key, put->key.size, (const char *)put->value.data,
-                                       put->value.size);
-            } else {
-                leveldb_writebatch_delete(batch, key, put->key.size);
-            }
-        }
-        size += disk_commit_size(commit);
-    }
-    return size;
-}
-
-static void count_group(struct disk_leveldb *d, const struct disk_commit *list, uint64_t size,
-                        bool synced) {
-    pthread_mutex_lock(&d->mutex);
-    for (const struct disk_commit *commit = list; commit; commit = commit->next) {
-        d->counters.commits++;
-    }
-    d->counters.groups += list != NULL;
-    d->counters.syncs += synced;
-    d->counters.bytes_written += size;
-    pthread_mutex_unlock(&d->mutex);
-}
-
-/* disk_committer_config.write. Without a list the batch is empty: a record of twelve bytes, whose
- * sync makes all before it in the log durable. */
-static int write_list(void *self, struct disk_commit *list, bool synced) {
-    struct disk_leveldb *d = self;
-    int failed = failed_status(d);
-    if (failed) {
-        return failed;
-    }
-    leveldb_writebatch_t *batch = leveldb_writebatch_create();
-    uint64_t size = batch_fill(batch, list);
-    char *error = NULL;
-    leveldb_write(d->db, synced ? d->synced : d->buffered, batch, &error);
-    leveldb_writebatch_destroy(batch);
-    if (error) {
-        failure_note(d, error);
-        leveldb_free(error);
-        return failed_status(d);
-    }
-    count_group(d, list, size, synced);
-    return 0;
-}
-
-/* ---- free space ---- */
-
-static int64_t now_ns(void) {
+int64_t disk_leveldb_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* ---- free space ---- */
+
 static void space_update(struct disk_leveldb *d) {
-    int64_t now = now_ns();
+    int64_t now = disk_leveldb_now_ns();
     if (d->space_known_ns && now - d->space_known_ns < DISK_SPACE_CHECK_MS * 1000000ll) {
         return;
     }
@@ -200,7 +106,7 @@ static void seam_commit(void *self, struct disk_commit *commit) {
     struct disk_leveldb *d = self;
     size_t size = disk_commit_size(commit);
     struct disk_commit **refused = NULL;
-    if (failed_status(d)) {
+    if (disk_leveldb_failed(d)) {
         refused = &d->refused_failed;
     } else if (!space_enough(d, size)) {
         d->counters.refused_space++;
@@ -232,33 +138,71 @@ static void corrupt_count(struct disk_leveldb *d, int status) {
     d->counters.corrupt += status == ERR_CORRUPT;
 }
 
+/* The value that LevelDB's bytes stand for, borrowed from them or from d->record. */
+static int value_of(struct disk_leveldb *d, struct bytes key, struct bytes stored,
+                    struct bytes *ret) {
+    struct segment_pointer pointer;
+    int status = segment_value_decode(stored, &pointer, ret);
+    if (!status && pointer.size) {
+        buffer_clear(&d->record);
+        uint8_t *room = buffer_extend(&d->record, segment_record_size(key.size, pointer.size));
+        status = segment_store_read(d->segments, &pointer, key, room, ret);
+    }
+    return status;
+}
+
 static void read_answer(struct disk_leveldb *d, struct disk_read *read) {
     char *error = NULL;
     size_t size = 0;
+    int status = 0;
+    struct bytes value = {0};
     d->counters.reads++;
-    char *value =
+    segment_store_enter(d->segments);
+    char *stored =
         leveldb_get(d->db, d->reading, (const char *)read->key.data, read->key.size, &size, &error);
     if (error) {
-        int status = error_of(error);
-        leveldb_free(error);
-        corrupt_count(d, status);
-        read->done(read, status, bytes_of(NULL, 0));
-        return;
+        status = disk_leveldb_error(error);
+    } else if (stored) {
+        status = value_of(d, read->key, bytes_of(stored, size), &value);
     }
-    read->done(read, 0, bytes_of(value, value ? size : 0));
-    leveldb_free(value);
+    segment_store_leave(d->segments);
+    corrupt_count(d, status);
+    read->done(read, status, status ? bytes_of(NULL, 0) : value);
+    leveldb_free(stored);
+    leveldb_free(error);
 }
 
-static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struct bytes value) {
+/* The next row of the page, whose value will have `value_size` bytes. */
+static void page_key(struct disk_leveldb *d, uint32_t n, struct bytes key, size_t value_size) {
     if (n == d->page_capacity) {
         d->page_capacity = n ? n * 2 : 64;
         d->page_rows = memory_resize(d->page_rows, d->page_capacity * sizeof *d->page_rows);
     }
     /* Only the sizes: the buffer may still move. page_point() sets the addresses. */
     d->page_rows[n].key.size = key.size;
-    d->page_rows[n].value.size = value.size;
+    d->page_rows[n].value.size = value_size;
     buffer_put_bytes(&d->page, key);
+}
+
+static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struct bytes stored) {
+    static const uint8_t unreadable[1] = {0};
+    struct bytes value;
+    int status = value_of(d, key, stored, &value);
+    if (status) {
+        value = bytes_of(unreadable, sizeof unreadable);
+        corrupt_count(d, ERR_CORRUPT);
+    }
+    page_key(d, n, key, value.size);
     buffer_put_bytes(&d->page, value);
+}
+
+static size_t value_size(struct bytes stored) {
+    struct segment_pointer pointer;
+    struct bytes value = {0};
+    if (segment_value_decode(stored, &pointer, &value) != 0) {
+        return 0;
+    }
+    return pointer.size ? pointer.size : value.size;
 }
 
 static void page_point(struct disk_leveldb *d, uint32_t n) {
@@ -285,12 +229,13 @@ static uint32_t page_read(struct disk_leveldb *d, const struct disk_scan *scan,
             break;
         }
         value.data = (const uint8_t *)leveldb_iter_value(at, &value.size);
-        if (n > 0 && (n >= scan->rows_max || values + value.size > scan->bytes_max)) {
+        size_t size = value_size(value);
+        if (n > 0 && (n >= scan->rows_max || values + size > scan->bytes_max)) {
             *ret_more = true;
             break;
         }
         page_add(d, n++, key, value);
-        values += value.size;
+        values += size;
     }
     page_point(d, n);
     return n;
@@ -299,14 +244,16 @@ static uint32_t page_read(struct disk_leveldb *d, const struct disk_scan *scan,
 static void scan_answer(struct disk_leveldb *d, struct disk_scan *scan) {
     d->counters.scans++;
     bool more = false;
+    segment_store_enter(d->segments);
     leveldb_iterator_t *at = leveldb_create_iterator(d->db, d->scanning);
     uint32_t n = page_read(d, scan, at, &more);
+    segment_store_leave(d->segments);
     /* An iterator steps over a damaged block as if its rows were not there; only this tells. */
     char *error = NULL;
     leveldb_iter_get_error(at, &error);
     leveldb_iter_destroy(at);
     if (error) {
-        int status = error_of(error);
+        int status = disk_leveldb_error(error);
         leveldb_free(error);
         corrupt_count(d, status);
         scan->done(scan, status, NULL, 0, false);
@@ -380,7 +327,7 @@ static bool drain_round(struct disk_leveldb *d) {
     any = groups_drain(d) || any;
     any = refused_drain(&d->refused_busy, ERR_BUSY) || any;
     any = refused_drain(&d->refused_space, ERR_NO_SPACE) || any;
-    return refused_drain(&d->refused_failed, failed_status(d)) || any;
+    return refused_drain(&d->refused_failed, disk_leveldb_failed(d)) || any;
 }
 
 bool disk_leveldb_drain(void *disk) {
@@ -462,7 +409,7 @@ static int creation_check(const struct disk_leveldb *d, const char *rows, bool *
 }
 
 static int say_open_error(const struct disk_leveldb *d, const char *error, char why[DISK_WHY_MAX]) {
-    int status = error_of(error);
+    int status = disk_leveldb_error(error);
     if (status == ERR_NO_SPACE) {
         snprintf(why, DISK_WHY_MAX, "no space left on the disk of %s: free some and start again",
                  d->directory);
@@ -512,8 +459,12 @@ static void release(struct disk_leveldb *d) {
     if (d->committer) {
         disk_committer_free(d->committer);
     }
+    disk_leveldb_clear_end(d);
     if (d->db) {
         leveldb_close(d->db);
+    }
+    if (d->segments) {
+        segment_store_close(d->segments);
     }
     leveldb_options_destroy(d->options);
     leveldb_filterpolicy_destroy(d->bloom);
@@ -524,14 +475,20 @@ static void release(struct disk_leveldb *d) {
     leveldb_writeoptions_destroy(d->synced);
     pthread_mutex_destroy(&d->mutex);
     buffer_release(&d->page);
+    buffer_release(&d->record);
+    buffer_release(&d->value);
+    free(d->large_keys);
     free(d->page_rows);
     free(d->directory);
     free(d);
 }
 
 static int committer_begin(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
-    struct disk_committer_config config = {
-        .write = write_list, .self = d, .never_inline = d->config.never_inline};
+    disk_leveldb_count_begin(d);
+    struct disk_committer_config config = {.write = disk_leveldb_write,
+                                           .background = disk_leveldb_background,
+                                           .self = d,
+                                           .never_inline = d->config.never_inline};
     int status = disk_committer_start(&config, &d->committer);
     if (status) {
         snprintf(why, DISK_WHY_MAX,
@@ -550,10 +507,19 @@ int disk_leveldb_open(const struct disk_leveldb_config *config, struct disk_leve
     if (d->config.reserve_bytes == 0) {
         d->config.reserve_bytes = DISK_RESERVE_BYTES;
     }
+    if (d->config.large_size == 0) {
+        d->config.large_size = SEGMENT_LARGE_SIZE;
+    }
+    if (d->config.segment_bytes == 0) {
+        d->config.segment_bytes = SEGMENT_BYTES;
+    }
     d->seam = (struct disk){d, seam_read, seam_scan, seam_commit, seam_space};
     pthread_mutex_init(&d->mutex, NULL);
     options_make(d);
     int status = rows_open(d, why);
+    if (!status) {
+        status = segment_store_open(d->directory, d->config.segment_bytes, &d->segments, why);
+    }
     if (!status) {
         status = committer_begin(d, why);
     }
@@ -601,11 +567,27 @@ int disk_leveldb_event_fd(const struct disk_leveldb *disk) {
 }
 
 const char *disk_leveldb_failure(struct disk_leveldb *disk) {
-    return failed_status(disk) ? disk->failure : NULL;
+    return disk_leveldb_failed(disk) ? disk->failure : NULL;
+}
+
+bool disk_leveldb_notice(struct disk_leveldb *disk, char ret[DISK_WHY_MAX]) {
+    pthread_mutex_lock(&disk->mutex);
+    bool any = disk->notice[0];
+    if (any) {
+        snprintf(ret, DISK_WHY_MAX, "%s", disk->notice);
+        disk->notice[0] = '\0';
+    }
+    pthread_mutex_unlock(&disk->mutex);
+    return any;
 }
 
 void disk_leveldb_counters(struct disk_leveldb *disk, struct disk_leveldb_counters *ret) {
+    struct segment_store_stats stats;
+    segment_store_stats(disk->segments, &stats);
     pthread_mutex_lock(&disk->mutex);
     *ret = disk->counters;
     pthread_mutex_unlock(&disk->mutex);
+    ret->segments = stats.segments;
+    ret->segment_bytes = stats.bytes;
+    ret->segment_bytes_live = stats.live;
 }

@@ -5,10 +5,12 @@
 #include "node/core/disk.h"
 #include "node/disk_directory.h"
 
-/* disk_leveldb.c is the only file that includes LevelDB. Reads and scans are served on the loop
- * thread, small unsynced commits too; everything else is written by one committer thread
- * (disk_committer.h). `done` is called from disk_leveldb_drain() only, never inside the asking
- * call. What is refused and what to do then: docs/disk.md.
+/* The files disk_leveldb*.c are the only ones that include LevelDB. Values of SEGMENT_LARGE_SIZE
+ * and more lie beside it (segment_store.h), LevelDB has pointers to them; who asks sees no
+ * difference, but for a scan that meets a large value it cannot read (disk.h). Reads and scans are
+ * served on the loop thread, small unsynced commits too; everything else is written by one
+ * committer thread (disk_committer.h). `done` is called from disk_leveldb_drain() only, never
+ * inside the asking call. What is refused and what to do then: docs/disk.md.
  *
  * A write that fails is the last one: LevelDB may have left half a record behind it, and a record
  * after that would make the log unreadable. From then on commits are refused with the same error,
@@ -31,6 +33,8 @@ struct disk_leveldb_config {
     const char *directory;  /* of disk_directory_open(), held open by the caller */
     uint64_t reserve_bytes; /* 0 = DISK_RESERVE_BYTES */
     bool never_inline;      /* all commits through the committer thread: for comparison */
+    uint32_t large_size;    /* 0 = SEGMENT_LARGE_SIZE; UINT32_MAX: all in LevelDB, for comparison */
+    uint64_t segment_bytes; /* 0 = SEGMENT_BYTES */
 };
 
 /* Opens the rows, or makes them on the first start. Refusals with a sentence in `why`:
@@ -52,10 +56,18 @@ bool disk_leveldb_drain(void *disk);
 
 /* NULL, or the error of the write that failed. Good until close. */
 const char *disk_leveldb_failure(struct disk_leveldb *disk);
+/* A sentence for the log, once: that values are missing from the segments. True if there is one. */
+bool disk_leveldb_notice(struct disk_leveldb *disk, char ret[DISK_WHY_MAX]);
 
 struct disk_leveldb_counters {
     uint64_t reads, scans, commits, groups, syncs, bytes_written, refused_busy, refused_space;
-    uint64_t corrupt; /* reads and scans answered ERR_CORRUPT */
+    uint64_t corrupt; /* reads and scans answered ERR_CORRUPT, and rows of scans without a value */
+    uint64_t values_segmented;    /* written to segments */
+    uint64_t values_astray;       /* rows that the start found to point to nothing */
+    uint64_t segments;            /* files */
+    uint64_t segment_bytes;       /* in them */
+    uint64_t segment_bytes_live;  /* of those, pointed to */
+    uint64_t segment_bytes_moved; /* copied to clear segments */
 };
 void disk_leveldb_counters(struct disk_leveldb *disk, struct disk_leveldb_counters *ret);
 

@@ -65,6 +65,33 @@ static void env_log(void *self, int level, const char *line) {
     node_log_limited(s->log, (enum node_log_level)level, line, loop_now_ns(s->loop));
 }
 
+/* The disk's part of STATS. */
+static uint32_t edge_stats(void *self, struct node_stat *ret, uint32_t max) {
+    struct disk_leveldb_counters c;
+    disk_leveldb_counters(((struct node_server *)self)->disk, &c);
+    const struct node_stat stats[] = {
+        {"disk_reads", c.reads},
+        {"disk_scans", c.scans},
+        {"disk_commits", c.commits},
+        {"disk_groups", c.groups},
+        {"disk_syncs", c.syncs},
+        {"disk_bytes_written", c.bytes_written},
+        {"disk_refused_busy", c.refused_busy},
+        {"disk_refused_space", c.refused_space},
+        {"disk_corrupt", c.corrupt},
+        {"disk_values_segmented", c.values_segmented},
+        {"disk_values_astray", c.values_astray},
+        {"disk_segments", c.segments},
+        {"disk_segment_bytes", c.segment_bytes},
+        {"disk_segment_bytes_live", c.segment_bytes_live},
+        {"disk_segment_bytes_moved", c.segment_bytes_moved},
+    };
+    uint32_t n = sizeof stats / sizeof *stats;
+    n = n < max ? n : max;
+    memcpy(ret, stats, n * sizeof *stats);
+    return n;
+}
+
 /* ---- events ---- */
 
 static void received(void *self, const struct endpoint *from, const struct message *message) {
@@ -139,6 +166,10 @@ static void say_serving(struct node_server *s) {
 }
 
 static void disk_watch(struct node_server *s) {
+    char notice[DISK_WHY_MAX];
+    if (disk_leveldb_notice(s->disk, notice)) {
+        node_log_line(s->log, NODE_LOG_WARNING, "%s", notice);
+    }
     const char *failure = s->disk_failed ? NULL : disk_leveldb_failure(s->disk);
     if (failure) {
         s->disk_failed = true;
@@ -272,6 +303,8 @@ static void node_open(struct node_server *s) {
         .write_quorum = o->write_quorum,
         .credit_bytes = transport_credit(s->transport),
         .repair_round_ms = NODE_REPAIR_ROUND_MS,
+        .edge_stats = edge_stats,
+        .edge_context = s,
     };
     s->node =
         node_new(&config, &s->env, disk_leveldb_seam(s->disk), loop_timers(s->loop), s->membership);

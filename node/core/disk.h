@@ -30,7 +30,8 @@ struct disk_scan {
     struct bytes before; /* exclusive; borrowed until done */
     uint32_t rows_max;
     uint32_t bytes_max; /* of values; at least one row is returned */
-    /* `rows` are borrowed for the call, in key order; `more` = the range has further rows. */
+    /* `rows` are borrowed for the call, in key order; `more` = the range has further rows. A row
+     * whose value alone cannot be read has one byte, zero, for it, which no checksum fits. */
     void (*done)(struct disk_scan *scan, int status, const struct disk_row *rows, uint32_t n_rows,
                  bool more);
     void *context;

@@ -22,6 +22,12 @@ enum {
     NODE_REPAIR_ROUND_MS = 30 * 1000, /* what node_config.repair_round_ms is unless told */
 };
 
+/* A counter or gauge, as sent in answer to STATS; the name is static. */
+struct node_stat {
+    const char *name;
+    uint64_t value;
+};
+
 struct node_config {
     uint16_t id;
     uint16_t incarnation;  /* of the data directory: raised when it was lost and made anew */
@@ -31,6 +37,9 @@ struct node_config {
     /* Between two rounds of anti-entropy (anti_entropy.h); 0 = none, and no sums of slices are
      * kept: for tests. */
     uint32_t repair_round_ms;
+    /* May be NULL. What the edges count, for STATS: fills at most `max`, returns how many. */
+    uint32_t (*edge_stats)(void *context, struct node_stat *ret, uint32_t max);
+    void *edge_context;
 };
 
 enum node_state {
@@ -63,12 +72,7 @@ int node_failure(const struct node *node);
  * never applied. */
 void node_receive(struct node *node, const struct endpoint *from, const struct message *message);
 
-/* Counters and gauges, as sent in answer to STATS. Fills at most `max`, returns how many. Names are
- * static. */
-struct node_stat {
-    const char *name;
-    uint64_t value;
-};
+/* Counters and gauges, as sent in answer to STATS. Fills at most `max`, returns how many. */
 uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max);
 
 /* What the committed rows of a slice add up to, for tests and tools; false while it is not known.

@@ -86,6 +86,13 @@ static void add_repair(struct list *list, const struct node *node) {
     list->n += anti_entropy_stats(node->anti_entropy, list->rows + list->n, list->max - list->n);
 }
 
+static void add_edges(struct list *list, const struct node *node) {
+    if (node->config.edge_stats != NULL) {
+        list->n += node->config.edge_stats(node->config.edge_context, list->rows + list->n,
+                                           list->max - list->n);
+    }
+}
+
 static void add_ring(struct list *list, const struct node *node) {
     const struct ring *ring = membership_ring(node->membership);
     int self = ring_member_index(ring, node->config.id);
@@ -104,6 +111,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     add_outcomes(&list, &node->counters);
     add_gauges(&list, node);
     add_repair(&list, node);
+    add_edges(&list, node);
     add_ring(&list, node);
     return list.n;
 }

@@ -122,11 +122,21 @@ static void a_damaged_superblock_is_refused(void **state) {
     char why[DISK_WHY_MAX];
     struct disk_identity identity;
     struct disk_directory *held;
-    write_file("superblock", "ringnode data directory: do not edit\nformat 1\nnode 1\nclus");
+    write_file("superblock", "ringnode data directory: do not edit\nformat 2\nnode 1\nclus");
     assert_int_equal(open_as(&node_one, &identity, &held, why), ERR_CORRUPT);
-    write_file("superblock", "ringnode data directory: do not edit\nformat 2\nsomething new\n");
+}
+
+static void a_directory_of_another_format_is_refused(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    struct disk_identity identity;
+    struct disk_directory *held;
+    write_file("superblock", "ringnode data directory: do not edit\nformat 3\nsomething new\n");
     assert_int_equal(open_as(&node_one, &identity, &held, why), ERR_EXISTS);
-    assert_non_null(strstr(why, "format 2"));
+    assert_non_null(strstr(why, "format 3"));
+    write_file("superblock", "ringnode data directory: do not edit\nformat 1\nnode 1\n");
+    assert_int_equal(open_as(&node_one, &identity, &held, why), ERR_EXISTS);
+    assert_non_null(strstr(why, "format 1"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
@@ -140,6 +150,7 @@ int main(void) {
         TEST(a_directory_of_another_node_or_cluster_is_refused),
         TEST(a_directory_with_other_things_is_refused),
         TEST(a_damaged_superblock_is_refused),
+        TEST(a_directory_of_another_format_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

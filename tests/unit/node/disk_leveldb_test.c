@@ -59,7 +59,8 @@ static int remove_directory(void **state) {
 }
 
 static int try_open(uint64_t reserve_bytes, bool never_inline, char why[DISK_WHY_MAX]) {
-    struct disk_leveldb_config config = {directory, reserve_bytes, never_inline};
+    struct disk_leveldb_config config = {
+        .directory = directory, .reserve_bytes = reserve_bytes, .never_inline = never_inline};
     why[0] = '\0';
     int status = disk_leveldb_open(&config, &disk, why);
     seam = status ? NULL : disk_leveldb_seam(disk);

@@ -1,0 +1,337 @@
+/* disk_leveldb_clear: the housekeeping of segments: counts what is live, clears what is mostly not.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "node/disk_leveldb_inside.h"
+#include "shared/err.h"
+
+/* A segment is cleared in three moves: what is live is copied, in steps; the copies are synced and
+ * pointed to, where nothing newer is; and after the next sync the file is removed. A crash at any
+ * point leaves at worst copies that nothing points to.
+ *
+ * How fast depends on the dead part of all bytes in segments. In a steady state a store of random
+ * overwrites stays at a third; beyond CLEAR_HARD the writers wait for the clearing. */
+enum {
+    COUNT_ROWS = 2000, /* looked at in a step of the count ... */
+    COUNT_PAUSE_US = 5000,
+    CLEAR_DEAD_PERCENT = 20,  /* from here on gently: 256 KiB every 16 ms, 16 MiB/s ... */
+    CLEAR_BRISK_PERCENT = 33, /* ... 1 MiB every 4 ms, 250 MiB/s ... */
+    CLEAR_HARD_PERCENT = 42,  /* ... 8 MiB after each group of commits */
+    CLEAR_FULL_PERCENT = 4,   /* on a disk that is nearly full: briskly from here on */
+    CLEAR_DEAD_RATIO = 16,    /* a dead byte is passed by this much cheaper than a live one */
+    CLEAR_RETRY_MS = 1000,    /* after something stood in the way */
+    CLEAR_MOVES_AT_ONCE = 512,
+    CLEAR_ROOM = 16 << 20, /* left free on the disk by a clearing */
+    LOG_PATH_MAX = DISK_PATH_MAX + 300,
+};
+
+struct disk_move {
+    uint32_t key_at, key_size; /* in `keys` */
+    struct segment_pointer from, to;
+};
+
+struct pace {
+    uint64_t bytes;
+    int64_t pause_ns;
+};
+
+/* ---- the count ---- */
+
+static void count_pointer(struct disk_leveldb *d, struct bytes key,
+                          const struct segment_pointer *pointer) {
+    disk_leveldb_large(d, key);
+    if (!segment_store_holds(d->segments, pointer, key.size) && d->count.n_astray++ == 0) {
+        d->count.first_astray = pointer->segment;
+    }
+    segment_store_live(d->segments, pointer, key.size, 1);
+}
+
+static void count_end(struct disk_leveldb *d) {
+    char *error = NULL;
+    leveldb_iter_get_error(d->count.at, &error);
+    leveldb_iter_destroy(d->count.at);
+    d->count.at = NULL;
+    d->count.done = !error;
+    d->count.failed = error != NULL;
+    uint32_t n_damaged = segment_store_damaged(d->segments);
+    pthread_mutex_lock(&d->mutex);
+    d->counters.values_astray = d->count.n_astray;
+    if (error) {
+        snprintf(d->notice, sizeof d->notice,
+                 "the rows in %s cannot be counted (%s): space in segments is not reclaimed",
+                 d->directory, error);
+    } else if (d->count.n_astray || n_damaged) {
+        snprintf(d->notice, sizeof d->notice,
+                 "%s/segments is damaged: %" PRIu32 " files have no sound header, and %" PRIu64
+                 " rows point to what is not there (segment %" PRIu32
+                 " first); the other replicas' copies of them are used",
+                 d->directory, n_damaged, d->count.n_astray, d->count.first_astray);
+    }
+    pthread_mutex_unlock(&d->mutex);
+    leveldb_free(error);
+}
+
+/* Before the first write. */
+void disk_leveldb_count_begin(struct disk_leveldb *d) {
+    d->count.at = leveldb_create_iterator(d->db, d->scanning);
+    leveldb_iter_seek_to_first(d->count.at);
+}
+
+/* The iterator sees the rows as they were when it began; what changes meanwhile is told by those
+ * who change it, so that the sum is right at the end, whatever the order. */
+static void count_step(struct disk_leveldb *d) {
+    leveldb_iterator_t *at = d->count.at;
+    for (int i = 0; i < COUNT_ROWS && leveldb_iter_valid(at); i++, leveldb_iter_next(at)) {
+        struct bytes key, value, whole;
+        struct segment_pointer pointer = {0};
+        value.data = (const uint8_t *)leveldb_iter_value(at, &value.size);
+        if (segment_value_decode(value, &pointer, &whole) == 0 && pointer.size) {
+            key.data = (const uint8_t *)leveldb_iter_key(at, &key.size);
+            count_pointer(d, key, &pointer);
+        }
+    }
+    if (!leveldb_iter_valid(at)) {
+        count_end(d);
+    }
+}
+
+/* ---- removing what is empty ---- */
+
+/* A sync of LevelDB's log does not reach the end of the log before it, whose table may still be
+ * being written. */
+static void logs_sync(struct disk_leveldb *d) {
+    char path[LOG_PATH_MAX];
+    snprintf(path, sizeof path, "%s/rows", d->directory);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || strcmp(dot, ".log") != 0) {
+            continue;
+        }
+        snprintf(path, sizeof path, "%s/rows/%s", d->directory, entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            fdatasync(fd);
+            close(fd);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+}
+
+void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns) {
+    if (segment_store_doomed(d->segments) && d->clearing.doomed_ns < sync_begun_ns) {
+        logs_sync(d);
+        segment_store_reap(d->segments);
+    }
+}
+
+/* ---- clearing ---- */
+
+static bool same_place(const struct segment_pointer *a, const struct segment_pointer *b) {
+    return a->size == b->size && a->segment == b->segment && a->offset == b->offset;
+}
+
+static void move_note(struct disk_clearing *c, const struct segment_pointer *from,
+                      const struct segment_pointer *to) {
+    if (c->n_moves == c->capacity) {
+        c->capacity = c->capacity ? c->capacity * 2 : 256;
+        c->moves = memory_resize(c->moves, c->capacity * sizeof *c->moves);
+    }
+    c->moves[c->n_moves++] = (struct disk_move){.key_at = (uint32_t)c->keys.size,
+                                                .key_size = (uint32_t)c->key.size,
+                                                .from = *from,
+                                                .to = *to};
+    buffer_put_bytes(&c->keys, buffer_bytes(&c->key));
+}
+
+/* Copies the record at hand. One that is damaged stays behind: its row answers CORRUPT until
+ * another replica's copy is written over it, and only then the file goes. */
+static int record_copy(struct disk_leveldb *d, const struct segment_pointer *from) {
+    struct disk_clearing *c = &d->clearing;
+    struct bytes key = buffer_bytes(&c->key), value;
+    struct segment_pointer to;
+    buffer_clear(&c->record);
+    uint8_t *room = buffer_extend(&c->record, segment_record_size(key.size, from->size));
+    int status = segment_store_read(d->segments, from, key, room, &value);
+    if (status) {
+        return status == ERR_CORRUPT ? 0 : status;
+    }
+    status = segment_store_append(d->segments, key, value, &to);
+    if (!status) {
+        status = segment_store_flush(d->segments);
+    }
+    if (!status) {
+        move_note(c, from, &to);
+    }
+    return status;
+}
+
+/* Copies on, for about so many bytes. *ret_end: the segment has no further records. */
+static int clear_copy(struct disk_leveldb *d, uint64_t bytes, bool *ret_end) {
+    struct disk_clearing *c = &d->clearing;
+    uint64_t copied = 0;
+    for (uint64_t spent = 0; spent < bytes;) {
+        struct segment_pointer here, now;
+        if (segment_store_record(d->segments, c->segment, c->offset, &c->key, &here) != 0) {
+            *ret_end = true;
+            break;
+        }
+        uint64_t size = segment_record_size(c->key.size, here.size);
+        disk_leveldb_pointer(d, buffer_bytes(&c->key), &now);
+        bool live = same_place(&here, &now);
+        int status = live ? record_copy(d, &here) : 0;
+        if (status) {
+            return status;
+        }
+        copied += live ? size : 0;
+        spent += live ? size : size / CLEAR_DEAD_RATIO + 1;
+        c->offset += (uint32_t)size;
+    }
+    pthread_mutex_lock(&d->mutex);
+    d->counters.segment_bytes_moved += copied;
+    pthread_mutex_unlock(&d->mutex);
+    return 0;
+}
+
+/* Points to some copies, where the row still points to what was copied. */
+static int moves_point(struct disk_leveldb *d, const struct disk_move *moves, uint32_t n) {
+    bool moved[CLEAR_MOVES_AT_ONCE];
+    struct bytes keys = buffer_bytes(&d->clearing.keys);
+    leveldb_writebatch_t *batch = leveldb_writebatch_create();
+    for (uint32_t i = 0; i < n; i++) {
+        struct segment_pointer now;
+        struct bytes key = bytes_of(keys.data + moves[i].key_at, moves[i].key_size);
+        disk_leveldb_pointer(d, key, &now);
+        moved[i] = same_place(&now, &moves[i].from);
+        if (moved[i]) {
+            buffer_clear(&d->value);
+            segment_put_pointer(&d->value, &moves[i].to);
+            leveldb_writebatch_put(batch, (const char *)key.data, key.size,
+                                   (const char *)d->value.data, d->value.size);
+        }
+    }
+    int status = disk_leveldb_write_rows(d, batch, false);
+    leveldb_writebatch_destroy(batch);
+    for (uint32_t i = 0; i < n && !status; i++) {
+        if (moved[i]) {
+            segment_store_live(d->segments, &moves[i].from, moves[i].key_size, -1);
+            segment_store_live(d->segments, &moves[i].to, moves[i].key_size, 1);
+        }
+    }
+    return status;
+}
+
+/* All is copied. The copies are synced before anything points to them: what was durable must not
+ * become what a power cut can take. */
+static int clear_finish(struct disk_leveldb *d) {
+    struct disk_clearing *c = &d->clearing;
+    int status = c->n_moves ? disk_leveldb_sync_values(d) : 0;
+    for (uint32_t i = 0; i < c->n_moves && !status; i += CLEAR_MOVES_AT_ONCE) {
+        uint32_t left = c->n_moves - i;
+        status =
+            moves_point(d, c->moves + i, left < CLEAR_MOVES_AT_ONCE ? left : CLEAR_MOVES_AT_ONCE);
+    }
+    if (!status) {
+        segment_store_doom(d->segments, c->segment);
+        c->doomed_ns = disk_leveldb_now_ns();
+    }
+    c->busy = false;
+    c->n_moves = 0;
+    buffer_clear(&c->keys);
+    return status;
+}
+
+void disk_leveldb_clear_end(struct disk_leveldb *d) {
+    if (d->count.at) {
+        leveldb_iter_destroy(d->count.at);
+    }
+    buffer_release(&d->clearing.keys);
+    buffer_release(&d->clearing.key);
+    buffer_release(&d->clearing.record);
+    free(d->clearing.moves);
+}
+
+/* ---- how fast ---- */
+
+static uint64_t space_free(const struct disk_leveldb *d) {
+    struct statvfs st;
+    return statvfs(d->directory, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : UINT64_MAX;
+}
+
+/* bytes 0: nothing to do. */
+static struct pace pace_of(struct disk_leveldb *d) {
+    struct segment_store_stats stats;
+    segment_store_stats(d->segments, &stats);
+    uint64_t dead = stats.bytes > stats.live ? stats.bytes - stats.live : 0;
+    uint64_t percent = stats.bytes ? dead * 100 / stats.bytes : 0;
+    uint64_t least = d->config.segment_bytes / SEGMENT_ACTIVE_DEAD_PART;
+    bool full = percent >= CLEAR_FULL_PERCENT && percent < CLEAR_BRISK_PERCENT &&
+                space_free(d) < 2 * d->config.reserve_bytes;
+    if (dead < least || (percent < CLEAR_DEAD_PERCENT && !full)) {
+        return (struct pace){0, 0};
+    }
+    if (percent >= CLEAR_HARD_PERCENT) {
+        return (struct pace){8 << 20, 0};
+    }
+    if (percent >= CLEAR_BRISK_PERCENT || full) {
+        return (struct pace){1 << 20, 4000000};
+    }
+    return (struct pace){256 << 10, 16000000};
+}
+
+static bool clear_begin(struct disk_leveldb *d) {
+    uint32_t id;
+    uint64_t live;
+    if (!segment_store_victim(d->segments, &id, &live)) {
+        return false;
+    }
+    if (live > 0 && space_free(d) < live + CLEAR_ROOM) {
+        return false;
+    }
+    d->clearing.busy = true;
+    d->clearing.segment = id;
+    d->clearing.offset = SEGMENT_HEADER_SIZE;
+    return true;
+}
+
+/* Returns the pause until the next step. */
+static int64_t clear_step(struct disk_leveldb *d, bool *ret_wrote) {
+    struct disk_clearing *c = &d->clearing;
+    struct pace pace = pace_of(d);
+    if (!c->busy && pace.bytes == 0) {
+        return DISK_BACKGROUND_NONE;
+    }
+    if (!c->busy && !clear_begin(d)) {
+        return CLEAR_RETRY_MS * 1000000ll;
+    }
+    bool end = false;
+    *ret_wrote = true;
+    int status = clear_copy(d, pace.bytes ? pace.bytes : 256 << 10, &end);
+    if (!status && end) {
+        status = clear_finish(d);
+    }
+    return status ? CLEAR_RETRY_MS * 1000000ll : pace.pause_ns;
+}
+
+int64_t disk_leveldb_background(void *self, bool *ret_wrote) {
+    struct disk_leveldb *d = self;
+    if (disk_leveldb_failed(d) || d->count.failed) {
+        return DISK_BACKGROUND_NONE;
+    }
+    if (!d->count.done) {
+        count_step(d);
+        return COUNT_PAUSE_US * 1000ll;
+    }
+    int64_t pause_ns = clear_step(d, ret_wrote);
+    *ret_wrote = *ret_wrote || segment_store_doomed(d->segments);
+    return pause_ns;
+}

@@ -1,0 +1,111 @@
+/* disk_leveldb_inside: struct disk_leveldb, for the files of disk_leveldb only. */
+#ifndef RINGFS_NODE_DISK_LEVELDB_INSIDE_H
+#define RINGFS_NODE_DISK_LEVELDB_INSIDE_H
+
+#include <leveldb/c.h>
+#include <pthread.h>
+
+#include "node/disk_committer.h"
+#include "node/disk_leveldb.h"
+#include "node/segment_store.h"
+
+enum { DISK_FAILURE_MAX = 512, DISK_NOTICE_MAX = DISK_PATH_MAX + 256 };
+
+/* The count of live bytes, made anew at each start (disk_leveldb_clear.c). */
+struct disk_count {
+    leveldb_iterator_t *at; /* NULL: done */
+    bool done, failed;
+    uint64_t n_astray;     /* pointers to nothing ... */
+    uint32_t first_astray; /* ... the first of them into this segment */
+};
+
+/* The clearing of a segment: its live records are copied one by one, and pointed to together. */
+struct disk_clearing {
+    bool busy;
+    uint32_t segment;
+    uint32_t offset; /* of the next record */
+    struct disk_move *moves;
+    uint32_t n_moves, capacity;
+    struct buffer keys;   /* of the moves */
+    struct buffer key;    /* of the record at hand */
+    struct buffer record; /* the record at hand */
+    int64_t doomed_ns;    /* when a segment was last found empty */
+};
+
+struct disk_leveldb {
+    struct disk seam;
+    struct disk_leveldb_config config;
+    char *directory;
+    leveldb_options_t *options;
+    leveldb_filterpolicy_t *bloom;
+    leveldb_cache_t *cache;
+    leveldb_readoptions_t *reading;
+    leveldb_readoptions_t *scanning; /* as reading, but leaves the block cache alone */
+    leveldb_writeoptions_t *buffered;
+    leveldb_writeoptions_t *synced;
+    leveldb_t *db;
+    struct segment_store *segments;
+    struct disk_committer *committer;
+
+    /* asked for, to be served by drain */
+    struct disk_read *reads, *reads_last;
+    struct disk_scan *scans, *scans_last;
+    struct disk_commit *commits, *commits_last;
+    struct disk_commit *refused_busy, *refused_space, *refused_failed;
+    size_t commits_size; /* of `commits` */
+    size_t queued_size;  /* of all commits not done */
+    struct buffer page;  /* keys and values of the scan being answered */
+    struct disk_row *page_rows;
+    uint32_t page_capacity;
+    struct buffer record; /* of the read being answered */
+
+    uint64_t space_free, space_total;
+    int64_t space_known_ns;
+
+    /* the writer's: the committer's thread, or the loop's while the committer is idle */
+    struct buffer value; /* a value as LevelDB gets it */
+    uint8_t *large_keys; /* bits by hash of key: it may have a large value */
+    struct disk_count count;
+    struct disk_clearing clearing;
+
+    pthread_mutex_t mutex; /* guards what follows: the committer writes it too */
+    int failed;            /* the error every commit now gets */
+    char failure[DISK_FAILURE_MAX];
+    char notice[DISK_NOTICE_MAX]; /* to be said once */
+    struct disk_leveldb_counters counters;
+};
+
+/* LevelDB's errors come as text only ("Corruption: ...", "IO error: FILE: No space left ..."): one
+ * of err.h. */
+int disk_leveldb_error(const char *text);
+/* A write failed, with the text of why: it was the last. Returns what every commit now gets. */
+int disk_leveldb_fail(struct disk_leveldb *d, int status, const char *text);
+/* 0, or what every commit gets. Any thread. */
+int disk_leveldb_failed(struct disk_leveldb *d);
+int64_t disk_leveldb_now_ns(void);
+
+/* ---- disk_leveldb_write.c: all of it the writer's ---- */
+
+/* disk_committer_config.write. */
+int disk_leveldb_write(void *self, struct disk_commit *list, bool synced);
+/* Writes a batch; synced: what lies in the segments becomes durable first. */
+int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced);
+/* Makes durable what was written to the segments. */
+int disk_leveldb_sync_values(struct disk_leveldb *d);
+/* What LevelDB has under a key: a pointer, or size 0. */
+void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segment_pointer *ret);
+/* Remembers that the key has a large value. */
+void disk_leveldb_large(struct disk_leveldb *d, struct bytes key);
+
+/* ---- disk_leveldb_clear.c: all of it the writer's ---- */
+
+/* Begins the count of live bytes; before the first write. */
+void disk_leveldb_count_begin(struct disk_leveldb *d);
+/* disk_committer_config.background. */
+int64_t disk_leveldb_background(void *self, bool *ret_wrote);
+/* A sync of everything that began at this time has ended: what was doomed before is removed. */
+void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns);
+/* Gives back what a count or a clearing under way holds. */
+void disk_leveldb_clear_end(struct disk_leveldb *d);
+
+#endif

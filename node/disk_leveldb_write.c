@@ -1,0 +1,234 @@
+/* disk_leveldb_write: a group of commits: large values to the segments, the rest to LevelDB. */
+#include <stdlib.h>
+
+#include "node/core/hash.h"
+#include "node/disk_leveldb_inside.h"
+#include "shared/err.h"
+
+/* A bit for each of so many hashes of keys. One key more or less with a large value costs a read of
+ * LevelDB, never a wrong count: with 2^22 large values one small write in eight reads for nothing.
+ */
+enum { LARGE_BITS = 1 << 25 };
+
+/* A key of the group that has a large value, or may have had one before. */
+struct touched {
+    struct bytes key;              /* of the commit */
+    struct segment_pointer before; /* the group */
+    struct segment_pointer after;  /* the puts so far */
+    UT_hash_handle hh;
+};
+
+/* A group being written. */
+struct group {
+    const struct disk_commit *list;
+    leveldb_writebatch_t *batch;
+    struct segment_pointer *pointers; /* of the large values, in order */
+    uint32_t n_pointers, capacity;
+    struct touched *touched; /* by key */
+    uint64_t size;
+};
+
+static void large_bit(struct bytes key, size_t *ret_byte, uint8_t *ret_mask) {
+    uint64_t bit = XXH3_64bits(key.data, key.size) % LARGE_BITS;
+    *ret_byte = bit / 8;
+    *ret_mask = (uint8_t)(1u << bit % 8);
+}
+
+void disk_leveldb_large(struct disk_leveldb *d, struct bytes key) {
+    size_t byte;
+    uint8_t mask;
+    if (!d->large_keys) {
+        d->large_keys = memory_new(LARGE_BITS / 8, 1);
+    }
+    large_bit(key, &byte, &mask);
+    d->large_keys[byte] |= mask;
+}
+
+static bool may_be_large(const struct disk_leveldb *d, struct bytes key) {
+    size_t byte;
+    uint8_t mask;
+    if (!d->count.done) {
+        return true;
+    }
+    if (!d->large_keys) {
+        return false;
+    }
+    large_bit(key, &byte, &mask);
+    return d->large_keys[byte] & mask;
+}
+
+void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segment_pointer *ret) {
+    char *error = NULL;
+    size_t size = 0;
+    struct bytes value;
+    *ret = (struct segment_pointer){0};
+    char *stored = leveldb_get(d->db, d->reading, (const char *)key.data, key.size, &size, &error);
+    if (stored) {
+        /* What cannot be read keeps its segment from being removed until the next start. */
+        (void)segment_value_decode(bytes_of(stored, size), ret, &value);
+    }
+    leveldb_free(stored);
+    leveldb_free(error);
+}
+
+static bool large(const struct disk_leveldb *d, const struct disk_put *put) {
+    return put->value.size >= d->config.large_size && put->value.size <= SEGMENT_VALUE_MAX &&
+           put->key.size <= SEGMENT_KEY_MAX;
+}
+
+/* Writes the large values; nothing points to them yet. */
+static int values_write(struct disk_leveldb *d, struct group *group) {
+    int status = 0;
+    for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
+        for (uint32_t i = 0; i < commit->n; i++) {
+            const struct disk_put *put = &commit->puts[i];
+            if (!large(d, put)) {
+                continue;
+            }
+            if (group->n_pointers == group->capacity) {
+                group->capacity = group->capacity ? group->capacity * 2 : 16;
+                group->pointers =
+                    memory_resize(group->pointers, group->capacity * sizeof *group->pointers);
+            }
+            status = segment_store_append(d->segments, put->key, put->value,
+                                          &group->pointers[group->n_pointers++]);
+            if (status) {
+                return status;
+            }
+        }
+    }
+    return segment_store_flush(d->segments);
+}
+
+static void touch(struct disk_leveldb *d, struct group *group, struct bytes key,
+                  const struct segment_pointer *now) {
+    struct touched *touched;
+    HASH_FIND(hh, group->touched, key.data, key.size, touched);
+    if (!touched) {
+        touched = memory_new(1, sizeof *touched);
+        touched->key = key;
+        if (may_be_large(d, key)) {
+            disk_leveldb_pointer(d, key, &touched->before);
+        }
+        HASH_ADD_KEYPTR(hh, group->touched, touched->key.data, touched->key.size, touched);
+    }
+    touched->after = *now;
+    if (now->size) {
+        disk_leveldb_large(d, key); /* at once: for the puts that follow in the group */
+    }
+}
+
+static void row_put(struct disk_leveldb *d, struct group *group, const struct disk_put *put,
+                    const struct segment_pointer *pointer) {
+    const char *key = (const char *)put->key.data;
+    if (pointer->size || may_be_large(d, put->key)) {
+        touch(d, group, put->key, pointer);
+    }
+    if (put->value.size == 0) {
+        leveldb_writebatch_delete(group->batch, key, put->key.size);
+        return;
+    }
+    buffer_clear(&d->value);
+    if (pointer->size) {
+        segment_put_pointer(&d->value, pointer);
+    } else {
+        segment_put_inline(&d->value, put->value);
+    }
+    leveldb_writebatch_put(group->batch, key, put->key.size, (const char *)d->value.data,
+                           d->value.size);
+}
+
+static void batch_fill(struct disk_leveldb *d, struct group *group) {
+    static const struct segment_pointer none;
+    uint32_t n = 0;
+    for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
+        for (uint32_t i = 0; i < commit->n; i++) {
+            const struct disk_put *put = &commit->puts[i];
+            row_put(d, group, put, large(d, put) ? &group->pointers[n++] : &none);
+        }
+        group->size += disk_commit_size(commit);
+    }
+}
+
+/* The group is written: what it pointed away from is dead. */
+static void count_touched(struct disk_leveldb *d, struct group *group) {
+    struct touched *touched, *next;
+    HASH_ITER(hh, group->touched, touched, next) {
+        if (touched->before.size) {
+            segment_store_live(d->segments, &touched->before, touched->key.size, -1);
+        }
+        if (touched->after.size) {
+            segment_store_live(d->segments, &touched->after, touched->key.size, 1);
+        }
+    }
+}
+
+static void group_release(struct group *group) {
+    struct touched *touched, *next;
+    HASH_ITER(hh, group->touched, touched, next) {
+        HASH_DEL(group->touched, touched);
+        free(touched);
+    }
+    free(group->pointers);
+    leveldb_writebatch_destroy(group->batch);
+}
+
+static void count_group(struct disk_leveldb *d, const struct group *group, bool synced) {
+    pthread_mutex_lock(&d->mutex);
+    for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
+        d->counters.commits++;
+    }
+    d->counters.groups += group->list != NULL;
+    d->counters.syncs += synced;
+    d->counters.bytes_written += group->size;
+    d->counters.values_segmented += group->n_pointers;
+    pthread_mutex_unlock(&d->mutex);
+}
+
+int disk_leveldb_sync_values(struct disk_leveldb *d) {
+    int status = segment_store_sync(d->segments);
+    return status ? disk_leveldb_fail(d, status, "a segment could not be synced") : 0;
+}
+
+int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced) {
+    char *error = NULL;
+    int status = synced ? disk_leveldb_sync_values(d) : 0;
+    if (status) {
+        return status;
+    }
+    leveldb_write(d->db, synced ? d->synced : d->buffered, batch, &error);
+    if (error) {
+        status = disk_leveldb_fail(d, disk_leveldb_error(error), error);
+        leveldb_free(error);
+    }
+    return status;
+}
+
+/* disk_committer_config.write. Without a list the batch is empty: a record of twelve bytes, whose
+ * sync makes all before it in the log durable. */
+int disk_leveldb_write(void *self, struct disk_commit *list, bool synced) {
+    struct disk_leveldb *d = self;
+    int64_t begun = disk_leveldb_now_ns();
+    int status = disk_leveldb_failed(d);
+    if (status) {
+        return status;
+    }
+    struct group group = {.list = list, .batch = leveldb_writebatch_create()};
+    status = values_write(d, &group);
+    if (status == ERR_DISK) {
+        disk_leveldb_fail(d, status, "a segment could not be written");
+    }
+    if (!status) {
+        batch_fill(d, &group);
+        status = disk_leveldb_write_rows(d, group.batch, synced);
+    }
+    if (!status) {
+        count_touched(d, &group);
+        count_group(d, &group, synced);
+    }
+    group_release(&group);
+    if (!status && synced) {
+        disk_leveldb_reap(d, begun);
+    }
+    return status;
+}

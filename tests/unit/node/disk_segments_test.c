@@ -1,0 +1,626 @@
+/* disk_segments: large values survive beside LevelDB, and what they leave behind is cleared. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/disk_leveldb.h"
+#include "node/segment_store.h"
+#include "shared/err.h"
+
+#if defined(__SANITIZE_THREAD__)
+/* LevelDB itself is not instrumented: what it orders by its own atomics cannot be seen. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+    return "called_from_lib:libleveldb\n";
+}
+#endif
+
+enum {
+    SMALL_SEGMENT = 1 << 20,
+    LARGE = 20 << 10,
+    KEYS = 256,
+    PATIENCE_S = 20,
+};
+
+static char directory[64];
+static struct disk_leveldb *disk;
+static const struct disk *seam;
+
+/* ---- the fixture ---- */
+
+static int make_directory(void **state) {
+    (void)state;
+    strcpy(directory, "/tmp/ringfs-segs-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void close_disk(void) {
+    if (disk) {
+        disk_leveldb_close(disk);
+    }
+    disk = NULL;
+}
+
+static int remove_directory(void **state) {
+    (void)state;
+    close_disk();
+    return nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void open_disk(void) {
+    char why[DISK_WHY_MAX];
+    struct disk_leveldb_config config = {
+        .directory = directory, .reserve_bytes = 1, .segment_bytes = SMALL_SEGMENT};
+    assert_int_equal(disk_leveldb_open(&config, &disk, why), 0);
+    seam = disk_leveldb_seam(disk);
+}
+
+static void reopen_disk(void) {
+    close_disk();
+    open_disk();
+}
+
+static struct disk_leveldb_counters counters(void) {
+    struct disk_leveldb_counters ret;
+    disk_leveldb_counters(disk, &ret);
+    return ret;
+}
+
+static void drain_until(const int *count, int n) {
+    while (disk_leveldb_drain(disk)) {
+    }
+    while (*count < n) {
+        struct pollfd wait = {disk_leveldb_event_fd(disk), POLLIN, 0};
+        assert_int_equal(poll(&wait, 1, PATIENCE_S * 1000), 1);
+        disk_leveldb_ready(disk);
+        while (disk_leveldb_drain(disk)) {
+        }
+    }
+}
+
+/* Until `reached` holds, or the test has failed. */
+static void wait_until(bool (*reached)(void)) {
+    time_t late = time(NULL) + PATIENCE_S;
+    while (!reached()) {
+        assert_true(time(NULL) < late);
+        poll(NULL, 0, 5);
+    }
+}
+
+/* ---- rows whose value tells key and version ---- */
+
+static uint8_t room[4 << 20];
+static int n_done;
+static int last_status;
+static struct bytes last_value;
+
+static struct bytes key_of(uint32_t key, char text[16]) {
+    snprintf(text, 16, "key%05u", key);
+    return bytes_of_string(text);
+}
+
+static struct bytes value_of(uint32_t key, uint32_t version, size_t size, uint8_t *into) {
+    uint64_t x = ((uint64_t)key << 32 | version) * 0x9E3779B97F4A7C15u + 1;
+    for (size_t i = 0; i < size; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        into[i] = (uint8_t)(x >> 56);
+    }
+    bytes_store_u32(into, version);
+    bytes_store_u32(into + 4, (uint32_t)size);
+    return bytes_of(into, size);
+}
+
+static void commit_done(struct disk_commit *commit, int status) {
+    (void)commit;
+    n_done++;
+    last_status = status;
+}
+
+static int put_bytes(uint32_t key, struct bytes value, bool synced) {
+    char text[16];
+    struct disk_put row = {key_of(key, text), value};
+    struct disk_commit commit = {.puts = &row, .n = 1, .synced = synced, .done = commit_done};
+    n_done = 0;
+    seam->commit(seam->self, &commit);
+    drain_until(&n_done, 1);
+    return last_status;
+}
+
+static void put(uint32_t key, uint32_t version, size_t size, bool synced) {
+    assert_int_equal(put_bytes(key, value_of(key, version, size, room), synced), 0);
+}
+
+static void erase(uint32_t key) {
+    assert_int_equal(put_bytes(key, bytes_of(NULL, 0), false), 0);
+}
+
+static void read_done(struct disk_read *read, int status, struct bytes value) {
+    (void)read;
+    n_done++;
+    last_status = status;
+    assert_true(value.size <= sizeof room);
+    if (value.size) {
+        memcpy(room, value.data, value.size);
+    }
+    last_value = bytes_of(room, value.size);
+}
+
+static int get(uint32_t key) {
+    char text[16];
+    struct disk_read read = {.key = key_of(key, text), .done = read_done};
+    n_done = 0;
+    seam->read(seam->self, &read);
+    drain_until(&n_done, 1);
+    return last_status;
+}
+
+/* The version that the key has; 0 when it is not there. */
+static uint32_t version_of(uint32_t key) {
+    static uint8_t expected[4 << 20];
+    assert_int_equal(get(key), 0);
+    if (last_value.size == 0) {
+        return 0;
+    }
+    uint32_t version = bytes_load_u32(last_value.data);
+    assert_int_equal(bytes_load_u32(last_value.data + 4), last_value.size);
+    struct bytes value = value_of(key, version, last_value.size, expected);
+    assert_true(bytes_equal(value, last_value));
+    return version;
+}
+
+static uint32_t n_scanned, n_unreadable;
+static bool scanned_more;
+
+static void scan_done(struct disk_scan *scan, int status, const struct disk_row *rows,
+                      uint32_t n_rows, bool more) {
+    static uint8_t expected[4 << 20];
+    (void)scan;
+    n_done++;
+    last_status = status;
+    scanned_more = more;
+    for (uint32_t i = 0; i < n_rows; i++, n_scanned++) {
+        uint32_t key = (uint32_t)strtoul((const char *)rows[i].key.data + 3, NULL, 10);
+        struct bytes value = rows[i].value;
+        if (value.size == 1) {
+            n_unreadable++;
+            continue;
+        }
+        uint32_t version = bytes_load_u32(value.data);
+        assert_true(bytes_equal(value_of(key, version, value.size, expected), value));
+    }
+}
+
+static void scan(uint32_t rows_max, uint32_t bytes_max) {
+    struct disk_scan ask = {.first = bytes_of_string("key"),
+                            .before = bytes_of_string("kez"),
+                            .rows_max = rows_max,
+                            .bytes_max = bytes_max,
+                            .done = scan_done};
+    n_done = 0;
+    n_scanned = n_unreadable = 0;
+    seam->scan(seam->self, &ask);
+    drain_until(&n_done, 1);
+}
+
+/* ---- files ---- */
+
+/* The path of the n-th segment in order of name; false when there are fewer. */
+static bool segment_path(int n, char path[512]) {
+    char folder[128];
+    struct dirent **names;
+    snprintf(folder, sizeof folder, "%s/segments", directory);
+    int count = scandir(folder, &names, NULL, alphasort);
+    assert_true(count >= 2);
+    bool found = n + 2 < count;
+    if (found) {
+        snprintf(path, 512, "%s/%s", folder, names[n + 2]->d_name);
+    }
+    for (int i = 0; i < count; i++) {
+        free(names[i]);
+    }
+    free(names);
+    return found;
+}
+
+static uint64_t n_bytes;
+
+static int add_size(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)path, (void)ftw;
+    n_bytes += type == FTW_F ? (uint64_t)st->st_size : 0;
+    return 0;
+}
+
+static uint64_t segments_size(void) {
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s/segments", directory);
+    n_bytes = 0;
+    nftw(folder, add_size, 8, FTW_PHYS); /* a file that goes meanwhile is none */
+    return n_bytes;
+}
+
+static void damage(const char *path, off_t offset) {
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "damage!!", 8, offset), 8);
+    close(fd);
+}
+
+/* ---- values ---- */
+
+static void large_values_are_read_and_scanned_as_they_were_put(void **state) {
+    (void)state;
+    open_disk();
+    put(1, 1, LARGE, false);
+    put(2, 1, 100, false);
+    put(3, 1, 3 << 20, true);
+    put(4, 1, SEGMENT_LARGE_SIZE - 1, true);
+    put(5, 1, SEGMENT_LARGE_SIZE, true);
+    assert_int_equal(counters().values_segmented, 3);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t key = 1; key <= 5; key++) {
+            assert_int_equal(version_of(key), 1);
+        }
+        scan(100, 64 << 20);
+        assert_int_equal(n_scanned, 5);
+        reopen_disk();
+    }
+}
+
+static void a_scan_counts_the_bytes_of_large_values(void **state) {
+    (void)state;
+    open_disk();
+    put(1, 1, LARGE, false);
+    put(2, 1, LARGE, false);
+    put(3, 1, LARGE, false);
+    scan(100, 2 * LARGE);
+    assert_int_equal(n_scanned, 2);
+    assert_true(scanned_more);
+    scan(100, 1);
+    assert_int_equal(n_scanned, 1);
+}
+
+static void a_row_may_change_between_small_and_large(void **state) {
+    (void)state;
+    open_disk();
+    static const size_t sizes[] = {100, LARGE, 200, LARGE, LARGE, 50};
+    for (uint32_t i = 0; i < 6; i++) {
+        put(7, i + 1, sizes[i], i % 2);
+        assert_int_equal(version_of(7), i + 1);
+        reopen_disk();
+        assert_int_equal(version_of(7), i + 1);
+    }
+    put(7, 9, LARGE, false);
+    erase(7);
+    assert_int_equal(version_of(7), 0);
+    reopen_disk();
+    assert_int_equal(version_of(7), 0);
+}
+
+static bool counted(void) {
+    return counters().segment_bytes_live == 2 * segment_record_size(8, LARGE);
+}
+
+/* One group, in which rows change more than once: what is live is told by the last. */
+static void the_last_put_of_a_group_is_what_is_live(void **state) {
+    (void)state;
+    open_disk();
+    static uint8_t values[6][LARGE];
+    static const uint32_t keys[6] = {1, 2, 1, 3, 3, 1};
+    static const size_t sizes[6] = {LARGE, LARGE, 100, LARGE, 0, LARGE};
+    char texts[6][16];
+    struct disk_put puts[6];
+    for (uint32_t i = 0; i < 6; i++) {
+        puts[i] = (struct disk_put){key_of(keys[i], texts[i]), bytes_of(NULL, 0)};
+        if (sizes[i]) {
+            puts[i].value = value_of(keys[i], i + 1, sizes[i], values[i]);
+        }
+    }
+    for (int round = 0; round < 2; round++) {
+        struct disk_commit commit = {.puts = puts, .n = 6, .done = commit_done};
+        n_done = 0;
+        seam->commit(seam->self, &commit);
+        drain_until(&n_done, 1);
+        assert_true(counted());
+    }
+    assert_int_equal(version_of(1), 6);
+    assert_int_equal(version_of(2), 2);
+    assert_int_equal(version_of(3), 0);
+    reopen_disk();
+    wait_until(counted); /* the start counts the same */
+}
+
+/* ---- damage ---- */
+
+static void a_damaged_value_is_corrupt_and_its_neighbours_are_not(void **state) {
+    (void)state;
+    char path[512];
+    open_disk();
+    put(1, 1, LARGE, false);
+    put(2, 1, LARGE, false);
+    put(3, 1, LARGE, true);
+    assert_true(segment_path(0, path));
+    damage(path, SEGMENT_HEADER_SIZE + (off_t)segment_record_size(8, LARGE) + 5000);
+    assert_int_equal(version_of(1), 1);
+    assert_int_equal(get(2), ERR_CORRUPT);
+    assert_int_equal(last_value.size, 0);
+    assert_int_equal(version_of(3), 1);
+    scan(100, 1 << 20);
+    assert_int_equal(last_status, 0);
+    assert_int_equal(n_scanned, 3);
+    assert_int_equal(n_unreadable, 1);
+    assert_int_equal(counters().corrupt, 2);
+    put(2, 2, LARGE, false); /* another replica's copy */
+    assert_int_equal(version_of(2), 2);
+}
+
+static char notice[DISK_WHY_MAX];
+
+static bool noticed(void) {
+    return disk_leveldb_notice(disk, notice);
+}
+
+static void a_lost_segment_is_said_and_its_rows_are_corrupt(void **state) {
+    (void)state;
+    char path[512];
+    open_disk();
+    put(1, 1, LARGE, true);
+    reopen_disk(); /* the next value goes to another segment */
+    put(2, 1, LARGE, true);
+    put(3, 1, 100, true);
+    close_disk();
+    assert_true(segment_path(0, path));
+    assert_int_equal(unlink(path), 0);
+    open_disk();
+    assert_int_equal(get(1), ERR_CORRUPT);
+    assert_int_equal(version_of(2), 1);
+    assert_int_equal(version_of(3), 1);
+    wait_until(noticed);
+    assert_non_null(strstr(notice, "1 rows point to what is not there"));
+    assert_non_null(strstr(notice, directory));
+    assert_false(noticed());
+    put(1, 2, LARGE, false);
+    assert_int_equal(version_of(1), 2);
+}
+
+/* A power cut may take what was not synced; what was, it may not. */
+static void a_cut_segment_loses_only_what_was_cut(void **state) {
+    (void)state;
+    char path[512];
+    struct stat st;
+    open_disk();
+    put(1, 1, LARGE, true);
+    assert_true(segment_path(0, path));
+    assert_int_equal(stat(path, &st), 0);
+    put(2, 1, LARGE, false);
+    put(3, 1, 100, false);
+    close_disk();
+    for (off_t left = LARGE; left >= 0; left -= LARGE / 4) {
+        assert_int_equal(truncate(path, st.st_size + left), 0);
+        open_disk();
+        assert_int_equal(version_of(1), 1);
+        assert_int_equal(get(2), ERR_CORRUPT);
+        assert_int_equal(version_of(3), 1);
+        close_disk();
+    }
+    open_disk();
+    put(2, 2, LARGE, true);
+    reopen_disk();
+    assert_int_equal(version_of(2), 2);
+    assert_int_equal(version_of(1), 1);
+}
+
+/* ---- clearing ---- */
+
+static uint64_t size_most;
+
+static bool cleared(void) {
+    return segments_size() < size_most;
+}
+
+static void tenfold_overwriting_stays_below_twice_the_data(void **state) {
+    (void)state;
+    open_disk();
+    uint64_t data = (uint64_t)KEYS * LARGE;
+    for (uint32_t round = 1; round <= 10; round++) {
+        for (uint32_t key = 0; key < KEYS; key++) {
+            put(key * 37 % KEYS, round, LARGE, false);
+        }
+    }
+    size_most = 2 * data;
+    wait_until(cleared);
+    for (uint32_t key = 0; key < KEYS; key++) {
+        assert_int_equal(version_of(key), 10);
+    }
+    assert_true(counters().segment_bytes_live >= data);
+    reopen_disk();
+    wait_until(cleared);
+    assert_int_equal(version_of(5), 10);
+}
+
+static void what_is_deleted_gives_its_room_back(void **state) {
+    (void)state;
+    open_disk();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        put(key, 1, LARGE, false);
+    }
+    for (uint32_t key = 0; key < KEYS; key++) {
+        if (key % 16) {
+            erase(key);
+        }
+    }
+    size_most = (uint64_t)KEYS / 16 * LARGE * 2;
+    wait_until(cleared);
+    for (uint32_t key = 0; key < KEYS; key++) {
+        assert_int_equal(version_of(key), key % 16 ? 0 : 1);
+    }
+}
+
+static uint32_t dice_state;
+
+static uint32_t dice(uint32_t sides) {
+    dice_state = dice_state * 1664525u + 1013904223u;
+    return (dice_state >> 8) % sides;
+}
+
+static size_t random_size(void) {
+    static const size_t sizes[] = {60, 400, LARGE, LARGE, 2 * LARGE, 5 * LARGE};
+    return sizes[dice(6)];
+}
+
+/* Rows change while they are being moved: none goes back, none is lost, also not at reopening in
+ * the middle of it. */
+static void clearing_loses_to_every_write_that_comes_between(void **state) {
+    (void)state;
+    static uint32_t versions[KEYS];
+    memset(versions, 0, sizeof versions);
+    dice_state = 7;
+    for (uint32_t round = 0; round < 4; round++) {
+        open_disk();
+        for (uint32_t i = 1; i <= 1500; i++) {
+            uint32_t key = dice(2) ? dice(KEYS) : dice(KEYS / 8);
+            uint32_t version = round * 10000 + i;
+            if (dice(10) == 0) {
+                erase(key);
+                version = 0;
+            } else {
+                put(key, version, random_size(), dice(50) == 0);
+            }
+            versions[key] = version;
+            key = dice(KEYS);
+            assert_int_equal(version_of(key), versions[key]);
+        }
+        assert_true(counters().segment_bytes_moved > 0);
+        close_disk();
+    }
+    open_disk();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        assert_int_equal(version_of(key), versions[key]);
+    }
+}
+
+static void a_damaged_record_keeps_its_segment_until_it_is_replaced(void **state) {
+    (void)state;
+    char path[512];
+    open_disk();
+    for (uint32_t key = 0; key < 50; key++) {
+        put(key, 1, LARGE, true);
+    }
+    close_disk();
+    assert_true(segment_path(0, path));
+    damage(path, SEGMENT_HEADER_SIZE + 1000);
+    open_disk();
+    for (uint32_t i = 0; i < 6 * 50; i++) {
+        put(1 + i % 49, 2 + i, LARGE, false);
+    }
+    size_most = 3u << 20;
+    wait_until(cleared);
+    assert_int_equal(get(0), ERR_CORRUPT);
+    assert_int_equal(access(path, F_OK), 0);
+    put(0, 2, LARGE, false);
+    for (uint32_t i = 0; access(path, F_OK) == 0; i++) {
+        assert_true(i < 100000);
+        put(1 + i % 49, i, LARGE, false);
+    }
+    assert_int_equal(version_of(0), 2);
+}
+
+/* ---- crashes ---- */
+
+struct acknowledged {
+    uint32_t key, version;
+};
+
+/* Another process writes, tells what was acknowledged, and is killed: this one knows what must be
+ * there. */
+static void write_forever(uint32_t seed, int to) {
+    dice_state = seed;
+    open_disk();
+    for (uint32_t version = seed * 100000 + 1;; version++) {
+        struct acknowledged a = {dice(KEYS / 4), version};
+        put(a.key, version, random_size(), dice(20) == 0);
+        if (write(to, &a, sizeof a) != sizeof a) {
+            _exit(1);
+        }
+    }
+}
+
+static void run_and_kill(uint32_t seed, uint32_t n_acknowledged, uint32_t versions[KEYS]) {
+    int ends[2];
+    struct acknowledged a;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        write_forever(seed, ends[1]);
+    }
+    close(ends[1]);
+    for (uint32_t i = 0; read(ends[0], &a, sizeof a) == sizeof a; i++) {
+        versions[a.key] = a.version;
+        if (i == n_acknowledged) {
+            kill(child, SIGKILL);
+        }
+    }
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void a_killed_process_loses_nothing_acknowledged(void **state) {
+    (void)state;
+    static uint32_t versions[KEYS];
+    memset(versions, 0, sizeof versions);
+    for (uint32_t round = 1; round <= 12; round++) {
+        run_and_kill(round, 50 + round * 61 % 400, versions);
+        open_disk();
+        for (uint32_t key = 0; key < KEYS / 4; key++) {
+            /* One more may have been written than was heard of. */
+            uint32_t version = version_of(key);
+            assert_true(version >= versions[key]);
+            versions[key] = version;
+        }
+        close_disk();
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+
+int main(void) {
+    umask(077);
+    const struct CMUnitTest tests[] = {
+        TEST(a_killed_process_loses_nothing_acknowledged),
+        TEST(large_values_are_read_and_scanned_as_they_were_put),
+        TEST(a_scan_counts_the_bytes_of_large_values),
+        TEST(a_row_may_change_between_small_and_large),
+        TEST(the_last_put_of_a_group_is_what_is_live),
+        TEST(a_damaged_value_is_corrupt_and_its_neighbours_are_not),
+        TEST(a_lost_segment_is_said_and_its_rows_are_corrupt),
+        TEST(a_cut_segment_loses_only_what_was_cut),
+        TEST(tenfold_overwriting_stays_below_twice_the_data),
+        TEST(what_is_deleted_gives_its_room_back),
+        TEST(clearing_loses_to_every_write_that_comes_between),
+        TEST(a_damaged_record_keeps_its_segment_until_it_is_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
