@@ -71,7 +71,8 @@ struct client_request {
     uint16_t n_rounds;
     uint8_t state;
     bool sent_once;
-    bool uncertain; /* an attempt was given up without knowing what came of it */
+    bool uncertain;    /* an attempt was given up without knowing what came of it */
+    uint64_t stamp_ns; /* of the last attempt, or of the first uncertain one */
     int last_error;
 };
 

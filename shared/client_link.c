@@ -43,7 +43,8 @@ static int send_on(struct client *client, int32_t index, struct message *message
     const struct env *env = client->env;
     struct endpoint to = {.kind = ENDPOINT_NODE, .node = (uint16_t)index};
     message->ring_version = client->has_ring ? client->ring.version : 0;
-    message->stamp_ns = hlc_stamp(&client->hlc, env->wall_ns(env->self));
+    uint64_t now_ns = hlc_stamp(&client->hlc, env->wall_ns(env->self));
+    message->stamp_ns = message->stamp_ns != 0 ? message->stamp_ns : now_ns;
     int status = env->send(env->self, &to, message);
     if (status == 0) {
         client->counters.messages_sent++;
@@ -81,11 +82,16 @@ static void send_request(struct client *client, int32_t index, struct client_req
         .key = request->key,
         .payload = request->payload,
     };
+    if (request->uncertain) {
+        message.flags |= request->type == MESSAGE_BATCH ? MESSAGE_RETRY : 0;
+        message.stamp_ns = request->stamp_ns;
+    }
     if (send_on(client, index, &message) != 0) {
         request->last_error = ERR_BUSY;
         request_pause(client, request);
         return;
     }
+    request->stamp_ns = message.stamp_ns;
     client->counters.retries += request->sent_once;
     request->sent_once = true;
     request->state = REQUEST_SENT;

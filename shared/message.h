@@ -22,8 +22,9 @@
  *       30    2 key_size      0..MESSAGE_KEY_MAX
  *       32    4 payload_size  0..MESSAGE_PAYLOAD_MAX
  *       36    4 reserved      0
- *       40    8 stamp_ns      hybrid logical clock of the sender
- *       48    - key, payload
+ *       40    8 stamp_ns      hybrid logical clock of the sender; in a client's request: when it
+ * was sent, with RETRY when the first try was that is not known to have come to nothing; 0 = has
+ * none 48    - key, payload
  */
 enum {
     MESSAGE_HEADER_SIZE = 48,
@@ -74,6 +75,7 @@ enum message_flags {
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */
     MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; never passed on twice */
     MESSAGE_TOMBSTONES = 1 << 6, /* SCAN, READ_SCAN: deleted rows too */
+    MESSAGE_RETRY = 1 << 9,      /* BATCH: an earlier try of it may have been carried out */
 };
 
 struct message {

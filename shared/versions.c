@@ -12,6 +12,8 @@
 
 enum {
     VERSIONS_FORMAT = 1,
+    VERSIONS_FORMAT_REPLACED = 2, /* the list of replaced writes follows, not empty */
+    REPLACED_SIZE = 16,
     DOT_SIZE = 16,
     SIBLING_SIZE = DOT_SIZE + 8 + 16 + 1 + 4, /* without its value */
     CONTEXT_CAPACITY_FIRST = 4,
@@ -276,14 +278,88 @@ static void siblings_insert(struct versions *v, const struct sibling *sibling) {
     v->n_siblings++;
 }
 
-/* Drops the siblings that `context` covers, except those that `keep` (may be NULL) holds too.
- * Returns whether there were any. */
+/* ---- the list of replaced writes ---- */
+
+static uint64_t op_hash(const struct op_id *op) {
+    return XXH3_64bits(op->bytes, sizeof(op->bytes));
+}
+
+static bool replaced_before(const struct replaced *a, const struct replaced *b) {
+    return a->stamp_ns != b->stamp_ns ? a->stamp_ns < b->stamp_ns : a->op_hash < b->op_hash;
+}
+
+static uint32_t replaced_find(const struct versions *v, uint64_t hash) {
+    uint32_t at = 0;
+    while (at < v->n_replaced && v->replaced[at].op_hash != hash) {
+        at++;
+    }
+    return at;
+}
+
+static void replaced_remove(struct versions *v, uint32_t at) {
+    v->n_replaced--;
+    memmove(&v->replaced[at], &v->replaced[at + 1], (v->n_replaced - at) * sizeof(v->replaced[0]));
+}
+
+/* Of one operation the highest stamp stays, of all the latest: so the list of a merge does not
+ * depend on the order of merging. Returns whether the list changed. */
+static bool replaced_add(struct versions *v, struct replaced entry) {
+    uint32_t at = replaced_find(v, entry.op_hash);
+    if (at < v->n_replaced) {
+        if (v->replaced[at].stamp_ns >= entry.stamp_ns) {
+            return false;
+        }
+        replaced_remove(v, at);
+    } else if (v->n_replaced == VERSIONS_REPLACED_MAX) {
+        if (replaced_before(&entry, &v->replaced[0])) {
+            return false;
+        }
+        replaced_remove(v, 0);
+    }
+    at = v->n_replaced;
+    while (at > 0 && replaced_before(&entry, &v->replaced[at - 1])) {
+        v->replaced[at] = v->replaced[at - 1];
+        at--;
+    }
+    v->replaced[at] = entry;
+    v->n_replaced++;
+    return true;
+}
+
+bool versions_had_replaced(const struct versions *v, const struct op_id *op) {
+    return v->n_replaced > 0 && replaced_find(v, op_hash(op)) < v->n_replaced;
+}
+
+static bool siblings_drop_replaced(struct versions *v) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n_siblings; i++) {
+        if (!versions_had_replaced(v, &v->siblings[i].op)) {
+            v->siblings[n++] = v->siblings[i];
+        }
+    }
+    bool dropped = n < v->n_siblings;
+    v->n_siblings = n;
+    return dropped;
+}
+
+static bool replaced_join(struct versions *into, const struct versions *other) {
+    bool changed = false;
+    for (uint32_t i = 0; i < other->n_replaced; i++) {
+        changed |= replaced_add(into, other->replaced[i]);
+    }
+    return changed;
+}
+
+/* ---- merging and writing ---- */
+
+/* Drops the siblings that `context` covers, except those that `keep` holds too. Returns whether
+ * there were any. */
 static bool siblings_drop_covered(struct versions *v, const struct context *context,
                                   const struct versions *keep) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < v->n_siblings; i++) {
         struct dot dot = v->siblings[i].dot;
-        if (!context_covers(context, dot) || (keep != NULL && siblings_hold(keep, dot))) {
+        if (!context_covers(context, dot) || siblings_hold(keep, dot)) {
             v->siblings[n++] = v->siblings[i];
         }
     }
@@ -303,11 +379,22 @@ bool versions_merge(struct versions *into, const struct versions *other) {
             changed = true;
         }
     }
+    changed |= replaced_join(into, other);
+    changed |= siblings_drop_replaced(into);
     return context_join_changes(&into->context, &other->context) || changed;
 }
 
 void versions_put(struct versions *v, const struct context *seen, const struct sibling *sibling) {
-    siblings_drop_covered(v, seen, NULL);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n_siblings; i++) {
+        const struct sibling *old = &v->siblings[i];
+        if (!context_covers(seen, old->dot)) {
+            v->siblings[n++] = *old;
+        } else if (!op_id_equal(&old->op, &sibling->op)) {
+            replaced_add(v, (struct replaced){op_hash(&old->op), old->stamp_ns});
+        }
+    }
+    v->n_siblings = n;
     context_join(&v->context, seen);
     context_add(&v->context, sibling->dot);
     siblings_insert(v, sibling);
@@ -404,6 +491,10 @@ void versions_check(const struct versions *v) {
         assert(i == 0 || dot_compare(v->siblings[i - 1].dot, v->siblings[i].dot) < 0);
         assert(is_live(&v->siblings[i]) || v->siblings[i].value.size == 0);
     }
+    assert(v->n_replaced <= VERSIONS_REPLACED_MAX);
+    for (uint32_t i = 1; i < v->n_replaced; i++) {
+        assert(replaced_before(&v->replaced[i - 1], &v->replaced[i]));
+    }
 }
 
 /* ---- the encoded row ---- */
@@ -416,6 +507,7 @@ size_t versions_encoded_size(const struct versions *v) {
     for (uint32_t i = 0; i < v->n_siblings; i++) {
         size += SIBLING_SIZE + v->siblings[i].value.size;
     }
+    size += v->n_replaced > 0 ? 1 + (size_t)v->n_replaced * REPLACED_SIZE : 0;
     return size;
 }
 
@@ -428,17 +520,29 @@ static void sibling_encode(const struct sibling *sibling, struct buffer *into) {
     buffer_put_sized32(into, sibling->value);
 }
 
+static void replaced_encode(const struct versions *v, struct buffer *into) {
+    if (v->n_replaced == 0) {
+        return;
+    }
+    buffer_put_u8(into, (uint8_t)v->n_replaced);
+    for (uint32_t i = 0; i < v->n_replaced; i++) {
+        buffer_put_u64(into, v->replaced[i].op_hash);
+        buffer_put_u64(into, v->replaced[i].stamp_ns);
+    }
+}
+
 void versions_encode(const struct versions *v, struct buffer *into) {
     versions_check(v);
     if (v->context.n == 0) {
         return;
     }
-    buffer_put_u8(into, VERSIONS_FORMAT);
+    buffer_put_u8(into, v->n_replaced > 0 ? VERSIONS_FORMAT_REPLACED : VERSIONS_FORMAT);
     context_encode(&v->context, into);
     buffer_put_u32(into, v->n_siblings);
     for (uint32_t i = 0; i < v->n_siblings; i++) {
         sibling_encode(&v->siblings[i], into);
     }
+    replaced_encode(v, into);
 }
 
 static struct sibling sibling_take(struct reader *r) {
@@ -482,8 +586,34 @@ static bool sibling_is_sound(const struct sibling *sibling, const struct sibling
            (is_live(sibling) || sibling->value.size == 0);
 }
 
-/* Checks `n` siblings without keeping them, so that a malformed row leaves the output alone. */
-static bool siblings_are_sound(struct reader r, uint32_t n, struct bytes run) {
+/* The list at the end of a row, checked into the list of `ret`, whose other parts stay as they are;
+ * `bad` is set when it is malformed. */
+static void replaced_take(struct reader *r, uint8_t format, struct versions *ret) {
+    ret->n_replaced = 0;
+    if (format == VERSIONS_FORMAT) {
+        return;
+    }
+    uint32_t n = reader_u8(r);
+    if (n == 0 || n > VERSIONS_REPLACED_MAX) {
+        r->bad = true;
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct replaced entry;
+        entry.op_hash = reader_u64(r);
+        entry.stamp_ns = reader_u64(r);
+        bool known = replaced_find(ret, entry.op_hash) < ret->n_replaced;
+        if (known || (i > 0 && !replaced_before(&ret->replaced[i - 1], &entry))) {
+            r->bad = true;
+        }
+        ret->replaced[i] = entry;
+        ret->n_replaced = i + 1;
+    }
+}
+
+/* Checks what follows the context without keeping it, so that a malformed row leaves the output
+ * alone. */
+static bool rest_is_sound(struct reader r, uint8_t format, uint32_t n, struct bytes run) {
     struct sibling previous;
     for (uint32_t i = 0; i < n; i++) {
         struct sibling sibling = sibling_take(&r);
@@ -492,6 +622,8 @@ static bool siblings_are_sound(struct reader r, uint32_t n, struct bytes run) {
         }
         previous = sibling;
     }
+    struct versions list = {0};
+    replaced_take(&r, format, &list);
     return reader_end(&r) == 0;
 }
 
@@ -499,15 +631,17 @@ int versions_decode(struct bytes encoded, struct versions *ret) {
     if (encoded.size == 0) {
         ret->context.n = 0;
         ret->n_siblings = 0;
+        ret->n_replaced = 0;
         return 0;
     }
     struct reader r = reader_of(encoded);
-    if (reader_u8(&r) != VERSIONS_FORMAT) {
+    uint8_t format = reader_u8(&r);
+    if (format != VERSIONS_FORMAT && format != VERSIONS_FORMAT_REPLACED) {
         return ERR_INVALID;
     }
     struct bytes run = context_take(&r);
     uint32_t n = reader_u32(&r);
-    if (r.bad || n > VERSIONS_SIBLINGS_ROW_MAX || !siblings_are_sound(r, n, run)) {
+    if (r.bad || n > VERSIONS_SIBLINGS_ROW_MAX || !rest_is_sound(r, format, n, run)) {
         return ERR_INVALID;
     }
     context_fill(&ret->context, run);
@@ -516,6 +650,7 @@ int versions_decode(struct bytes encoded, struct versions *ret) {
         ret->siblings[i] = sibling_take(&r);
     }
     ret->n_siblings = n;
+    replaced_take(&r, format, ret);
     versions_check(ret);
     return 0;
 }

@@ -50,9 +50,23 @@ struct sibling {
     struct bytes value; /* borrowed: from the encoded bytes or from whoever called versions_put() */
 };
 
-/* Zero-initialized = a row nobody ever wrote (empty context, no sibling). */
+/* A write that was replaced: a hash of its operation id, and its stamp. */
+struct replaced {
+    uint64_t op_hash;
+    uint64_t stamp_ns;
+};
+
+enum { VERSIONS_REPLACED_MAX = 4 };
+
+/* Zero-initialized = a row nobody ever wrote (empty context, no sibling).
+ *
+ * `replaced` are the latest writes that others replaced (by stamp; the oldest are forgotten). A
+ * write that two coordinators carried out has two dots, and who replaced it under one has replaced
+ * it: under the other it does not come back while it is on this list. */
 struct versions {
     struct context context;
+    struct replaced replaced[VERSIONS_REPLACED_MAX]; /* ascending by (stamp, hash) */
+    uint32_t n_replaced;
     struct sibling *siblings; /* sorted by dot; owned, but not the values they point to */
     uint32_t n_siblings;
     uint32_t capacity;
@@ -106,15 +120,17 @@ size_t versions_encoded_size(const struct versions *v);
 
 /* Joins what `other` knows into `into`; values stay borrowed from other's source, which must
  * outlive `into`. Commutative, associative, idempotent. Two siblings of one operation id become the
- * one with the lower dot. (With such twins alone the grouping of merges can matter: a write that
- * replaced one twin replaces the other too when they met before it came, and leaves it as a sibling
- * when they did not. Replicas that exchange what they hold agree all the same, on the smaller set,
- * and nothing is dropped that no write had seen.) Returns whether `into` changed. */
+ * one with the lower dot, and none stands whose operation is on the joined list of replaced ones.
+ * (With such twins alone the grouping of merges can matter: a twin is dropped or not according to
+ * whether it met the write that replaced the other, or the list that names it, before. Replicas
+ * that exchange what they hold agree all the same, on the smaller set, and nothing is dropped that
+ * no write had seen.) Returns whether `into` changed. */
 bool versions_merge(struct versions *into, const struct versions *other);
 
 /* The write `dot` by a client that had seen `seen`: replaces what `seen` covers, stays beside what
  * it does not, and learns dot and `seen` (which may be the row's own context). When the row holds a
- * sibling of the same operation after that, the lower dot stays. The value is borrowed. */
+ * sibling of the same operation after that, the lower dot stays. The value is borrowed. The
+ * operation must not be on the row's list of replaced ones: versions_had_replaced(). */
 void versions_put(struct versions *v, const struct context *seen, const struct sibling *sibling);
 
 /* Whether the row holds nothing that `seen` does not cover (IF_MATCH holds). */
@@ -124,12 +140,16 @@ uint32_t versions_live(const struct versions *v);
 uint32_t versions_live_outside(const struct versions *v, const struct context *seen);
 /* The sibling written by this operation; NULL when there is none (any more). */
 const struct sibling *versions_find(const struct versions *v, const struct op_id *op);
+/* Whether the row remembers that the operation's write was replaced. */
+bool versions_had_replaced(const struct versions *v, const struct op_id *op);
 /* The sibling that a reader who must show one shows: a live one before a tombstone, then the
  * highest (stamp, operation id); the same everywhere. NULL when there is no sibling. */
 const struct sibling *versions_winner(const struct versions *v);
-/* 128 bits over context and dots, equal when two replicas hold the same versions. */
+/* 128 bits over context and dots, equal when two replicas hold the same versions. (The list of
+ * replaced writes is left out: it is a help against twins, not a version.) */
 void versions_digest(const struct versions *v, uint8_t ret_digest[16]);
-/* The invariants (sorted, unique dots, every dot covered by the context); asserts. */
+/* The invariants (sorted, unique dots, every dot covered by the context, list in order); asserts.
+ */
 void versions_check(const struct versions *v);
 
 /* Whether two writes are one. */

@@ -39,7 +39,7 @@ bool condition_stands(const struct row_op *op, const struct versions *row,
 
 bool row_knows(const struct versions *row, const struct versions *incoming,
                const struct op_id *op) {
-    if (versions_find(row, op) != NULL) {
+    if (versions_find(row, op) != NULL || versions_had_replaced(row, op)) {
         return true;
     }
     const struct sibling *sibling = versions_find(incoming, op);
@@ -60,9 +60,9 @@ void tally_put(const struct tally *tally, struct buffer *into) {
 }
 
 bool tally_follow(struct tally *tally, bool was_live, const struct versions *row) {
-    const struct sibling *winner = versions_winner(row);
+    const struct sibling *winner = versions_winner(row); /* NULL: twins replaced one another */
     bool is_live = versions_live(row) > 0;
-    if (is_live == was_live || winner == NULL) {
+    if (is_live == was_live) {
         return false;
     }
     if (is_live) {
@@ -70,7 +70,7 @@ bool tally_follow(struct tally *tally, bool was_live, const struct versions *row
     } else if (tally->n_live > 0) {
         tally->n_live--;
     }
-    if (winner->stamp_ns > tally->changed_ns) {
+    if (winner != NULL && winner->stamp_ns > tally->changed_ns) {
         tally->changed_ns = winner->stamp_ns;
     }
     return true;

@@ -200,6 +200,7 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
                                 .flags = message->flags,
                                 .slice = slice,
                                 .deadline_ns = node_deadline(node, message),
+                                .stamp_ns = message->stamp_ns,
                                 .timer = {.fire = on_timer, .context = request},
                                 .size = message->key.size + message->payload.size,
                                 .key = bytes_of(bytes, message->key.size)};

@@ -7,7 +7,12 @@
 
 enum {
     BATCH_PAUSES_MAX = 6, /* after being in one another's way so often: UNAVAILABLE */
-    BATCH_PAUSE_MS = 2,   /* doubled with each pause, then a random part of it */
+    /* After so long on its way a request may have been overtaken by its own repetition. */
+    BATCH_LATE_NS = 1000 * 1000 * 1000,
+    BATCH_PAUSE_MS = 2, /* doubled with each pause, then a random part of it */
+    /* Of a batch whose retries wrote rows under more dots than that, the others are forgotten: a
+     * row that had only these, and replaced them, takes the write for a new one. */
+    BATCH_KNOWN_DOTS_MAX = 4,
 };
 
 /* What is made of one operation of the batch. */
@@ -23,9 +28,10 @@ struct batch_request {
     struct request request;
     struct batch batch; /* borrows the request's payload */
     bool conditional;
-    bool known;           /* a row has the operation's id already: a retry */
-    struct dot known_dot; /* which it has there; the same in all rows of the batch */
-    uint64_t known_stamp_ns;
+    bool known;                                  /* a row has the operation's id already: a retry */
+    struct dot known_dots[BATCH_KNOWN_DOTS_MAX]; /* which it has there */
+    uint32_t n_known;
+    uint64_t known_stamp_ns; /* 0: it stands nowhere */
     bool committing;
     int local_status;
     uint32_t n_pauses;

@@ -39,21 +39,49 @@ void batch_release_ops(struct batch_request *batch) {
 
 /* ---- conditions ---- */
 
+static void note_known(struct batch_request *batch, const struct sibling *mine) {
+    for (uint32_t i = 0; i < batch->n_known; i++) {
+        struct dot dot = batch->known_dots[i];
+        if (dot.actor == mine->dot.actor && dot.counter == mine->dot.counter) {
+            return;
+        }
+    }
+    if (batch->n_known < BATCH_KNOWN_DOTS_MAX) {
+        batch->known_dots[batch->n_known++] = mine->dot;
+    }
+    batch->known_stamp_ns = mine->stamp_ns;
+}
+
+/* Whether a row has the operation's id already, or remembers that it was replaced; notes the dots
+ * where it stands. */
 static bool known_batch(struct batch_request *batch) {
+    const struct versions *versions = &batch->request.node->scratch[0];
+    bool known = false;
+    batch->n_known = 0;
+    batch->known_stamp_ns = 0;
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         if (!writes(&batch->batch.ops[i])) {
             continue;
         }
         decode_op(batch, i);
-        const struct sibling *mine =
-            versions_find(&batch->request.node->scratch[0], &batch->batch.op);
+        const struct sibling *mine = versions_find(versions, &batch->batch.op);
         if (mine != NULL) {
-            batch->known_dot = mine->dot;
-            batch->known_stamp_ns = mine->stamp_ns;
-            return true;
+            note_known(batch, mine);
+        }
+        known |= mine != NULL || versions_had_replaced(versions, &batch->batch.op);
+    }
+    return known;
+}
+
+/* A dot of the known batch that the row in scratch 0 covers; NULL when there is none. */
+static const struct dot *known_dot_seen(const struct batch_request *batch) {
+    const struct context *context = &batch->request.node->scratch[0].context;
+    for (uint32_t i = 0; i < batch->n_known; i++) {
+        if (context_covers(context, batch->known_dots[i])) {
+            return &batch->known_dots[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 /* The index of the first operation whose condition does not hold on what stands here; the batch's
@@ -237,17 +265,83 @@ static void put_context(struct batch_request *batch, uint32_t index,
     } else {
         context_decode(batch->batch.ops[index].seen, seen);
         /* A known batch that is not there any more was replaced since: it was seen too. */
-        struct dot dot = mine != NULL ? mine->dot : batch->known_dot;
-        if ((mine != NULL || batch->known) && !covers_others(versions, seen, dot)) {
-            context_add(seen, dot);
+        const struct dot *dot = mine != NULL ? &mine->dot : known_dot_seen(batch);
+        if (dot != NULL && !covers_others(versions, seen, *dot)) {
+            context_add(seen, *dot);
         }
         context_encode(seen, &batch->contexts);
     }
     op->context_size = batch->contexts.size - op->context_at;
 }
 
+/* ---- late overwrites ----
+ *
+ * A client that hears nothing for a second asks the next replica, and the first may get its turn
+ * much later: then an OVERWRITE must not replace what was written since. A request tells when it
+ * was first sent (on its sender's hybrid logical clock, which knows what its client knows).
+ * Siblings with a later stamp are newer. A first try that meets one is refused, with a clock that
+ * has caught up it may ask again; a retry, which may stand elsewhere, stays beside them. */
+
+/* Stamps further apart come from a broken clock: they tell nothing. */
+static bool is_newer(const struct batch_request *batch, const struct sibling *sibling) {
+    uint64_t sent_ns = batch->request.stamp_ns;
+    return sent_ns != 0 && sibling->stamp_ns > sent_ns &&
+           sibling->stamp_ns - sent_ns <= HLC_AHEAD_MAX_NS;
+}
+
+static bool meets_newer(const struct batch_request *batch, const struct versions *versions) {
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        if (is_newer(batch, &versions->siblings[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds the siblings that are not newer, where that covers none that is. */
+static void see_older(const struct batch_request *batch, const struct versions *versions,
+                      struct context *seen) {
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        const struct sibling *sibling = &versions->siblings[i];
+        if (!is_newer(batch, sibling) && !covers_others(versions, seen, sibling->dot)) {
+            context_add(seen, sibling->dot);
+        }
+    }
+}
+
+/* Whether this is a first try and would overwrite what is newer than itself. */
+static bool comes_late(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    bool first_try = !batch->known && (batch->request.flags & MESSAGE_RETRY) == 0;
+    for (uint32_t i = 0; first_try && i < batch->batch.n; i++) {
+        decode_op(batch, i);
+        if (batch->batch.ops[i].condition != ROW_OVERWRITE ||
+            !meets_newer(batch, &node->scratch[0])) {
+            continue;
+        }
+        for (uint32_t k = 0; k < node->scratch[0].n_siblings; k++) {
+            hlc_raise(&node->hlc, node->scratch[0].siblings[k].stamp_ns);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* A write that may have been overtaken is shown after what came since: it has the stamp of its
+ * sending. Others have this node's. */
+static uint64_t stamp_of(struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    uint64_t sent_ns = batch->request.stamp_ns;
+    uint64_t now_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    if (batch->known_stamp_ns != 0) {
+        return batch->known_stamp_ns;
+    }
+    bool late = (batch->request.flags & MESSAGE_RETRY) != 0 || now_ns - sent_ns > BATCH_LATE_NS;
+    return late && sent_ns != 0 && sent_ns < now_ns ? sent_ns : now_ns;
+}
+
 /* What the write replaces: what the client saw; with OVERWRITE, and with IF_ABSENT once it passed,
- * also all that stands here. Left in the node's scratch context. */
+ * also all that stands here and is not newer. Left in the node's scratch context. */
 static const struct context *replaced(struct batch_request *batch, uint32_t index,
                                       const struct versions *versions) {
     struct context *seen = &batch->request.node->scratch_context;
@@ -255,8 +349,10 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     context_decode(batch->batch.ops[index].seen, seen);
     /* A retry was let through without a look at the row: what lives there stays beside it. */
     bool absent = condition == ROW_IF_ABSENT && versions_live_outside(versions, seen) == 0;
-    if (condition == ROW_OVERWRITE || absent) {
+    if (absent || (condition == ROW_OVERWRITE && !meets_newer(batch, versions))) {
         context_join(seen, &versions->context);
+    } else if (condition == ROW_OVERWRITE) {
+        see_older(batch, versions, seen);
     }
     if (condition == ROW_IF_ABSENT && seen->n > 0) {
         struct buffer encoded = {0};
@@ -268,18 +364,19 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
 
 /* ---- retries ----
  *
- * All rows of a batch have one dot, so the dot of a row where the write stands tells of the others:
- * a row whose context covers it had the write, and replaced it since; one whose context does not
- * never got it (the first try was cut short, and repair brought single rows). Such a row is written
- * now. Not under the old dot, since a dot may enter a row at its own actor only: the row would
- * claim the earlier dots of that actor, which it may lack. The whole batch moves to a fresh dot of
- * this node, so that its rows share one again. */
+ * Rows that a batch writes in one try get one dot, and a retry writes only rows that the batch
+ * never reached. So the dot under which it stands in one row tells of the others: a row whose
+ * context covers it had the write, and replaced it since. Both kinds stay as they are: a write is
+ * never moved to another dot, since two retries that moved it would each drop what the other holds.
+ * A row that never got the write (the first try was cut short, and repair brought single rows) is
+ * written under a fresh dot of this node: under the old one the row would claim the earlier dots of
+ * its actor, which it may lack. */
 
-/* Whether the row in scratch 0 had the known batch's write. */
-static bool had_write(struct batch_request *batch) {
+/* Whether the row in scratch 0 has or had the known batch's write. */
+static bool had_write(const struct batch_request *batch) {
     const struct versions *versions = &batch->request.node->scratch[0];
     return versions_find(versions, &batch->batch.op) != NULL ||
-           context_covers(&versions->context, batch->known_dot);
+           versions_had_replaced(versions, &batch->batch.op) || known_dot_seen(batch) != NULL;
 }
 
 static bool any_row_missed(struct batch_request *batch) {
@@ -292,23 +389,6 @@ static bool any_row_missed(struct batch_request *batch) {
         }
     }
     return false;
-}
-
-/* Gives the standing write of a row, or the fact that it was replaced, another dot. */
-static void move_write(struct batch_request *batch, struct versions *versions, struct dot dot) {
-    const struct sibling *mine = versions_find(versions, &batch->batch.op);
-    const struct context nothing = {0};
-    if (mine == NULL) {
-        context_add(&versions->context, dot);
-        return;
-    }
-    struct sibling moved = *mine;
-    size_t at = (size_t)(mine - versions->siblings);
-    versions->n_siblings--;
-    memmove(&versions->siblings[at], &versions->siblings[at + 1],
-            (versions->n_siblings - at) * sizeof moved);
-    moved.dot = dot;
-    versions_put(versions, &nothing, &moved);
 }
 
 /* ---- the row as it is to become ---- */
@@ -350,41 +430,33 @@ static void put_write(struct batch_request *batch, uint32_t index, struct dot do
     versions_put(versions, replaced(batch, index, versions), &sibling);
 }
 
-/* A retry of which every row was here: the rows go out as they are. */
-static void keep_rows(struct batch_request *batch) {
-    for (uint32_t i = 0; i < batch->batch.n; i++) {
-        if (writes(&batch->batch.ops[i])) {
-            decode_op(batch, i);
-            batch->ops[i].blob = blob_ref(row_at(batch, i)->newest);
-            batch->ops[i].replaced =
-                versions_find(&batch->request.node->scratch[0], &batch->batch.op) == NULL;
-            put_context(batch, i, &batch->request.node->scratch[0]);
-        }
-    }
+/* A retry's row goes out as it stands. */
+static void keep_row(struct batch_request *batch, uint32_t index) {
+    struct versions *versions = &batch->request.node->scratch[0];
+    batch->ops[index].blob = blob_ref(row_at(batch, index)->newest);
+    batch->ops[index].replaced = versions_find(versions, &batch->batch.op) == NULL;
+    put_context(batch, index, versions);
 }
 
 static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
                     uint64_t stamp_ns) {
-    struct versions *versions = &batch->request.node->scratch[0];
     decode_op(batch, index);
     if (batch->known && had_write(batch)) {
-        batch->ops[index].replaced = versions_find(versions, &batch->batch.op) == NULL;
-        move_write(batch, versions, dot);
-    } else {
-        put_write(batch, index, dot, stamp_ns);
+        keep_row(batch, index);
+        return 0;
     }
+    put_write(batch, index, dot, stamp_ns);
     return finish_row(batch, index);
 }
 
 static int make_rows(struct batch_request *batch) {
     struct node *node = batch->request.node;
-    if (batch->known && !any_row_missed(batch)) {
-        keep_rows(batch);
-        return 0;
+    struct dot dot = {0};
+    uint64_t stamp_ns = 0;
+    if (!batch->known || any_row_missed(batch)) {
+        dot = epoch_dot(node);
+        stamp_ns = stamp_of(batch);
     }
-    struct dot dot = epoch_dot(node);
-    uint64_t stamp_ns = batch->known ? batch->known_stamp_ns
-                                     : hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         int err = writes(&batch->batch.ops[i]) ? make_row(batch, i, dot, stamp_ns) : 0;
         if (err != 0) {
@@ -433,6 +505,11 @@ void batch_loaded(struct batch_request *batch) {
     }
     if (stands_beside(batch)) {
         batch_fail_missed(batch, ERR_UNKNOWN, 1);
+        return;
+    }
+    if (comes_late(batch)) {
+        node->counters.late_overwrites++;
+        batch_fail(batch, ERR_BUSY);
         return;
     }
     if (!epoch_ready(node)) {

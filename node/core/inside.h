@@ -53,6 +53,7 @@ struct counters {
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
     uint64_t trees, leaves;
+    uint64_t late_overwrites;
 };
 
 struct node {

@@ -181,7 +181,9 @@ int node_ask(struct node *node, uint16_t peer, struct message *message) {
     struct endpoint to = {.kind = ENDPOINT_NODE, .node = peer};
     message->sender = node->config.id;
     message->ring_version = membership_ring(node->membership)->version;
-    message->stamp_ns = node->hlc.last_ns;
+    if ((message->flags & MESSAGE_FORWARDED) == 0) { /* that one is its client's */
+        message->stamp_ns = node->hlc.last_ns;
+    }
     return node->env->send(node->env->self, &to, message);
 }
 

@@ -54,6 +54,7 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, commit_errors);
     ADD(list, c, corrupt_rows);
     ADD(list, c, stamps_ahead);
+    ADD(list, c, late_overwrites);
     ADD(list, c, recounts);
     ADD(list, c, reopened);
 }

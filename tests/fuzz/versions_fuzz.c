@@ -19,6 +19,7 @@ static void check_round_trip(const struct versions *v, struct bytes *original) {
     FUZZ_CHECK(original == NULL || bytes_equal(buffer_bytes(&encoded), *original));
     FUZZ_CHECK(versions_decode(buffer_bytes(&encoded), &back) == 0);
     FUZZ_CHECK(back.n_siblings == v->n_siblings && back.context.n == v->context.n);
+    FUZZ_CHECK(back.n_replaced == v->n_replaced);
     versions_release(&back);
     buffer_release(&encoded);
 }
@@ -37,7 +38,7 @@ static void check_merge(struct versions *a, struct versions *b) {
 static void check_write(struct versions *v, const struct context *seen) {
     struct sibling sibling = {.dot = {3, 1u << 20}, .value = bytes_of_string("new")};
     memset(sibling.op.bytes, 0xee, sizeof(sibling.op.bytes));
-    if (versions_find(v, &sibling.op) != NULL) {
+    if (versions_find(v, &sibling.op) != NULL || versions_had_replaced(v, &sibling.op)) {
         return; /* A retry: what was there may stay. */
     }
     versions_put(v, seen, &sibling);

@@ -54,6 +54,8 @@ static int env_send(void *self, const struct endpoint *to, const struct message 
                           .type = message->type,
                           .id = message->id,
                           .budget_ms = message->budget_ms,
+                          .flags = message->flags,
+                          .stamp_ns = message->stamp_ns,
                           .payload_size = message->payload.size};
     assert_true(message->payload.size <= sizeof sent->payload);
     if (message->payload.size > 0) {

@@ -20,6 +20,8 @@ struct sent {
     uint8_t type;
     uint64_t id;
     uint32_t budget_ms;
+    uint16_t flags;
+    uint64_t stamp_ns;
     uint8_t payload[32];
     size_t payload_size;
 };

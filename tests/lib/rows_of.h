@@ -15,6 +15,7 @@ struct write {
     uint32_t op; /* 0 = a fresh one */
     uint16_t flags;
     uint32_t budget_ms; /* 0 = 3000 */
+    uint64_t stamp_ns;  /* when the client sent it first; 0 = does not say */
 };
 
 struct op_id op_of(uint32_t number);

@@ -18,8 +18,8 @@ static bool is_twin(const struct write_row *part) {
 
 /* Whether `later` may have replaced `part` of `write`: it named a dot of it as seen, or it was a
  * kind of write that takes in what its coordinator knows and was not over before `write` began (one
- * that ended unknown is never over, its message may still be on its way; nor, with `twins`, one
- * that was carried out twice: docs/simulator.md, what is not promised yet). */
+ * that ended unknown is never over, its message may still be on its way; nor, with `twins`, an
+ * IF_ABSENT that was carried out twice: docs/simulator.md, what is not promised yet). */
 static bool may_replace(const struct write *later, const struct write_row *later_part,
                         const struct write *write, const struct write_row *part, bool twins) {
     if (later == write || !write_possible(later)) {
@@ -31,7 +31,8 @@ static bool may_replace(const struct write *later, const struct write_row *later
     bool takes_in = later_part->condition == ROW_OVERWRITE ||
                     (later_part->condition == ROW_IF_ABSENT && part->kind == ROW_DELETE);
     bool overlaps = later->outcome != 0 || later->end_ns > write->start_ns;
-    return takes_in && (overlaps || (twins && is_twin(later_part)));
+    bool again = twins && later_part->condition == ROW_IF_ABSENT && is_twin(later_part);
+    return takes_in && (overlaps || again);
 }
 
 static bool replaced(struct ledger *ledger, const struct write *write, const struct write_row *part,
@@ -56,7 +57,7 @@ static void check_kept(struct world *world, const struct final_rows *rows, uint3
         }
         const struct versions *now = &rows->versions[part->row];
         if (part->n_dots == 0) {
-            sim_fail(&world->sim, "write %u was acknowledged but row %u of it is on no disk", index,
+            sim_fail(&world->sim, "write %u was acknowledged but row %u of it is nowhere", index,
                      part->row);
         } else if (!write_row_covered(part, &now->context)) {
             sim_fail(&world->sim, "row %u has forgotten that write %u ever was", part->row, index);
@@ -86,6 +87,8 @@ static void check_not_revived(struct world *world, const struct final_rows *rows
                 sim_fail(&world->sim, "row %u: write %u replaced write %u, which stands again",
                          part->row, index, (uint32_t)(stands - world->ledger.writes));
             } else if (write_row_covered(write_row_of(stands, part->row), &part->seen)) {
+                sim_trace(&world->sim, "row %u: write %u replaced write %u, which stands as a twin",
+                          part->row, index, (uint32_t)(stands - world->ledger.writes));
                 world_cover(world, COVER_TWIN_REVIVALS);
             }
         }
@@ -198,7 +201,7 @@ static void cover_write(struct world *world, const struct write *write) {
     bool two = false, applied = false;
     for (uint32_t i = 0; i < write->n; i++) {
         two |= write->rows[i].n_dots > 1;
-        applied |= write->rows[i].n_dots > 0;
+        applied |= write->rows[i].stored;
     }
     world->coverage[COVER_TWO_COORDINATORS] += two;
     world->coverage[COVER_UNAVAILABLE_APPLIED] += applied && write->outcome == ERR_UNAVAILABLE;

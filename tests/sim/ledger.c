@@ -151,7 +151,7 @@ void ledger_end(struct ledger *ledger, uint32_t index, int outcome) {
     write->outcome = outcome;
     write->end_ns = ledger->sim->now_ns;
     for (uint32_t i = 0; i < write->n && refused(outcome); i++) {
-        if (write->rows[i].n_dots > 0) {
+        if (write->rows[i].stored) {
             sim_fail(ledger->sim, "write %u was answered %s but row %u of it is on a disk", index,
                      err_name(outcome), write->rows[i].row);
         }
@@ -224,33 +224,65 @@ static void grow_dots(struct ledger *ledger) {
     free(old);
 }
 
-/* Learns which write a dot stands for; a dot stands for one write only. */
-static void learn_dot(struct ledger *ledger, uint32_t row, const struct sibling *sibling) {
-    struct write *write = ledger_find(ledger, &sibling->op);
-    struct write_row *part = write != NULL ? write_row_of(write, row) : NULL;
-    if (part == NULL) {
-        return; /* failed already */
+static void add_dot(struct write_row *part, struct dot dot) {
+    for (uint32_t i = 0; i < part->n_dots; i++) {
+        if (part->dots[i].actor == dot.actor && part->dots[i].counter == dot.counter) {
+            return;
+        }
     }
+    part->dots = memory_resize(part->dots, (part->n_dots + 1) * sizeof(*part->dots));
+    part->dots[part->n_dots++] = dot;
+}
+
+/* Learns which write a dot stands for; a dot stands for one write only, and for all its rows: a row
+ * that covers it has the write or had it, whether the dot was made for this row or for another. */
+static void learn_dot(struct ledger *ledger, struct write *write, struct dot dot) {
     uint32_t index = (uint32_t)(write - ledger->writes);
-    struct dot_entry *entry = dot_place(ledger, sibling->dot);
+    struct dot_entry *entry = dot_place(ledger, dot);
     if (entry->dot.actor == 0) {
-        *entry = (struct dot_entry){sibling->dot, index};
+        *entry = (struct dot_entry){dot, index};
         if (++ledger->n_dots * 2 > ledger->dots_capacity) {
             grow_dots(ledger);
         }
     } else if (entry->write != index) {
         sim_fail(ledger->sim, "dot (%llx, %llu) stands for writes %u and %u",
-                 (unsigned long long)sibling->dot.actor, (unsigned long long)sibling->dot.counter,
-                 entry->write, index);
+                 (unsigned long long)dot.actor, (unsigned long long)dot.counter, entry->write,
+                 index);
     }
-    for (uint32_t i = 0; i < part->n_dots; i++) {
-        if (part->dots[i].actor == sibling->dot.actor &&
-            part->dots[i].counter == sibling->dot.counter) {
-            return;
+    for (uint32_t i = 0; i < write->n; i++) {
+        if (write->rows[i].kind != ROW_GUARD) {
+            add_dot(&write->rows[i], dot);
         }
     }
-    part->dots = memory_resize(part->dots, (part->n_dots + 1) * sizeof(*part->dots));
-    part->dots[part->n_dots++] = sibling->dot;
+}
+
+static void learn_stored(struct ledger *ledger, uint32_t row, const struct sibling *sibling) {
+    struct write *write = ledger_find(ledger, &sibling->op);
+    struct write_row *part = write != NULL ? write_row_of(write, row) : NULL;
+    if (part != NULL) { /* else it failed already */
+        part->stored = true;
+        learn_dot(ledger, write, sibling->dot);
+    }
+}
+
+void ledger_replicated(struct ledger *ledger, struct bytes payload) {
+    struct batch batch;
+    if (batch_decode(payload, true, &batch) != 0) {
+        sim_fail(ledger->sim, "a REPLICATE that cannot be decoded");
+        return;
+    }
+    struct write *write = ledger_find(ledger, &batch.op);
+    struct versions versions = {0};
+    for (uint32_t i = 0; i < batch.n && write != NULL; i++) {
+        if (batch.ops[i].kind != ROW_GUARD && versions_decode(batch.ops[i].value, &versions) == 0) {
+            const struct sibling *mine = versions_find(&versions, &batch.op);
+            if (mine != NULL) {
+                learn_dot(ledger, write, mine->dot);
+            }
+        }
+    }
+    versions_release(&versions);
+    batch_release(&batch);
 }
 
 /* "n1 stores row 3: {n1.0.1:4 n2.0.1:7} write 12 at n2.0.1:7, write 9 deleted ..." */
@@ -292,7 +324,7 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
             if (versions_find(&before, &after.siblings[i].op) == NULL) {
                 ledger_check_sibling(ledger, row, &after.siblings[i], process);
             }
-            learn_dot(ledger, row, &after.siblings[i]);
+            learn_stored(ledger, row, &after.siblings[i]);
         }
         if (!context_includes(&after.context, &before.context)) {
             sim_fail(ledger->sim, "%s: the clock of row %u went backwards", process, row);

@@ -18,7 +18,8 @@ struct write_row {
     uint8_t kind;        /* enum row_kind */
     uint8_t condition;   /* enum row_condition */
     struct context seen; /* as sent by the client */
-    struct dot *dots;    /* under which it reached disks: one per try; owned */
+    bool stored;         /* it reached a disk */
+    struct dot *dots;    /* the write's, one per try; owned */
     uint32_t n_dots;
 };
 
@@ -79,7 +80,10 @@ void ledger_check_sibling(struct ledger *ledger, uint32_t row, const struct sibl
  */
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now);
-/* Whether `context` covers any dot of the write's part. */
+/* A node got this REPLICATE: learns the dots of its write. What a replica merges is not always on
+ * its disk as it came: a later version may overtake it. */
+void ledger_replicated(struct ledger *ledger, struct bytes payload);
+/* Whether `context` covers any dot of the write. */
 bool write_row_covered(const struct write_row *part, const struct context *context);
 /* Whether the write may have been applied somewhere. */
 bool write_possible(const struct write *write);

@@ -126,6 +126,14 @@ static void draw_faults(struct dice *dice, struct options *o) {
     o->crash_all_at_end = dice_chance(dice, 500000);
 }
 
+bool options_unconditional;
+
+static void without_conditions(struct options *o) {
+    o->unconditional = true;
+    o->weights[OP_MATCH] = o->weights[OP_ABSENT] = 0;
+    o->weights[OP_CONTEST] = o->weights[OP_DIRECTORY] = 0;
+}
+
 void options_draw(uint64_t seed, struct options *ret) {
     memset(ret, 0, sizeof(*ret));
     struct dice dice;
@@ -147,6 +155,9 @@ void options_draw(uint64_t seed, struct options *ret) {
         draw_faults(&dice, ret);
     }
     ret->n_strict_partitions = (uint16_t)dice_below(&dice, ret->n_partitions + 1u);
+    if (options_unconditional) {
+        without_conditions(ret);
+    }
 }
 
 static void print_ms(const char *name, int64_t ns) {

@@ -77,6 +77,7 @@ enum hot_action { HOT_CRASH, HOT_PAUSE, HOT_ISOLATE, HOT_BREAK, HOT_ACTIONS };
 
 struct options {
     bool quiet; /* no fault of any kind */
+    bool unconditional;
     uint16_t n_nodes, n_replicas;
     uint8_t read_quorum, write_quorum;
     uint16_t n_slices;
@@ -116,6 +117,9 @@ struct options {
 };
 
 void options_draw(uint64_t seed, struct options *ret);
+/* For campaigns of one kind: set before the first draw. No conditions, no contests, no
+ * directories: blind, context and overwriting writes, deletes and batches of them. */
+extern bool options_unconditional;
 void options_print(const struct options *options);
 
 #endif

@@ -184,7 +184,7 @@ static void print_totals(double seconds) {
 
 static int usage(void) {
     fputs("usage: sim --seed N [--trace] | --seeds A-B   [--twice] [--keep-going] [--short]"
-          " [--plant NAME] [--without LIST] [--with KIND]\n",
+          " [--plant NAME] [--without LIST] [--with KIND] [--unconditional]\n",
           stderr);
     return 2;
 }
@@ -204,6 +204,8 @@ static bool parse(int n, char **texts, struct arguments *ret) {
             ret->twice = true;
         } else if (strcmp(text, "--keep-going") == 0) {
             ret->keep_going = true;
+        } else if (strcmp(text, "--unconditional") == 0) {
+            options_unconditional = true;
         } else if (strcmp(text, "--short") == 0) {
             ret->quiet_output = true;
         } else if (strcmp(text, "--seed") == 0 && sscanf(value, "%" SCNu64, &ret->first) == 1) {

@@ -111,6 +111,10 @@ static void ask_stats(struct session *session) {
 
 static uint8_t condition_of(struct session *session, enum op_kind kind) {
     static const uint8_t mixed[] = {ROW_ANY, ROW_OVERWRITE, ROW_IF_MATCH, ROW_IF_ABSENT};
+    if (session->workload->world->options.unconditional &&
+        (kind == OP_DELETE || kind == OP_BATCH)) {
+        return mixed[dice_below(&session->dice, 2)];
+    }
     switch (kind) {
     case OP_OVERWRITE:
         return ROW_OVERWRITE;
@@ -175,7 +179,7 @@ static void fill_write(struct session *session, struct write *write, enum op_kin
         if (choice < 3 || last_chance) {
             uint8_t row_kind = dice_chance(&session->dice, 250000) ? ROW_DELETE : ROW_PUT;
             workload_add_row(session, write, first + i, row_kind, kind);
-        } else if (choice == 3 && write->n + 1 < BATCH_MAX) {
+        } else if (choice == 3 && write->n + 1 < BATCH_MAX && !world->options.unconditional) {
             workload_add_row(session, write, first + i, ROW_GUARD, kind);
             guards++;
         }

@@ -134,6 +134,9 @@ static void build_ring(const struct world *world, struct ring *ret) {
 static void node_got(void *context, const struct endpoint *from, const struct message *message) {
     struct world_node *node = context;
     if (node->node != NULL) {
+        if (message->type == MESSAGE_REPLICATE) {
+            ledger_replicated(&node->world->ledger, message->payload);
+        }
         node_receive(node->node, from, message);
     }
 }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/hlc.h"
 #include "tests/lib/rows_of.h"
 
 static struct row_op put_op(const char *sort_key, const char *value, uint8_t condition) {
@@ -126,12 +127,101 @@ static void a_second_retry_leaves_alone_what_was_replaced_after_the_first(void *
     cluster_free(c);
 }
 
+/* ---- late overwrites ---- */
+
+/* A stamp of now: of the last write that changed the number of live rows of a partition. */
+static uint64_t clock_of(struct cluster *c) {
+    struct write write = {.key = "clock", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    write.value = "x";
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    return do_get(c, 1, "clock", "", 0).tally.changed_ns;
+}
+
+/* Node 1 gets the first try when the client has long been told, by node 2, that it is done. */
+static void a_late_first_try_replaces_nothing_that_was_written_since(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    uint64_t sent_ns = clock_of(c);
+    cluster_advance(c, 100);
+    struct write since = {.node = 2, .value = "since", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &since, NULL), 0);
+    struct write late = {.op = 7, .value = "late", .condition = ROW_OVERWRITE, .stamp_ns = sent_ns};
+    assert_int_equal(do_write(c, &late, NULL), ERR_BUSY);
+    assert_int_equal(cluster_stat(c, 1, "late_overwrites"), 1);
+    struct seen_row row = do_get(c, 3, NULL, "", LEVEL_ALL);
+    assert_string_equal(row.value, "since");
+    assert_int_equal(row.n_siblings, 1);
+    /* Who was merely slow asks again, its clock having learnt from the answer. */
+    cluster_advance(c, 50);
+    late.stamp_ns = clock_of(c);
+    assert_int_equal(do_write(c, &late, NULL), 0);
+    assert_string_equal(do_get(c, 3, NULL, "", LEVEL_ALL).value, "late");
+    cluster_free(c);
+}
+
+static void a_late_retry_stands_beside_and_behind_what_was_written_since(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write older = {.value = "older", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &older, NULL), 0);
+    cluster_advance(c, 100);
+    uint64_t sent_ns = clock_of(c);
+    cluster_advance(c, 100);
+    assert_int_equal(do_write(c, &(struct write){.node = 2, .value = "since"}, NULL), 0);
+    struct write retry = {.op = 7,
+                          .value = "retry",
+                          .condition = ROW_OVERWRITE,
+                          .flags = MESSAGE_RETRY,
+                          .stamp_ns = sent_ns};
+    assert_int_equal(do_write(c, &retry, NULL), 0);
+    struct seen_row row = do_get(c, 3, NULL, "", LEVEL_ALL);
+    assert_string_equal(row.value, "since");
+    assert_int_equal(row.n_siblings, 2); /* "older" was replaced all the same */
+    cluster_free(c);
+}
+
+/* A clock an hour ahead has left its stamp: nobody could overwrite the row for an hour. */
+static void a_stamp_from_a_broken_clock_holds_up_nobody(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write first = {.value = "first", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &first, NULL), 0);
+    uint64_t now_ns = clock_of(c);
+    cluster_advance(c, 100);
+    struct write next = {.value = "next", .condition = ROW_OVERWRITE};
+    next.stamp_ns = now_ns - 2 * HLC_AHEAD_MAX_NS;
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    assert_int_equal(do_get(c, 3, NULL, "", LEVEL_ALL).n_siblings, 1);
+    cluster_free(c);
+}
+
+/* Replaced by another's write, of which the retry's coordinator has heard. */
+static void a_retry_of_what_was_replaced_writes_nothing(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write write = {.op = 7, .value = "mine", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    struct write other = {.node = 2, .value = "theirs", .condition = ROW_OVERWRITE};
+    assert_int_equal(do_write(c, &other, NULL), 0);
+    write.node = 3;
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    struct seen_row row = do_get(c, 1, NULL, "", LEVEL_ALL);
+    assert_string_equal(row.value, "theirs");
+    assert_int_equal(row.n_siblings, 1);
+    cluster_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_that_is_freed_with_batches_in_line_asks_its_disk_for_nothing),
         cmocka_unit_test(a_retried_create_stands_beside_what_lives_there),
         cmocka_unit_test(a_retry_writes_the_rows_that_repair_has_not_brought),
         cmocka_unit_test(a_retry_does_not_swallow_what_its_coordinator_never_got),
+        cmocka_unit_test(a_late_first_try_replaces_nothing_that_was_written_since),
+        cmocka_unit_test(a_late_retry_stands_beside_and_behind_what_was_written_since),
+        cmocka_unit_test(a_stamp_from_a_broken_clock_holds_up_nobody),
+        cmocka_unit_test(a_retry_of_what_was_replaced_writes_nothing),
         cmocka_unit_test(a_second_retry_leaves_alone_what_was_replaced_after_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,24 @@ static void after_a_silent_attempt_the_next_replica_is_asked_with_the_same_bytes
     assert_int_equal(outcome.status, 0);
 }
 
+/* So the node that gets it late can tell what was written since. */
+static void a_retry_says_so_and_when_the_first_try_was_sent(void **state) {
+    (void)state;
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_BATCH, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    world_answer(0, ERR_BUSY, ""); /* came to nothing: the next try is a first one */
+    world_pass(CLIENT_RETRY_MS, ALL);
+    assert_int_equal(world_sent(1)->flags & MESSAGE_RETRY, 0);
+    assert_true(world_sent(1)->stamp_ns > world_sent(0)->stamp_ns);
+    world_pass(CLIENT_ATTEMPT_MS, ALL);
+    assert_int_not_equal(world_sent(2)->flags & MESSAGE_RETRY, 0);
+    assert_true(world_sent(2)->stamp_ns == world_sent(1)->stamp_ns);
+    world_answer(2, 0, "");
+    assert_int_equal(outcome.status, 0);
+}
+
 static void a_late_success_of_an_earlier_attempt_counts(void **state) {
     (void)state;
     struct outcome outcome;
@@ -337,6 +355,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_request_goes_to_the_first_replica_and_is_answered_once),
         TEST(after_a_silent_attempt_the_next_replica_is_asked_with_the_same_bytes),
+        TEST(a_retry_says_so_and_when_the_first_try_was_sent),
         TEST(a_late_success_of_an_earlier_attempt_counts),
         TEST(when_no_replica_is_alive_another_node_is_asked_to_pass_it_on),
         TEST(unavailable_goes_round_the_replicas_and_pauses_between_rounds),

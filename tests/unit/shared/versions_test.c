@@ -144,7 +144,8 @@ static uint32_t roll(struct history *h, uint32_t sides) {
 static void history_write(struct history *h, uint32_t op, uint32_t replica) {
     struct versions *v = &h->replicas[replica];
     struct sibling sibling = write_of(replica + 1, h->counters[replica] + 1, op, "");
-    if (versions_find(v, &sibling.op) != NULL || h->n_dots[op] == RETRIES_MAX) {
+    if (versions_find(v, &sibling.op) != NULL || versions_had_replaced(v, &sibling.op) ||
+        h->n_dots[op] == RETRIES_MAX) {
         return;
     }
     if (roll(h, 4) == 0) {
@@ -553,6 +554,65 @@ static void a_row_that_breaks_its_invariants_is_refused(void **state) {
     versions_release(&v);
 }
 
+/* A row of one sibling that replaced `n` others, stamped 10, 20, 30 ... */
+static void rewritten(struct versions *ret, uint32_t n) {
+    for (uint32_t i = 1; i <= n + 1; i++) {
+        put(ret, &ret->context, write_of(ACTOR_A, i, i, "x"));
+    }
+}
+
+static bool remembers(const struct versions *v, uint32_t op) {
+    struct sibling sibling = write_of(1, 1, op, "");
+    return versions_had_replaced(v, &sibling.op);
+}
+
+static void a_row_remembers_the_latest_writes_that_were_replaced(void **state) {
+    (void)state;
+    struct versions v = {0};
+    rewritten(&v, VERSIONS_REPLACED_MAX);
+    assert_true(remembers(&v, 1));
+    put(&v, &v.context, write_of(ACTOR_A, 20, 20, "x"));
+    assert_int_equal(v.n_replaced, VERSIONS_REPLACED_MAX);
+    assert_false(remembers(&v, 1));
+    assert_true(remembers(&v, 2));
+    assert_false(remembers(&v, 20));
+    versions_release(&v);
+}
+
+static void a_write_replaced_under_one_dot_does_not_come_back_under_another(void **state) {
+    (void)state;
+    struct versions here = {0}, twin = {0};
+    rewritten(&here, 1);
+    put(&twin, NULL, write_of(ACTOR_B, 7, 1, "x"));
+    assert_true(versions_merge(&here, &twin));
+    assert_int_equal(here.n_siblings, 1);
+    assert_true(context_covers(&here.context, (struct dot){ACTOR_B, 7}));
+    assert_true(versions_merge(&twin, &here));
+    assert_same(&here, &twin);
+    versions_release(&here);
+    versions_release(&twin);
+}
+
+static void a_list_of_replaced_writes_that_is_malformed_is_refused(void **state) {
+    (void)state;
+    struct versions v = {0};
+    struct buffer b = {0};
+    rewritten(&v, 2);
+    encoded(&v, &b);
+    const size_t list = 1 + 2 * 16;
+    assert_int_equal(decode_changed(&b, list, 2), 0);
+    assert_int_equal(decode_changed(&b, list, 1), ERR_INVALID); /* bytes behind the end */
+    assert_int_equal(decode_changed(&b, list, 3), ERR_INVALID);
+    assert_int_equal(decode_changed(&b, list, VERSIONS_REPLACED_MAX + 1), ERR_INVALID);
+    assert_int_equal(decode_changed(&b, 8, 1), ERR_INVALID);      /* not in order */
+    assert_int_equal(decode_changed(&b, b.size, 1), ERR_INVALID); /* a format without list */
+    for (size_t size = 1; size < b.size; size++) {
+        decode_exact(b.data, size, false);
+    }
+    buffer_release(&b);
+    versions_release(&v);
+}
+
 static void a_row_with_more_siblings_than_may_be_written_can_still_be_read(void **state) {
     (void)state;
     struct versions v = {0}, back = {0};
@@ -588,6 +648,9 @@ int main(void) {
         cmocka_unit_test(an_encoded_context_decodes_to_itself_and_bad_ones_are_refused),
         cmocka_unit_test(every_truncated_row_is_refused_and_a_flipped_bit_means_what_it_says),
         cmocka_unit_test(a_row_that_breaks_its_invariants_is_refused),
+        cmocka_unit_test(a_row_remembers_the_latest_writes_that_were_replaced),
+        cmocka_unit_test(a_write_replaced_under_one_dot_does_not_come_back_under_another),
+        cmocka_unit_test(a_list_of_replaced_writes_that_is_malformed_is_refused),
         cmocka_unit_test(a_row_with_more_siblings_than_may_be_written_can_still_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
