@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/plant.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -140,7 +141,8 @@ static void on_page(void *context, int status, const struct leaf *leaf, size_t s
     (void)size;
     if (status == 0) {
         leaf_digest(leaf->rows, digest);
-        bool same = a->has_digest && !leaf->more && memcmp(digest, a->digest, sizeof digest) == 0;
+        bool equal = memcmp(digest, a->digest, sizeof digest) == 0 || PLANTED(SAME_PAGES);
+        bool same = a->has_digest && !leaf->more && equal;
         reply = same ? (struct leaf){.same = true} : *leaf;
     }
     if (node_now(node) > a->deadline_ns) {

@@ -19,7 +19,8 @@
     X(LAST_WRITER, "last-writer-wins")        /* a merge keeps the youngest sibling only */        \
     X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
     X(STALE_TALLY, "stale-tally")             /* deletes are not counted */                        \
-    X(STALE_SUM, "stale-sum")                 /* a slice's sum misses deletes */
+    X(STALE_SUM, "stale-sum")                 /* a slice's sum misses deletes */                   \
+    X(SAME_PAGES, "same-pages")               /* pages that differ are taken for equal */
 
 enum plant {
     PLANT_NONE = 0,

@@ -158,6 +158,7 @@ void options_draw(uint64_t seed, struct options *ret) {
     if (options_unconditional) {
         without_conditions(ret);
     }
+    ret->repair_round_ms = (uint32_t)maybe(&dice, 300, 4000);
 }
 
 static void print_ms(const char *name, int64_t ns) {
@@ -179,6 +180,7 @@ void options_print(const struct options *o) {
            o->write_quorum, o->n_clients, o->n_sessions, o->ops_per_session, o->n_partitions,
            o->n_rows);
     print_ms("message delay", o->net.delay_base_ns + o->net.delay_mean_ns);
+    printf("  anti-entropy each %u ms\n", o->repair_round_ms);
     print_ppm("long tail", o->net.tail_ppm);
     print_ppm("loss", o->net.loss_ppm);
     print_ppm("doubled", o->net.double_ppm);

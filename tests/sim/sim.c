@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/sim/check.h"
+#include "tests/sim/converge.h"
 #include "tests/sim/plant.h"
 #include "tests/sim/workload.h"
 
@@ -93,6 +94,9 @@ static void run_world(struct world *world, struct workload *workload) {
     world_heal(world);
     drain(world, workload);
     start_down_nodes(world);
+    if (!world->sim.failed) {
+        check_converged(world);
+    }
     if (world->sim.failed) {
         return;
     }
@@ -101,6 +105,7 @@ static void run_world(struct world *world, struct workload *workload) {
     if (!world->sim.failed) {
         check_history(world, &rows);
         check_disks(world, &rows);
+        check_sums(world);
     }
     final_rows_release(&rows);
 }

@@ -160,6 +160,7 @@ void world_node_start(struct world_node *node) {
         .read_quorum = world->options.read_quorum,
         .write_quorum = world->options.write_quorum,
         .credit_bytes = 1 << 20,
+        .repair_round_ms = world->options.repair_round_ms,
     };
     node->stopping = false;
     node->node = node_new(&config, &node->env, disk_mem_disk(node->disk), &node->process.timers,
