@@ -26,7 +26,7 @@ IMPURE = re.compile(r'#include <(time|pthread|threads|unistd|fcntl|signal|poll|s
 # Each library is included by one file.
 ONLY = {
     "nanomsg/": ("shared/transport_nanomsg", "tests/unit/shared/transport_test.c", "tests/bench/"),
-    "leveldb/": ("node/disk_leveldb",),
+    "leveldb/": ("node/disk_leveldb", "tests/bench/"),
     "fuse": ("fs/ops",),
     "sodium": ("shared/seal",),
 }
