@@ -130,6 +130,7 @@ bool options_unconditional;
 
 static void without_conditions(struct options *o) {
     o->unconditional = true;
+    o->n_strict_partitions = 0;
     o->weights[OP_MATCH] = o->weights[OP_ABSENT] = 0;
     o->weights[OP_CONTEST] = o->weights[OP_DIRECTORY] = 0;
 }
@@ -159,6 +160,13 @@ void options_draw(uint64_t seed, struct options *ret) {
         without_conditions(ret);
     }
     ret->repair_round_ms = (uint32_t)maybe(&dice, 300, 4000);
+}
+
+void options_set_nodes(struct options *o, uint16_t n_nodes) {
+    o->n_nodes = n_nodes;
+    o->n_replicas = 3;
+    o->read_quorum = o->write_quorum = n_nodes > 1 ? 2 : 1;
+    o->frail = o->frail > n_nodes ? n_nodes : o->frail;
 }
 
 static void print_ms(const char *name, int64_t ns) {

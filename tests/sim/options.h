@@ -121,6 +121,8 @@ void options_draw(uint64_t seed, struct options *ret);
 /* For campaigns of one kind: set before the first draw. No conditions, no contests, no
  * directories: blind, context and overwriting writes, deletes and batches of them. */
 extern bool options_unconditional;
+/* Another size of cluster, with three replicas, R and W 2, than the one drawn. */
+void options_set_nodes(struct options *options, uint16_t n_nodes);
 void options_print(const struct options *options);
 
 #endif

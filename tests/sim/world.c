@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/run_seed.h"
 #include "tests/sim/stored.h"
 
 const char *const coverage_names[COVER_COUNTERS] = {
@@ -324,13 +325,16 @@ static void start_client_event(void *context, uint64_t number) {
     world_client_start(context);
 }
 
-void world_init(struct world *world, uint64_t seed, const struct omit *omit, bool tracing) {
+void world_init(struct world *world, const struct run_plan *plan) {
+    uint64_t seed = plan->seed;
     memset(world, 0, sizeof(*world));
-    sim_init(&world->sim, seed, tracing);
+    sim_init(&world->sim, seed, plan->tracing);
     options_draw(seed, &world->options);
-    if (omit != NULL) {
-        world->omit = *omit;
+    if (plan->n_nodes > 0) {
+        options_set_nodes(&world->options, plan->n_nodes);
     }
+    world->options.judge_strict = plan->judge_strict;
+    world->omit = plan->omit;
     omit_apply(&world->omit, &world->options);
     sim_net_init(&world->net, &world->sim);
     world->net.faults = world->options.net;

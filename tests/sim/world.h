@@ -112,9 +112,11 @@ struct world {
     uint32_t n_stats;
 };
 
-/* Draws the options, leaves out what `omit` says (NULL = nothing), makes all processes and starts
- * them at staggered times. */
-void world_init(struct world *world, uint64_t seed, const struct omit *omit, bool tracing);
+/* What to run: run_seed.h. */
+struct run_plan;
+/* Draws the options, leaves out what the plan says, makes all processes and starts them at
+ * staggered times. */
+void world_init(struct world *world, const struct run_plan *plan);
 void world_release(struct world *world);
 
 /* Begins the faults of the options. */
