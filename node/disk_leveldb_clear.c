@@ -16,14 +16,16 @@
  * pointed to, where nothing newer is; and after the next sync the file is removed. A crash at any
  * point leaves at worst copies that nothing points to.
  *
- * How fast depends on the dead part of all bytes in segments. In a steady state a store of random
- * overwrites stays at a third; beyond CLEAR_HARD the writers wait for the clearing. */
+ * How fast depends on the dead part of all bytes in segments. Beyond CLEAR_HARD_PERCENT the writers
+ * wait for the clearing: with the copies of one segment and CLEAR_DOOMED_PART on top of that, the
+ * segments stay below twice what is live. */
 enum {
     COUNT_ROWS = 2000, /* looked at in a step of the count ... */
     COUNT_PAUSE_US = 5000,
     CLEAR_DEAD_PERCENT = 20,  /* from here on gently: 256 KiB every 16 ms, 16 MiB/s ... */
-    CLEAR_BRISK_PERCENT = 33, /* ... 1 MiB every 4 ms, 250 MiB/s ... */
-    CLEAR_HARD_PERCENT = 42,  /* ... 8 MiB after each group of commits */
+    CLEAR_BRISK_PERCENT = 30, /* ... 1 MiB every 4 ms, 250 MiB/s ... */
+    CLEAR_HARD_PERCENT = 37,  /* ... 8 MiB after each group of commits */
+    CLEAR_DOOMED_PART = 8,    /* of live bytes, in empty segments, is not kept for the next sync */
     CLEAR_FULL_PERCENT = 4,   /* on a disk that is nearly full: briskly from here on */
     CLEAR_DEAD_RATIO = 16,    /* a dead byte is passed by this much cheaper than a live one */
     CLEAR_RETRY_MS = 1000,    /* after something stood in the way */
@@ -273,7 +275,7 @@ static struct pace pace_of(struct disk_leveldb *d) {
     segment_store_stats(d->segments, &stats);
     uint64_t dead = stats.bytes > stats.live ? stats.bytes - stats.live : 0;
     uint64_t percent = stats.bytes ? dead * 100 / stats.bytes : 0;
-    uint64_t least = d->config.segment_bytes / SEGMENT_ACTIVE_DEAD_PART;
+    uint64_t least = d->config.segment_bytes / SEGMENT_PART;
     bool full = percent >= CLEAR_FULL_PERCENT && percent < CLEAR_BRISK_PERCENT &&
                 space_free(d) < 2 * d->config.reserve_bytes;
     if (dead < least || (percent < CLEAR_DEAD_PERCENT && !full)) {
@@ -322,6 +324,14 @@ static int64_t clear_step(struct disk_leveldb *d, bool *ret_wrote) {
     return status ? CLEAR_RETRY_MS * 1000000ll : pace.pause_ns;
 }
 
+/* Whether they should not wait for the next sync. */
+static bool doomed_many(struct disk_leveldb *d, uint64_t doomed) {
+    struct segment_store_stats stats;
+    segment_store_stats(d->segments, &stats);
+    uint64_t least = d->config.segment_bytes / SEGMENT_PART;
+    return doomed > least && doomed > stats.live / CLEAR_DOOMED_PART;
+}
+
 int64_t disk_leveldb_background(void *self, bool *ret_wrote) {
     struct disk_leveldb *d = self;
     if (disk_leveldb_failed(d) || d->count.failed) {
@@ -332,6 +342,10 @@ int64_t disk_leveldb_background(void *self, bool *ret_wrote) {
         return COUNT_PAUSE_US * 1000ll;
     }
     int64_t pause_ns = clear_step(d, ret_wrote);
-    *ret_wrote = *ret_wrote || segment_store_doomed(d->segments);
+    uint64_t doomed = segment_store_doomed(d->segments);
+    *ret_wrote = *ret_wrote || doomed > 0;
+    if (doomed_many(d, doomed)) {
+        disk_leveldb_write(d, NULL, true);
+    }
     return pause_ns;
 }

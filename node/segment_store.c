@@ -51,6 +51,7 @@ struct segment_store {
     struct iovec parts[SEGMENT_PENDING_MAX * PARTS];
     bool folder_unsynced;
     uint32_t n_doomed;
+    uint64_t doomed_bytes;
 
     pthread_mutex_t mutex; /* guards what follows, and the fields of files but for the writer's own
                               reading of what only it changes */
@@ -302,6 +303,14 @@ static int segment_begin(struct segment_store *s) {
     return 0;
 }
 
+/* A small store has small segments, so that one of them is never much of it. */
+static uint64_t bytes_max(const struct segment_store *s) {
+    uint64_t least = s->segment_bytes / SEGMENT_PART;
+    uint64_t share = s->live > 0 ? (uint64_t)s->live / SEGMENT_PART : 0;
+    uint64_t bytes = share > least ? share : least;
+    return bytes < s->segment_bytes ? bytes : s->segment_bytes;
+}
+
 static void active_close(struct segment_store *s) {
     assert(s->n_pending == 0);
     pthread_mutex_lock(&s->mutex);
@@ -342,7 +351,7 @@ int segment_store_flush(struct segment_store *s) {
 
 /* Makes sure that a record can be queued. */
 static int room_make(struct segment_store *s) {
-    bool full = s->active && s->active->size + s->pending_size >= s->segment_bytes;
+    bool full = s->active && s->active->size + s->pending_size >= bytes_max(s);
     if (full || s->n_pending == SEGMENT_PENDING_MAX) {
         int status = segment_store_flush(s);
         if (status) {
@@ -429,7 +438,7 @@ static bool worth_clearing(const struct segment_store *s, const struct segment_f
         return false;
     }
     if (file == s->active) {
-        return dead >= s->segment_bytes / SEGMENT_ACTIVE_DEAD_PART;
+        return dead >= s->segment_bytes / SEGMENT_PART;
     }
     return dead > 0 || file->live <= 0;
 }
@@ -548,14 +557,15 @@ bool segment_store_doom(struct segment_store *s, uint32_t id) {
     file->left_alone = !file->doomed;
     if (file->doomed) {
         s->n_doomed++;
+        s->doomed_bytes += file->size;
         s->bytes -= file->size;
     }
     pthread_mutex_unlock(&s->mutex);
     return file->doomed;
 }
 
-bool segment_store_doomed(const struct segment_store *s) {
-    return s->n_doomed > 0;
+uint64_t segment_store_doomed(const struct segment_store *s) {
+    return s->doomed_bytes;
 }
 
 static void file_remove(struct segment_store *s, struct segment_file *file) {
@@ -594,6 +604,7 @@ bool segment_store_reap(struct segment_store *s) {
         file_remove(s, doomed[i]);
     }
     s->n_doomed -= n;
+    s->doomed_bytes = within ? s->doomed_bytes : 0;
     free(doomed);
     return !within;
 }

@@ -18,11 +18,11 @@
 enum {
     SEGMENT_BYTES = 64 << 20, /* a file is closed at this size; 2^32 files are 256 PiB */
     SEGMENT_BYTES_MAX = 1 << 30,
-    SEGMENT_WRITEBACK = 4 << 20,  /* so many new bytes, and the kernel is asked to write them */
-    SEGMENT_OPEN_MAX = 512,       /* descriptors kept; the least recently used is closed */
-    SEGMENT_PENDING_MAX = 256,    /* records appended and not flushed; then they are */
-    SEGMENT_ACTIVE_DEAD_PART = 8, /* the file appended to is closed early to be cleared once
-                                     this part of SEGMENT_BYTES of it is dead */
+    SEGMENT_WRITEBACK = 4 << 20, /* so many new bytes, and the kernel is asked to write them */
+    SEGMENT_OPEN_MAX = 512,      /* descriptors kept; the least recently used is closed */
+    SEGMENT_PENDING_MAX = 256,   /* records appended and not flushed; then they are */
+    SEGMENT_PART = 8, /* a file is closed at this part of all live bytes, at least of SEGMENT_BYTES;
+                         and early, to be cleared, once this part of SEGMENT_BYTES of it is dead */
 };
 
 struct segment_store;
@@ -70,8 +70,8 @@ bool segment_store_at_end(struct segment_store *store, uint32_t id, uint32_t off
  * first segment_store_reap() after a sync of everything. Else it is left alone until the live
  * bytes are gone, and false is returned. */
 bool segment_store_doom(struct segment_store *store, uint32_t id);
-/* Whether some segments wait to be removed. */
-bool segment_store_doomed(const struct segment_store *store);
+/* The bytes of segments that wait to be removed; 0 = there are none. */
+uint64_t segment_store_doomed(const struct segment_store *store);
 /* Removes the doomed. Everything, LevelDB's pointers included, must have been synced since they
  * were doomed. While the reader is within, nothing is removed: false. */
 bool segment_store_reap(struct segment_store *store);
