@@ -22,6 +22,8 @@ struct disk_directory {
     int lock_fd;
 };
 
+#define DAMAGED "damaged"
+
 enum { PATH_MAX_HERE = DISK_PATH_MAX + 64, SUPERBLOCK_MAX = 512 };
 
 __attribute__((format(printf, 2, 3))) static void say(char *why, const char *format, ...) {
@@ -133,7 +135,7 @@ static bool directory_used(const char *path) {
     for (struct dirent *entry; dir && !used && (entry = readdir(dir));) {
         used = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
                strcmp(entry->d_name, "lock") != 0 && strcmp(entry->d_name, "superblock.new") != 0 &&
-               strcmp(entry->d_name, "lost+found") != 0;
+               strcmp(entry->d_name, DAMAGED) != 0 && strcmp(entry->d_name, "lost+found") != 0;
     }
     if (dir) {
         closedir(dir);
@@ -203,8 +205,9 @@ static int superblock_verify(const char *path, const char *text, struct disk_ide
     }
     if (n != 5) {
         say(why,
-            "%s/superblock is damaged: move the directory aside and start again; the other "
-            "replicas hold its rows",
+            "%s/superblock is damaged: start once with --rebuild, which sets the directory's "
+            "contents "
+            "aside and fetches the rows from the other replicas",
             path);
         return ERR_CORRUPT;
     }
@@ -270,4 +273,88 @@ void disk_directory_close(struct disk_directory *directory) {
 
 const char *disk_directory_path(const struct disk_directory *directory) {
     return directory->path;
+}
+
+/* ---- setting aside ---- */
+
+/* One that cannot be read or is damaged may be anybody's: it is what is to be set aside. */
+static int aside_check(const char *path, const struct disk_identity *identity,
+                       char why[DISK_WHY_MAX]) {
+    char text[SUPERBLOCK_MAX];
+    struct disk_identity mine = *identity;
+    if (!directory_used(path)) {
+        say(why, "%s holds no rows to set aside: start without --rebuild", path);
+        return ERR_NOT_FOUND;
+    }
+    if (superblock_read(path, text) != 0) {
+        return 0;
+    }
+    int status = superblock_verify(path, text, &mine, why);
+    return status == ERR_CORRUPT ? 0 : status;
+}
+
+static int aside_make(const char *path, char damaged[PATH_MAX_HERE], char why[DISK_WHY_MAX]) {
+    path_join(damaged, path, DAMAGED);
+    if (mkdir(damaged, 0700) == 0) {
+        return 0;
+    }
+    if (errno == EEXIST) {
+        say(why,
+            "%s exists already, so this directory was rebuilt before: start without --rebuild; to "
+            "rebuild it once more, move %s away first",
+            damaged, damaged);
+        return ERR_EXISTS;
+    }
+    say(why, "cannot make %s (%s)", damaged, strerror(errno));
+    return ERR_IO;
+}
+
+/* The superblock first: what is left without one is not taken for a directory of a node, so that no
+ * new rows are made under the old incarnation. */
+static int aside_move(const char *path, const char *damaged, char why[DISK_WHY_MAX]) {
+    char from[PATH_MAX_HERE + 256], to[PATH_MAX_HERE + 256];
+    snprintf(from, sizeof from, "%s/superblock", path);
+    snprintf(to, sizeof to, "%s/superblock", damaged);
+    bool failed = (rename(from, to) != 0 && errno != ENOENT) || directory_sync(path);
+    DIR *dir = opendir(path);
+    failed = failed || dir == NULL;
+    for (struct dirent *entry; !failed && (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lock") == 0 ||
+            strcmp(name, DAMAGED) == 0 || strcmp(name, "lost+found") == 0) {
+            continue;
+        }
+        snprintf(from, sizeof from, "%s/%s", path, name);
+        snprintf(to, sizeof to, "%s/%s", damaged, name);
+        failed = rename(from, to) != 0;
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    if (failed || directory_sync(damaged) || directory_sync(path)) {
+        say(why, "cannot move the contents of %s to %s (%s)", path, damaged, strerror(errno));
+        return ERR_IO;
+    }
+    return 0;
+}
+
+int disk_directory_set_aside(const char *path, const struct disk_identity *identity,
+                             char why[DISK_WHY_MAX]) {
+    char damaged[PATH_MAX_HERE];
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        say(why, "%s is no directory: there is nothing to set aside; start without --rebuild",
+            path);
+        return ERR_NOT_FOUND;
+    }
+    struct disk_directory d = {.path = strdup(path), .lock_fd = -1};
+    int status = directory_lock(&d, why);
+    status = status ? status : aside_check(path, identity, why);
+    status = status ? status : aside_make(path, damaged, why);
+    status = status ? status : aside_move(path, damaged, why);
+    if (d.lock_fd >= 0) {
+        close(d.lock_fd);
+    }
+    free(d.path);
+    return status;
 }

@@ -11,6 +11,7 @@
  *   superblock    text: format, node id, cluster, slices, incarnation; written once
  *   rows.created  the rows exist: from then on they are never created again
  *   rows/         LevelDB
+ *   damaged/      what disk_directory_set_aside() put there; looked at by nobody
  * It is made with mode 0700; callers set umask 077 before. Any thread, one at a time. */
 enum {
     DISK_FORMAT = 2,      /* 1 had all values in LevelDB, untagged */
@@ -35,6 +36,13 @@ struct disk_directory;
  * holds something else), ERR_CORRUPT (a superblock that cannot be read or is missing), ERR_IO. */
 int disk_directory_open(const char *path, struct disk_identity *identity,
                         struct disk_directory **ret, char why[DISK_WHY_MAX]);
+/* Before the directory is opened: moves everything in it into a directory `damaged` within it, so
+ * that it counts as new: an empty one, of the next incarnation. Refusals with a sentence:
+ * ERR_EXISTS (there is a `damaged` already: this was done, or has to be tidied up first; or it is
+ * of another node or cluster), ERR_IN_USE, ERR_NOT_FOUND (there is nothing to set aside), ERR_IO.
+ */
+int disk_directory_set_aside(const char *path, const struct disk_identity *identity,
+                             char why[DISK_WHY_MAX]);
 /* Unlocks. */
 void disk_directory_close(struct disk_directory *directory);
 const char *disk_directory_path(const struct disk_directory *directory);

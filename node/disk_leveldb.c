@@ -400,8 +400,9 @@ static int creation_check(const struct disk_leveldb *d, const char *rows, bool *
         snprintf(
             why, DISK_WHY_MAX,
             "%s/rows has lost its file CURRENT, so its rows cannot be read: put it back from a "
-            "backup, or move %s aside and start again; the other replicas hold its rows",
-            d->directory, d->directory);
+            "backup, or start once with --rebuild, which sets them aside and fetches the rows from "
+            "the other replicas",
+            d->directory);
         return ERR_CORRUPT;
     }
     *ret_create = !current;
@@ -420,8 +421,8 @@ static int say_open_error(const struct disk_leveldb *d, const char *error, char 
                  error);
     } else if (status == ERR_CORRUPT) {
         snprintf(why, DISK_WHY_MAX,
-                 "the rows in %s are damaged (%s); nothing was changed: move the directory aside "
-                 "and start again; the other replicas hold its rows",
+                 "the rows in %s are damaged (%s); nothing was changed: start once with --rebuild, "
+                 "which sets them aside and fetches the rows from the other replicas",
                  d->directory, error);
     } else {
         snprintf(why, DISK_WHY_MAX, "cannot open the rows in %s (%s): check the disk", d->directory,

@@ -171,6 +171,18 @@ static int set_config(struct node_options *o, const char *text, char *why) {
     return path_read(text, o->config, why);
 }
 
+static int set_rebuild(struct node_options *o, const char *text, char *why) {
+    (void)text, (void)why;
+    o->rebuild = true;
+    return 0;
+}
+
+static int set_trust_disk(struct node_options *o, const char *text, char *why) {
+    (void)text, (void)why;
+    o->trust_disk = true;
+    return 0;
+}
+
 static int set_check(struct node_options *o, const char *text, char *why) {
     (void)text, (void)why;
     o->check_config = true;
@@ -210,6 +222,10 @@ static const struct row table[] = {
      "look for more work this long before sleeping (default: 0)"},
     {"pid-file", "FILE", set_pid_file, false, 0, "holds the process id while the node runs"},
     {"log-file", "FILE", set_log_file, false, 0, "the log (default: stderr); SIGHUP reopens it"},
+    {"rebuild", NULL, set_rebuild, true, 0,
+     "sets damaged rows aside, refills the node from the others"},
+    {"trust-disk", NULL, set_trust_disk, true, 0,
+     "serves what the disk has, without recovering what may be lost"},
     {"config", "FILE", set_config, true, 0, "reads these options, NAME = VALUE, from a file first"},
     {"check-config", NULL, set_check, true, 0, "checks the options, starts nothing"},
     {"help", NULL, NULL, true, NODE_OPTIONS_HELP, "this text"},

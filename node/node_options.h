@@ -39,6 +39,8 @@ struct node_options {
     struct ring_member members[RING_MEMBERS_MAX];
     uint64_t reserve_bytes; /* of free disk space; 0 = the disk's default */
     uint32_t spin_us;       /* of the loop (shared/loop.h) */
+    bool rebuild;           /* set the rows aside and refill the directory from the others */
+    bool trust_disk;        /* serve without recovering what may be lost */
     bool check_config;
     /* "" = not given */
     char data[NODE_OPTIONS_PATH_MAX];

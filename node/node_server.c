@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 #include "node/core/node.h"
 #include "node/disk_directory.h"
 #include "node/disk_leveldb.h"
@@ -185,7 +187,7 @@ static void disk_watch(struct node_server *s) {
 static bool turn_end(void *self) {
     struct node_server *s = self;
     enum node_state state = node_state(s->node);
-    if (state == NODE_SERVING && !s->served) {
+    if (state == NODE_SERVING && !s->served && node_recovering(s->node) == 0) {
         say_serving(s);
     } else if (state == NODE_FAILED) {
         node_log_line(s->log, NODE_LOG_ERROR, "cannot go on: %s", err_text(node_failure(s->node)));
@@ -236,7 +238,8 @@ static int data_open(struct node_server *s) {
     char why[DISK_WHY_MAX];
     const struct node_options *o = s->options;
     s->identity = (struct disk_identity){.node = o->id, .slices = o->n_slices, .cluster = o->seed};
-    int status = disk_directory_open(o->data, &s->identity, &s->directory, why);
+    int status = o->rebuild ? disk_directory_set_aside(o->data, &s->identity, why) : 0;
+    status = status ? status : disk_directory_open(o->data, &s->identity, &s->directory, why);
     if (!status) {
         struct disk_leveldb_config config = {.directory = disk_directory_path(s->directory),
                                              .reserve_bytes = o->reserve_bytes};
@@ -291,6 +294,17 @@ static int transport_open(struct node_server *s) {
     return status ? status : transport_listen(s->transport, o->listen);
 }
 
+/* A number of this start of the machine; 0 when the system does not tell. */
+static uint64_t boot_number(void) {
+    char id[64];
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, id, sizeof id) : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return size > 0 ? XXH3_64bits(id, (size_t)size) : 0;
+}
+
 static void node_open(struct node_server *s) {
     const struct node_options *o = s->options;
     s->env = (struct env){s,           env_now_ns,    env_system_wall_ns, env_system_random,
@@ -305,6 +319,8 @@ static void node_open(struct node_server *s) {
         .repair_round_ms = NODE_REPAIR_ROUND_MS,
         .edge_stats = edge_stats,
         .edge_context = s,
+        .boot = boot_number(),
+        .trusts_disk = o->trust_disk,
     };
     s->node =
         node_new(&config, &s->env, disk_leveldb_seam(s->disk), loop_timers(s->loop), s->membership);

@@ -39,7 +39,8 @@
     X(READ_ONLY, 29, EROFS, "read-only")                                                           \
     X(IO, 30, EIO, "input/output error")                                                           \
     X(IN_USE, 31, EBUSY, "in use by another process")                                              \
-    X(SYMLINKS, 32, ELOOP, "too many symbolic links")
+    X(SYMLINKS, 32, ELOOP, "too many symbolic links")                                              \
+    X(RECOVERING, 34, EIO, "this replica is catching up on the others")
 
 enum err {
 #define ERR_ENUM(name, number, errno_, text) ERR_##name = -(number),

@@ -59,6 +59,7 @@ enum message_type {
     MESSAGE_REPAIR = 19,    /* merge these rows, no conditions; answered unless the id is 0 */
     MESSAGE_TREE = 26,      /* which of these sums of slices are different? Also from clients */
     MESSAGE_LEAF = 27,      /* the keys and clocks of a page of a slice; also from clients */
+    MESSAGE_SLICE = 28,     /* a page of all that you hold of slices: node/core/slice_page.h */
 };
 
 /* How many replicas a request asks for. */

@@ -8,6 +8,7 @@
 #include "node/core/merge.h"
 #include "node/core/plant.h"
 #include "node/core/recount.h"
+#include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -41,6 +42,11 @@ static void apply_drop(struct work *work) {
 static void apply_end(struct apply *apply, int status, const struct batch_reply *reply) {
     struct node *node = apply->node;
     struct asker asker = apply->asker;
+    if (!node_trusts_itself(node, apply->slice) && status == 0 && !apply->repairs) {
+        /* It is here; but who knows what else is not. */
+        status = ERR_RECOVERING;
+        reply = NULL;
+    }
     void (*done)(void *, int) = apply->done;
     void *context = apply->context;
     if (apply->answers) {
@@ -260,6 +266,10 @@ static void on_loaded(void *context) {
         return;
     }
     if (!apply->repairs && batch_is_conditional(&apply->batch)) {
+        if (!node_trusts_itself(node, apply->slice)) {
+            apply_end(apply, ERR_RECOVERING, NULL);
+            return;
+        }
         if (!PLANTED(BLIND_RACE) && meets_exposed(apply)) {
             node->counters.refused++;
             note_refusal(apply);

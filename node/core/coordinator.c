@@ -7,6 +7,7 @@
 
 #include "node/core/forward.h"
 #include "node/core/plant.h"
+#include "node/core/recovery.h"
 #include "shared/err.h"
 
 #define TO(state) (1u << REQUEST_##state)
@@ -121,7 +122,11 @@ uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uin
     uint32_t asked = 0;
     for (uint32_t i = 0; i < request->n_peers && asked < n; i++) {
         struct peer *peer = &request->peers[i];
-        if (peer->state == PEER_IDLE && node_alive(request->node, peer->node)) {
+        /* A replica that recovers is told what is written, and not asked what it has. */
+        bool able = type == MESSAGE_REPLICATE
+                        ? node_alive(request->node, peer->node)
+                        : node_serves(request->node, peer->node, request->slice);
+        if (peer->state == PEER_IDLE && able) {
             request_ask(request, peer, type, flags, payload);
             asked += peer->state == PEER_ASKED ? 1 : 0;
         }
@@ -140,7 +145,7 @@ uint32_t request_count(const struct request *request, enum peer_state state) {
 uint32_t request_alive(const struct request *request) {
     uint32_t n = 1;
     for (uint32_t i = 0; i < request->n_peers; i++) {
-        n += node_alive(request->node, request->peers[i].node) ? 1 : 0;
+        n += node_serves(request->node, request->peers[i].node, request->slice) ? 1 : 0;
     }
     return n;
 }
@@ -232,6 +237,16 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
     uint16_t slice = ring_slice(ring, message->key);
     if (!ring_is_replica(ring, slice, node->config.id)) {
         forward_receive(node, from, message, slice);
+        return;
+    }
+    if (!node_trusts_itself(node, slice)) {
+        struct asker asker = asker_of(from, message);
+        node->counters.recovering++;
+        if ((message->flags & MESSAGE_FORWARDED) != 0) {
+            answer_missed(node, &asker, ERR_UNAVAILABLE, 1, 0);
+        } else {
+            forward_receive(node, from, message, slice);
+        }
         return;
     }
     int err = check(node, message);

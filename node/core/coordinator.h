@@ -147,7 +147,7 @@ void request_ask(struct request *request, struct peer *peer, uint8_t type, uint1
 uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uint16_t flags,
                           struct bytes payload);
 uint32_t request_count(const struct request *request, enum peer_state state);
-/* How many of the slice's replicas seem alive, this one included. */
+/* How many of the slice's replicas seem able to answer for it, this one included. */
 uint32_t request_alive(const struct request *request);
 /* How many replicas a level asks for, given the cluster's R or W. */
 uint8_t request_needed(const struct request *request, uint8_t quorum);

@@ -447,6 +447,7 @@ static enum peer_state verdict(int status) {
     case ERR_CONFLICT:
         return PEER_CONFLICT;
     case ERR_UNKNOWN:
+    case ERR_RECOVERING: /* it may have taken it, which does not count */
         return PEER_SILENT;
     default:
         return PEER_REFUSED;

@@ -3,6 +3,7 @@
 
 #include "node/core/inside.h"
 #include "node/core/plant.h"
+#include "node/core/recovery.h"
 #include "shared/err.h"
 
 /* The mark lies under the key "mnode" (little-endian):
@@ -18,8 +19,14 @@
  * that fails, and then may be no time to write. */
 enum { MARK_FORMAT = 1, MARK_SIZE = 18 };
 
-static struct bytes mark_key(void) {
+struct bytes epoch_mark_key(void) {
     return bytes_of("mnode", 5);
+}
+
+bool epoch_mark_clean(struct bytes mark) {
+    struct reader r = reader_of(mark);
+    uint8_t format = reader_u8(&r);
+    return format == MARK_FORMAT && reader_u8(&r) == 1;
 }
 
 static void fail(struct node *node, int err) {
@@ -56,6 +63,7 @@ static void on_started(void *context, int status) {
     node->epoch_end = node->epoch_asked;
     if (node->state == NODE_STARTING) {
         node->state = NODE_SERVING;
+        recovery_run(node);
     }
     node_check_idle(node);
 }
@@ -103,7 +111,7 @@ static void on_mark(void *context) {
 
 void epoch_start(struct node *node) {
     rows_hold_init(&node->mark, 1, on_mark, node);
-    rows_hold_add(node->rows, &node->mark, mark_key());
+    rows_hold_add(node->rows, &node->mark, epoch_mark_key());
     if (rows_hold_wait(&node->mark)) {
         on_mark(node);
     }

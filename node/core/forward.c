@@ -1,6 +1,7 @@
 /* forward: requests for rows that this node does not hold, passed on to one that does. */
 #include "node/core/forward.h"
 #include "node/core/hash.h"
+#include "node/core/recovery.h"
 
 #include <stdlib.h>
 
@@ -50,7 +51,8 @@ static uint16_t pass_on(struct node *node, struct message *message, uint16_t sli
     const uint16_t *preference = ring_preference(ring, slice);
     for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
         uint16_t id = ring->members[preference[i]].id;
-        if (node_alive(node, id) && node_ask(node, id, message) == 0) {
+        if (id != node->config.id && node_serves(node, id, slice) &&
+            node_ask(node, id, message) == 0) {
             return id;
         }
     }

@@ -23,10 +23,12 @@ enum {
 
 struct request;
 struct forward;
+struct recovery;
 
 /* What is kept of each member besides membership.h. */
 struct peer_link {
     int64_t reopened_ns;
+    uint8_t *untrusted; /* recovery.h: bits of the slices that it recovers; NULL = none, ever */
     char stat_name[24];
 };
 
@@ -50,6 +52,7 @@ struct counters {
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
     uint64_t repairs_sent, refused, rows_applied, forwarded, late, reopened, confirmed;
+    uint64_t slice_pages, recovering;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
     uint64_t trees, leaves;
@@ -88,7 +91,9 @@ struct node {
     struct rows_hold mark;   /* what the data directory knows of this node */
     bool marking;            /* the mark is being committed */
     struct timer ping;
-    struct peer_link *links; /* by member index */
+    struct recovery *recovery; /* recovery.c */
+    uint32_t n_slice_pages;    /* being served */
+    struct peer_link *links;   /* by member index */
 
     struct counters counters;
     /* For the length of one function that calls nothing that uses them too. */
@@ -142,6 +147,9 @@ void answer_missed(struct node *node, const struct asker *asker, int status, uin
 
 /* ---- epochs and dots: epoch.c ---- */
 
+/* Where the mark lies, and whether its bytes say that the last stop was clean. */
+struct bytes epoch_mark_key(void);
+bool epoch_mark_clean(struct bytes mark);
 /* Reads the mark and makes a new epoch durable; then the node serves, or has failed. */
 void epoch_start(struct node *node);
 /* Marks the stop as clean; the node is STOPPED after that, whether it worked or not. */

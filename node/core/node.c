@@ -10,7 +10,9 @@
 #include "node/core/coordinator.h"
 #include "node/core/forward.h"
 #include "node/core/leaf_page.h"
+#include "node/core/recovery.h"
 #include "node/core/replica.h"
+#include "node/core/slice_page.h"
 #include "node/core/stats.h"
 #include "node/core/tree_build.h"
 #include "shared/err.h"
@@ -88,6 +90,7 @@ void node_free(struct node *node) {
     tree_build_free(node->tree_build);
     tree_release(&node->tree);
     rows_release(&node->mark);
+    recovery_free(node);
     latches_free(node->latches);
     rows_free(node->rows);
     for (int i = 0; i < NODE_SCRATCH; i++) {
@@ -96,6 +99,9 @@ void node_free(struct node *node) {
     context_release(&node->scratch_context);
     buffer_release(&node->encoded);
     buffer_release(&node->key);
+    for (uint16_t i = 0; i < membership_ring(node->membership)->n_members; i++) {
+        free(node->links[i].untrusted);
+    }
     free(node->links);
     free(node->refusals);
     free(node);
@@ -111,7 +117,7 @@ void node_start(struct node *node) {
         }
     }
     timers_set(node->timers, &node->ping, node_now(node));
-    epoch_start(node);
+    recovery_start(node);
     if (node->config.repair_round_ms > 0) {
         tree_build_start(node->tree_build);
         anti_entropy_start(node->anti_entropy);
@@ -128,6 +134,7 @@ void node_check_idle(struct node *node) {
 void node_stop(struct node *node) {
     tree_build_stop(node->tree_build);
     anti_entropy_stop(node->anti_entropy);
+    recovery_stop(node);
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;
         timers_cancel(node->timers, &node->ping);
@@ -228,7 +235,11 @@ void work_end(struct node *node, struct work *work) {
 
 static void ping_peer(struct node *node, const struct ring_member *member, struct peer_link *link) {
     int64_t now_ns = node_now(node);
-    struct message ping = {.type = MESSAGE_PING, .budget_ms = MEMBERSHIP_SUSPECT_MS};
+    struct buffer *encoded = &node->encoded;
+    buffer_clear(encoded);
+    recovery_tell(node, encoded);
+    struct message ping = {
+        .type = MESSAGE_PING, .budget_ms = MEMBERSHIP_SUSPECT_MS, .payload = buffer_bytes(encoded)};
     if (!node_alive(node, member->id) && now_ns - link->reopened_ns >= REOPEN_MS * NS_PER_MS) {
         link->reopened_ns = now_ns;
         node->counters.reopened++;
@@ -274,7 +285,10 @@ static bool receive_greeting(struct node *node, const struct endpoint *from,
     case MESSAGE_PING:
         node->counters.pings++;
         /* A peer that is told so does not take this node for one that can serve. */
-        answer_status(node, &asker, node->state == NODE_SERVING ? 0 : ERR_CLOSED);
+        buffer_clear(&node->encoded);
+        recovery_tell(node, &node->encoded);
+        answer(node, &asker, node->state == NODE_SERVING ? 0 : ERR_CLOSED,
+               buffer_bytes(&node->encoded));
         return true;
     case MESSAGE_STATS:
         stats_answer(node, &asker);
@@ -345,6 +359,10 @@ static bool receive_from_node(struct node *node, const struct endpoint *from,
         node->counters.read_scans++;
         replica_scan(node, from, message);
         return true;
+    case MESSAGE_SLICE:
+        node->counters.slice_pages++;
+        slice_page_receive(node, from, message);
+        return true;
     default:
         return false;
     }
@@ -373,6 +391,9 @@ static void receive_reply(struct node *node, const struct endpoint *from,
     case MESSAGE_BATCH:
     case MESSAGE_SCAN:
         forward_heard(node, from, message);
+        break;
+    case MESSAGE_SLICE:
+        recovery_heard(node, from, message);
         break;
     case MESSAGE_PING:
         break;
@@ -409,6 +430,9 @@ static void learn_from_peer(struct node *node, const struct endpoint *from,
                             const struct message *message) {
     int64_t now_ns = node_now(node);
     bool closing = message->type == (MESSAGE_PING | MESSAGE_REPLY) && message->status != 0;
+    if ((message->type & ~MESSAGE_REPLY) == MESSAGE_PING && message->status == 0) {
+        recovery_told(node, from->node, message->payload);
+    }
     if (!closing) {
         membership_heard(node->membership, from->node, now_ns);
     }

@@ -40,6 +40,8 @@ struct node_config {
     /* May be NULL. What the edges count, for STATS: fills at most `max`, returns how many. */
     uint32_t (*edge_stats)(void *context, struct node_stat *ret, uint32_t max);
     void *edge_context;
+    uint64_t boot;    /* of the machine: another number after each of its starts; 0 = unknown */
+    bool trusts_disk; /* serve what the disk has, without recovering what it may have lost */
 };
 
 enum node_state {
@@ -65,6 +67,8 @@ void node_start(struct node *node);
  * STOPPED. */
 void node_stop(struct node *node);
 enum node_state node_state(const struct node *node);
+/* How many slices the node does not serve yet, because it catches up on their other replicas. */
+uint32_t node_recovering(const struct node *node);
 /* Why the node is NODE_FAILED: an error of err.h. */
 int node_failure(const struct node *node);
 

@@ -20,7 +20,10 @@
     X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
     X(STALE_TALLY, "stale-tally")             /* deletes are not counted */                        \
     X(STALE_SUM, "stale-sum")                 /* a slice's sum misses deletes */                   \
-    X(SAME_PAGES, "same-pages")               /* pages that differ are taken for equal */
+    X(SAME_PAGES, "same-pages")               /* pages that differ are taken for equal */          \
+    X(WIPED_SERVES, "wiped-serves")           /* a node without its disk serves empty */           \
+    X(ONE_PEER, "one-peer")                   /* it recovers from one other replica only */        \
+    X(RECOVERY_LOST, "recovery-lost")         /* a crash makes it forget that it recovers */
 
 enum plant {
     PLANT_NONE = 0,

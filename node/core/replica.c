@@ -8,6 +8,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/page.h"
+#include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -51,8 +52,14 @@ static struct reading *reading_new(struct node *node, const struct endpoint *fro
                                    const struct message *message) {
     const struct ring *ring = membership_ring(node->membership);
     struct asker asker = asker_of(from, message);
-    if (!ring_is_replica(ring, ring_slice(ring, message->key), node->config.id)) {
+    uint16_t slice = ring_slice(ring, message->key);
+    if (!ring_is_replica(ring, slice, node->config.id)) {
         answer_status(node, &asker, ERR_WRONG_RING);
+        return NULL;
+    }
+    if (!node_trusts_itself(node, slice)) {
+        node->counters.recovering++;
+        answer_status(node, &asker, ERR_RECOVERING);
         return NULL;
     }
     struct reading *reading = memory_new(1, sizeof *reading);

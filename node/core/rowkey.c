@@ -65,3 +65,15 @@ int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *
     *ret = bytes_of(key.data + prefix, key.size - prefix);
     return 0;
 }
+
+int rowkey_split(struct bytes key, struct bytes *ret_partition, struct bytes *ret_sort) {
+    if (key.size < ROWKEY_HEAD || key.size < (size_t)ROWKEY_HEAD + key.data[3]) {
+        return ERR_INVALID;
+    }
+    struct bytes partition_key = bytes_of(key.data + ROWKEY_HEAD, key.data[3]);
+    int err = rowkey_sort_key(key, partition_key, ret_sort);
+    if (err == 0) {
+        *ret_partition = partition_key;
+    }
+    return err;
+}

@@ -33,5 +33,8 @@ void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_
 /* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
  * partition. */
 int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret);
+/* The partition and sort key of a row's key, borrowed from it; ERR_INVALID when it is not a row's.
+ */
+int rowkey_split(struct bytes key, struct bytes *ret_partition, struct bytes *ret_sort);
 
 #endif

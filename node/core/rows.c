@@ -22,6 +22,7 @@ struct rows {
     uint64_t cached_bytes;
     uint64_t n_rows;
     uint64_t n_commits;
+    uint64_t n_asked; /* commits handed to the disk since the start */
     uint64_t n_corrupt;
     uint64_t n_load_errors;
     uint64_t n_loads;
@@ -36,6 +37,7 @@ struct rows_commit {
     struct disk_commit disk;
     struct rows *rows;
     struct rows_commit *prev, *next;
+    uint64_t number; /* in the order in which they were handed to the disk */
     uint32_t capacity;
     void (*done)(void *context, int status);
     void *context;
@@ -335,9 +337,18 @@ bool rows_commit_start(struct rows_commit *commit, bool synced,
     commit->disk.done = on_committed;
     commit->disk.context = commit;
     rows->n_commits++;
+    commit->number = ++rows->n_asked;
     DL_APPEND(rows->commits, commit);
     rows->disk->commit(rows->disk->self, &commit->disk);
     return false;
+}
+
+uint64_t rows_commits_asked(const struct rows *rows) {
+    return rows->n_asked;
+}
+
+bool rows_commits_ended(const struct rows *rows, uint64_t n) {
+    return rows->commits == NULL || rows->commits->number > n;
 }
 
 void rows_stats(const struct rows *rows, struct rows_stats *ret) {

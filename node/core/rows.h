@@ -117,6 +117,11 @@ void rows_forget(struct row *row);
 bool rows_commit_start(struct rows_commit *commit, bool synced,
                        void (*done)(void *context, int status), void *context);
 
+/* How many commits were handed to the disk so far; and whether all but those handed over after the
+ * first `n` have ended. */
+uint64_t rows_commits_asked(const struct rows *rows);
+bool rows_commits_ended(const struct rows *rows, uint64_t n);
+
 /* Gauges: values in memory and their bytes, commits in flight; and loads that failed. */
 struct rows_stats {
     uint64_t n_rows, bytes, n_commits, n_corrupt, n_load_errors, n_loads;

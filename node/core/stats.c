@@ -5,6 +5,7 @@
 
 #include "node/core/anti_entropy.h"
 #include "node/core/node.h"
+#include "node/core/recovery.h"
 
 struct list {
     struct node_stat *rows;
@@ -29,6 +30,7 @@ static void add_requests(struct list *list, const struct counters *c) {
     ADD(list, c, replicates);
     ADD(list, c, reads);
     ADD(list, c, read_scans);
+    ADD(list, c, slice_pages);
     ADD(list, c, repairs_received);
     ADD(list, c, forwarded);
     ADD(list, c, messages);
@@ -56,6 +58,7 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, stamps_ahead);
     ADD(list, c, late_overwrites);
     ADD(list, c, recounts);
+    ADD(list, c, recovering);
     ADD(list, c, reopened);
 }
 
@@ -94,6 +97,17 @@ static void add_edges(struct list *list, const struct node *node) {
     }
 }
 
+static void add_recovery(struct list *list, const struct node *node) {
+    struct recovery_progress progress;
+    recovery_progress(node, &progress);
+    add(list, "slices_held", progress.n_held);
+    add(list, "slices_recovering", progress.n_left);
+    add(list, "recovery_rows", progress.rows);
+    add(list, "recovery_bytes", progress.bytes);
+    add(list, "recovery_ms", progress.ms);
+    add(list, "recovery_left_ms", progress.left_ms);
+}
+
 static void add_ring(struct list *list, const struct node *node) {
     const struct ring *ring = membership_ring(node->membership);
     int self = ring_member_index(ring, node->config.id);
@@ -113,6 +127,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     add_gauges(&list, node);
     add_repair(&list, node);
     add_edges(&list, node);
+    add_recovery(&list, node);
     add_ring(&list, node);
     return list.n;
 }

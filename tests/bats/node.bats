@@ -181,7 +181,7 @@ node() { command "$BUILD/node/ringnode" "$@"; }
     [[ "$output" == *"not empty"* ]]
 }
 
-@test "rows that were damaged are refused, and the other replicas still have them" {
+@test "rows that were damaged are refused, and --rebuild fetches them from the other replicas" {
     start_cluster 3
     for i in $(seq 20); do ringctl put "/f$i" "value $i"; done
     kill_node 1
@@ -191,10 +191,39 @@ node() { command "$BUILD/node/ringnode" "$@"; }
     code=0
     wait "$(node_pid 1)" || code=$?
     [ $code -eq 3 ]
-    grep -q 'move .* aside and start again' "$BASE/n1.err"
-    mv "$BASE/n1" "$BASE/aside"
-    start_node 1
-    [ "$(ringctl get /f7)" = "value 7" ]
+    grep -q 'start once with --rebuild' "$BASE/n1.err"
+    old=$(grep incarnation "$BASE/n1/superblock")
+    start_node 1 --rebuild
+    [ "$(grep incarnation "$BASE/n1/superblock")" != "$old" ]
+    [ -d "$BASE/n1/damaged/rows" ]
+    grep -q 'recovered 1024 of 1024 slices' "$BASE/n1.log"
+    # All of it is there again, without the help of one of the two it came from.
+    kill_node 2
+    wait_for 10 ringctl get /f7
+    for i in $(seq 20); do [ "$(ringctl get "/f$i")" = "value $i" ]; done
+    # Left in a start script by mistake it does no harm.
+    stop_node 1
+    launch_node 1 --rebuild
+    wait_for 10 node_ended 1
+    grep -q 'start without --rebuild' "$BASE/n1.err"
+}
+
+@test "a node whose disk was lost fetches its rows before it serves" {
+    start_cluster 3
+    for i in $(seq 20); do ringctl put "/f$i" "value $i"; done
+    kill_node 1
+    rm -r "$BASE/n1"
+    kill_node 2
+    launch_node 1
+    wait_for 10 grep -q 'recovering 1024 slices from their other replicas' "$BASE/n1.log"
+    sleep 1 # nothing to wait for: that it does not happen
+    run node_serves 1
+    [ "$status" -ne 0 ]
+    start_node 2
+    wait_for 10 node_serves 1
+    kill_node 2
+    wait_for 10 ringctl get /f7
+    for i in $(seq 20); do [ "$(ringctl get "/f$i")" = "value $i" ]; done
 }
 
 @test "a disk with too little free space refuses large writes, and still removes" {

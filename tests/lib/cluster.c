@@ -8,7 +8,7 @@
 
 #include "shared/err.h"
 
-enum { RULES_MAX = 8, CALL_MS = 5000 };
+enum { RULES_MAX = 8, CALL_MS = 5000, RECOVERED_MS = 1000 };
 
 struct letter {
     struct endpoint from;
@@ -34,6 +34,9 @@ struct seat {
     struct env env;
     struct disk_mem *disk;
     bool paused;
+    uint64_t boot; /* of its machine */
+    bool trusts_disk;
+    uint16_t incarnation; /* of its disk */
     struct membership *membership;
     struct node *node;
 };
@@ -229,11 +232,13 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
     ring_of(cluster, cluster->n, cluster->ring.n_replicas, &ring);
     uint8_t quorum = cluster->ring.n_replicas_held > 1 ? 2 : 1;
     struct node_config config = {.id = id,
-                                 .incarnation = 1,
+                                 .incarnation = seat->incarnation,
                                  .read_quorum = quorum,
                                  .write_quorum = quorum,
                                  .credit_bytes = 1 << 20,
-                                 .repair_round_ms = cluster->repair_round_ms};
+                                 .repair_round_ms = cluster->repair_round_ms,
+                                 .boot = seat->boot,
+                                 .trusts_disk = seat->trusts_disk};
     seat->env = (struct env){seat,     env_now_ns, env_wall_ns, env_random, env_connect,
                              env_link, env_link,   env_send,    env_log};
     seat->membership = membership_new(id, &ring);
@@ -241,6 +246,15 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
                           seat->membership);
     node_start(seat->node);
     cluster_advance(cluster, 2);
+}
+
+static bool all_recovered(struct cluster *cluster) {
+    for (uint16_t id = 1; id <= cluster->n; id++) {
+        if (cluster_stat(cluster, id, "slices_recovering") > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms) {
@@ -253,11 +267,16 @@ struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uin
     timers_init(&cluster->timers);
     ring_of(cluster, n_nodes, n_replicas, &cluster->ring);
     for (uint16_t id = 1; id <= n_nodes; id++) {
-        cluster->seats[id] = (struct seat){.cluster = cluster, .id = id, .disk = disk_mem_new()};
+        cluster->seats[id] = (struct seat){
+            .cluster = cluster, .id = id, .disk = disk_mem_new(), .boot = 1, .incarnation = 1};
     }
     for (uint16_t id = 1; id <= n_nodes; id++) {
         cluster_start(cluster, id);
     }
+    for (int ms = 0; ms < RECOVERED_MS && !all_recovered(cluster); ms++) {
+        cluster_advance(cluster, 1);
+    }
+    assert(all_recovered(cluster));
     return cluster;
 }
 
@@ -275,7 +294,16 @@ static void unseat(struct seat *seat) {
 void cluster_crash(struct cluster *cluster, uint16_t id, bool machine) {
     struct seat *seat = &cluster->seats[id];
     disk_mem_crash(seat->disk, &(struct disk_mem_loss){.machine = machine});
+    seat->boot += machine ? 1 : 0;
     unseat(seat);
+}
+
+void cluster_wipe(struct cluster *cluster, uint16_t id) {
+    struct seat *seat = &cluster->seats[id];
+    assert(seat->node == NULL);
+    disk_mem_free(seat->disk);
+    seat->disk = disk_mem_new();
+    seat->incarnation++;
 }
 
 void cluster_stop(struct cluster *cluster, uint16_t id) {
@@ -285,6 +313,15 @@ void cluster_stop(struct cluster *cluster, uint16_t id) {
     assert(node_state(seat->node) == NODE_STOPPED);
     disk_mem_crash(seat->disk, &(struct disk_mem_loss){0});
     unseat(seat);
+}
+
+void cluster_reboot(struct cluster *cluster, uint16_t id) {
+    assert(cluster->seats[id].node == NULL);
+    cluster->seats[id].boot++;
+}
+
+void cluster_trust_disk(struct cluster *cluster, uint16_t id) {
+    cluster->seats[id].trusts_disk = true;
 }
 
 static void letters_free(struct letters *letters) {
@@ -342,6 +379,23 @@ void cluster_release(struct cluster *cluster) {
     while ((letter = letters_take(&cluster->held)) != NULL) {
         letters_add(&cluster->wire, letter);
     }
+}
+
+void cluster_overhear(struct cluster *cluster, uint16_t to, uint8_t type, struct buffer *ret) {
+    cluster_hold(cluster, to, type);
+    for (int ms = 0; ms < CALL_MS && cluster->held.first == NULL; ms++) {
+        cluster_advance(cluster, 1);
+    }
+    struct letter *letter = letters_take(&cluster->held);
+    assert(letter != NULL);
+    struct message message;
+    size_t size;
+    int err = message_decode(letter->bytes, &message, &size);
+    assert(err == 0);
+    (void)err;
+    buffer_put_bytes(ret, message.payload);
+    letter_free(letter);
+    cluster_release(cluster);
 }
 
 void cluster_pause_disk(struct cluster *cluster, uint16_t id, bool paused) {

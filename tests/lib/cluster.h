@@ -15,7 +15,8 @@ enum { CLUSTER_NODES_MAX = 8 };
 
 struct cluster;
 
-/* `n_nodes` nodes, all started and hearing of each other. R = W = 2 (or 1 with one node). */
+/* `n_nodes` nodes, all started, hearing of each other and trusting themselves. R = W = 2 (or 1 with
+ * one node). */
 struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas);
 /* The same with anti-entropy, which runs as time passes: a round each `round_ms`. */
 struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms);
@@ -33,6 +34,15 @@ bool cluster_deliver_one(struct cluster *cluster);
 
 /* Faults. A node that is down gets no messages and its own are lost. */
 void cluster_crash(struct cluster *cluster, uint16_t id, bool machine);
+/* A node that is down finds an empty disk when it starts. */
+void cluster_wipe(struct cluster *cluster, uint16_t id);
+/* Of a node that is down: its machine has another boot id; it is told to trust its disk at its next
+ * starts. */
+void cluster_reboot(struct cluster *cluster, uint16_t id);
+void cluster_trust_disk(struct cluster *cluster, uint16_t id);
+/* Runs until a message of this type is about to reach the node, takes it off the wire, and appends
+ * its payload; fails the test when none comes. */
+void cluster_overhear(struct cluster *cluster, uint16_t to, uint8_t type, struct buffer *ret);
 void cluster_stop(struct cluster *cluster, uint16_t id); /* cleanly */
 void cluster_start(struct cluster *cluster, uint16_t id);
 /* Messages of this type (0 = all) to a node (0 = any) are lost from now on, or held until

@@ -11,8 +11,9 @@ static const char *const knob_names[KNOBS] = {
 
 /* Kinds that stay out unless asked for, until the core has what mends them. */
 static const bool stays_out[FAULT_KINDS] = {
-    [FAULT_DISK_FAIL] = true, [FAULT_DISK_FULL] = true, [FAULT_ROT] = true,
-    [FAULT_MACHINE] = true,   [FAULT_WIPE] = true,
+    [FAULT_DISK_FAIL] = true,
+    [FAULT_DISK_FULL] = true,
+    [FAULT_ROT] = true,
 };
 
 static void bits_set(uint64_t *bits, uint32_t first, uint32_t last, bool value) {

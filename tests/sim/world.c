@@ -162,6 +162,7 @@ void world_node_start(struct world_node *node) {
         .write_quorum = world->options.write_quorum,
         .credit_bytes = 1 << 20,
         .repair_round_ms = world->options.repair_round_ms,
+        .boot = 1 + node->boots,
     };
     node->stopping = false;
     node->node = node_new(&config, &node->env, disk_mem_disk(node->disk), &node->process.timers,
@@ -198,6 +199,7 @@ static void crash_disk(struct world_node *node, uint32_t queued_kept) {
     struct disk_mem_loss loss = {.machine = false, .queued_kept = queued_kept};
     if (node->loses == WORLD_LOSES_BUFFERED) {
         loss.machine = true;
+        node->boots++;
         loss.unsynced_kept =
             (uint32_t)dice_below(&node->dice, disk_mem_unsynced(node->disk) + (uint64_t)1);
         world->coverage[COVER_BUFFERED_LOST] += disk_mem_unsynced(node->disk) - loss.unsynced_kept;
@@ -349,6 +351,8 @@ void world_init(struct world *world, const struct run_plan *plan) {
     for (uint16_t i = 0; i <= world->options.n_clients; i++) {
         make_client(world, i);
         int64_t at = dice_between(&dice, 0, 100 * SIM_MS);
+        /* Without faults the nodes of the new cluster have heard each other before. */
+        at += world->options.quiet ? 400 * SIM_MS : 0;
         sim_at(&world->sim, at, start_client_event, &world->clients[i], 0);
     }
 }

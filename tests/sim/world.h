@@ -32,6 +32,7 @@ struct world_node {
     uint32_t lives;
     enum world_loss loses; /* with its next death */
     uint16_t incarnation;  /* raised with each disk lost */
+    uint32_t boots;        /* machine crashes so far */
 };
 
 struct world_client {

@@ -66,7 +66,7 @@ static void a_crash_between_replicate_and_local_commit_loses_nothing_acknowledge
         assert_true(disk_mem_queued(cluster_disk(c, 1)) == 1);
         assert_int_equal(cluster_answer(c, ticket).got, true);
         assert_int_equal(cluster_answer(c, ticket).status, 0);
-        cluster_crash(c, 1, true);
+        cluster_crash(c, 1, false);
         cluster_pause_disk(c, 1, false);
         cluster_start(c, 1);
         cluster_advance(c, 300);

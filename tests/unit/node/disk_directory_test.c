@@ -141,6 +141,49 @@ static void a_directory_of_another_format_is_refused(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
 
+static bool is_there(const char *name) {
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return stat(path, &st) == 0;
+}
+
+static void what_is_set_aside_leaves_a_new_directory_of_another_incarnation(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    struct disk_identity first, second;
+    struct disk_directory *held;
+    assert_int_equal(open_as(&node_one, &first, &held, why), 0);
+    assert_int_equal(disk_file_write(directory, "rows.created", "x"), 0);
+    assert_int_equal(disk_directory_set_aside(directory, &node_one, why), ERR_IN_USE);
+    disk_directory_close(held);
+    assert_int_equal(disk_directory_set_aside(directory, &node_one, why), 0);
+    assert_true(is_there("damaged/rows.created"));
+    assert_true(is_there("damaged/superblock"));
+    assert_false(is_there("rows.created"));
+    assert_int_equal(open_as(&node_one, &second, &held, why), 0);
+    assert_int_not_equal(second.incarnation, first.incarnation);
+    disk_directory_close(held);
+}
+
+static void nothing_is_set_aside_twice_or_of_another_node(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    struct disk_identity mine;
+    struct disk_identity other = node_one;
+    struct disk_directory *held;
+    assert_int_equal(disk_directory_set_aside(directory, &node_one, why), ERR_NOT_FOUND);
+    assert_int_equal(open_as(&node_one, &mine, &held, why), 0);
+    disk_directory_close(held);
+    other.node = 2;
+    assert_int_equal(disk_directory_set_aside(directory, &other, why), ERR_EXISTS);
+    assert_int_equal(disk_directory_set_aside(directory, &node_one, why), 0);
+    assert_int_equal(open_as(&node_one, &mine, &held, why), 0);
+    disk_directory_close(held);
+    assert_int_equal(disk_directory_set_aside(directory, &node_one, why), ERR_EXISTS);
+    assert_non_null(strstr(why, "start without --rebuild"));
+}
+
 int main(void) {
     umask(077);
     const struct CMUnitTest tests[] = {
@@ -151,6 +194,11 @@ int main(void) {
         TEST(a_directory_with_other_things_is_refused),
         TEST(a_damaged_superblock_is_refused),
         TEST(a_directory_of_another_format_is_refused),
+        cmocka_unit_test_setup_teardown(
+            what_is_set_aside_leaves_a_new_directory_of_another_incarnation, make_directory,
+            remove_directory),
+        cmocka_unit_test_setup_teardown(nothing_is_set_aside_twice_or_of_another_node,
+                                        make_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
