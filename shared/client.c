@@ -11,6 +11,13 @@ static int64_t now_of(const struct client *client) {
     return client->env->now_ns(client->env->self);
 }
 
+uint64_t client_time_ns(const struct client *client) {
+    if (client->heard_stamp_ns == 0) {
+        return 0;
+    }
+    return client->heard_stamp_ns + (uint64_t)(now_of(client) - client->heard_stamp_at_ns);
+}
+
 /* ---- ends ---- */
 
 static void request_finish(struct client *client, struct client_request *request, int status,
@@ -233,9 +240,11 @@ void client_receive(struct client *client, const struct endpoint *from,
     if ((uint32_t)index >= client->n_links || !client->links[index].used) {
         return;
     }
-    const struct env *env = client->env;
     client->counters.messages_received++;
-    hlc_learn(&client->hlc, env->wall_ns(env->self), message->stamp_ns);
+    if (message->stamp_ns > client_time_ns(client)) {
+        client->heard_stamp_ns = message->stamp_ns;
+        client->heard_stamp_at_ns = now_of(client);
+    }
     link_heard(client, index);
     if (message->type == (MESSAGE_HELLO | MESSAGE_REPLY)) {
         link_greeted(client, index, message);

@@ -42,9 +42,11 @@ void request_list_remove(struct request_list *list, struct client_request *reque
 static int send_on(struct client *client, int32_t index, struct message *message) {
     const struct env *env = client->env;
     struct endpoint to = {.kind = ENDPOINT_NODE, .node = (uint16_t)index};
+    uint64_t now_ns = client_time_ns(client);
     message->ring_version = client->has_ring ? client->ring.version : 0;
-    uint64_t now_ns = hlc_stamp(&client->hlc, env->wall_ns(env->self));
-    message->stamp_ns = message->stamp_ns != 0 ? message->stamp_ns : now_ns;
+    if (message->stamp_ns == 0 && now_ns != 0) {
+        message->stamp_ns = hlc_stamp(&client->hlc, now_ns);
+    }
     int status = env->send(env->self, &to, message);
     if (status == 0) {
         client->counters.messages_sent++;

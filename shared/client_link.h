@@ -42,7 +42,9 @@ struct client {
     const struct env *env;
     struct timers *timers;
     struct timer tick;
-    struct hlc hlc;
+    struct hlc hlc; /* of the nodes' time, see client_time_ns() */
+    uint64_t heard_stamp_ns;
+    int64_t heard_stamp_at_ns;
     bool closing;
     bool has_ring;
     struct ring ring;
@@ -79,6 +81,9 @@ void link_take(struct client *client, int32_t index, struct client_request *requ
 void request_detach(struct client *client, struct client_request *request);
 
 /* ---- client.c ---- */
+/* The nodes' hybrid logical time as far as it was heard: their latest stamp and what has passed
+ * since; 0 before any was heard. Never ahead of all nodes, whatever this machine's clock says. */
+uint64_t client_time_ns(const struct client *client);
 /* Sends a detached request to the next node of its round, or lets it pause. */
 void request_dispatch(struct client *client, struct client_request *request);
 /* Puts a detached request to rest for CLIENT_RETRY_MS. */

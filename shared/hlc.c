@@ -12,12 +12,8 @@ int hlc_learn(struct hlc *hlc, uint64_t wall_ns, uint64_t stamp_ns) {
     if (stamp_ns > wall_ns && stamp_ns - wall_ns > HLC_AHEAD_MAX_NS) {
         return ERR_INVALID;
     }
-    hlc_raise(hlc, stamp_ns);
-    return 0;
-}
-
-void hlc_raise(struct hlc *hlc, uint64_t stamp_ns) {
     if (stamp_ns > hlc->last_ns) {
         hlc->last_ns = stamp_ns;
     }
+    return 0;
 }

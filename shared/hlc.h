@@ -18,7 +18,5 @@ struct hlc {
 uint64_t hlc_stamp(struct hlc *hlc, uint64_t wall_ns);
 /* Learns from a stamp received. Returns 0, or ERR_INVALID when it is too far ahead (ignored). */
 int hlc_learn(struct hlc *hlc, uint64_t wall_ns, uint64_t stamp_ns);
-/* The same for a stamp that is ours already: on our own disk, so however far ahead. */
-void hlc_raise(struct hlc *hlc, uint64_t stamp_ns);
 
 #endif

@@ -35,7 +35,8 @@ static void count(struct node *node, int status) {
     }
 }
 
-void answer(struct node *node, const struct asker *asker, int status, struct bytes payload) {
+static void answer_stamped(struct node *node, const struct asker *asker, int status,
+                           struct bytes payload, uint64_t stamp_ns) {
     if (payload.size > MESSAGE_PAYLOAD_MAX) {
         status = ERR_TOO_BIG;
         payload = bytes_of(NULL, 0);
@@ -46,12 +47,23 @@ void answer(struct node *node, const struct asker *asker, int status, struct byt
                             .id = asker->id,
                             .ring_version = membership_ring(node->membership)->version,
                             .sender = node->config.id,
-                            .stamp_ns = node->hlc.last_ns,
+                            .stamp_ns = stamp_ns,
                             .payload = payload};
     /* A reply that the link does not take is lost like one that the network drops. */
     if (node->env->send(node->env->self, &asker->endpoint, &reply) != 0) {
         node->counters.unsent++;
     }
+}
+
+void answer(struct node *node, const struct asker *asker, int status, struct bytes payload) {
+    uint64_t now_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    answer_stamped(node, asker, status, payload, now_ns);
+}
+
+void answer_late(struct node *node, const struct asker *asker, uint64_t stamp_ns) {
+    uint64_t now_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    stamp_ns = stamp_ns > now_ns ? stamp_ns : now_ns;
+    answer_stamped(node, asker, ERR_BUSY, bytes_of(NULL, 0), stamp_ns);
 }
 
 void answer_status(struct node *node, const struct asker *asker, int status) {

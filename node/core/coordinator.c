@@ -210,6 +210,8 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
                                 .size = message->key.size + message->payload.size,
                                 .key = bytes_of(bytes, message->key.size)};
     request->payload = bytes_of(bytes + message->key.size, message->payload.size);
+    /* What is written after this write is later than it, here and where this node tells of it. */
+    hlc_learn(&node->hlc, node->env->wall_ns(node->env->self), message->stamp_ns);
     HASH_ADD(hh, node->requests, id, sizeof request->id, request);
     node->n_requests++;
     list_peers(request);

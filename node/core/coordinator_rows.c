@@ -278,15 +278,13 @@ static void put_context(struct batch_request *batch, uint32_t index,
  *
  * A client that hears nothing for a second asks the next replica, and the first may get its turn
  * much later: then an OVERWRITE must not replace what was written since. A request tells when it
- * was first sent (on its sender's hybrid logical clock, which knows what its client knows).
- * Siblings with a later stamp are newer. A first try that meets one is refused, with a clock that
- * has caught up it may ask again; a retry, which may stand elsewhere, stays beside them. */
+ * was first sent, in the nodes' time as its client has heard it. Siblings with a later stamp are
+ * newer. A first try that meets one is refused, and may be sent again, later; a retry, which may
+ * stand elsewhere, stays beside them. */
 
-/* Stamps further apart come from a broken clock: they tell nothing. */
 static bool is_newer(const struct batch_request *batch, const struct sibling *sibling) {
     uint64_t sent_ns = batch->request.stamp_ns;
-    return sent_ns != 0 && sibling->stamp_ns > sent_ns &&
-           sibling->stamp_ns - sent_ns <= HLC_AHEAD_MAX_NS;
+    return sent_ns != 0 && sibling->stamp_ns > sent_ns;
 }
 
 static bool meets_newer(const struct batch_request *batch, const struct versions *versions) {
@@ -309,22 +307,24 @@ static void see_older(const struct batch_request *batch, const struct versions *
     }
 }
 
-/* Whether this is a first try and would overwrite what is newer than itself. */
-static bool comes_late(struct batch_request *batch) {
-    struct node *node = batch->request.node;
+/* The latest stamp of what a first try would overwrite though it is newer; 0 = it does not. */
+static uint64_t comes_late(struct batch_request *batch) {
+    const struct versions *versions = &batch->request.node->scratch[0];
     bool first_try = !batch->known && (batch->request.flags & MESSAGE_RETRY) == 0;
+    uint64_t latest_ns = 0;
     for (uint32_t i = 0; first_try && i < batch->batch.n; i++) {
-        decode_op(batch, i);
-        if (batch->batch.ops[i].condition != ROW_OVERWRITE ||
-            !meets_newer(batch, &node->scratch[0])) {
+        if (batch->batch.ops[i].condition != ROW_OVERWRITE) {
             continue;
         }
-        for (uint32_t k = 0; k < node->scratch[0].n_siblings; k++) {
-            hlc_raise(&node->hlc, node->scratch[0].siblings[k].stamp_ns);
+        decode_op(batch, i);
+        for (uint32_t k = 0; k < versions->n_siblings; k++) {
+            const struct sibling *sibling = &versions->siblings[k];
+            if (is_newer(batch, sibling) && sibling->stamp_ns > latest_ns) {
+                latest_ns = sibling->stamp_ns;
+            }
         }
-        return true;
     }
-    return false;
+    return latest_ns;
 }
 
 /* A write that may have been overtaken is shown after what came since: it has the stamp of its
@@ -507,9 +507,12 @@ void batch_loaded(struct batch_request *batch) {
         batch_fail_missed(batch, ERR_UNKNOWN, 1);
         return;
     }
-    if (comes_late(batch)) {
+    uint64_t newer_ns = comes_late(batch);
+    if (newer_ns != 0) {
         node->counters.late_overwrites++;
-        batch_fail(batch, ERR_BUSY);
+        request_move(&batch->request, REQUEST_ANSWERED);
+        answer_late(node, &batch->request.asker, newer_ns);
+        batch_end(batch);
         return;
     }
     if (!epoch_ready(node)) {

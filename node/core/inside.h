@@ -140,6 +140,9 @@ struct asker asker_of(const struct endpoint *from, const struct message *message
 /* Answers; the payload is copied by the wire, and one larger than a message becomes TOO_BIG. */
 void answer(struct node *node, const struct asker *asker, int status, struct bytes payload);
 void answer_status(struct node *node, const struct asker *asker, int status);
+/* BUSY, and a clock that is at `stamp_ns` at least: however far that is ahead of this node's, so
+ * that the client's next try is later than what it met. */
+void answer_late(struct node *node, const struct asker *asker, uint64_t stamp_ns);
 /* UNAVAILABLE or UNKNOWN with how many replicas were needed and how many answered, in the payload
  * that belongs to the type asked. */
 void answer_missed(struct node *node, const struct asker *asker, int status, uint8_t needed,

@@ -142,7 +142,8 @@ void world_reply(int link, uint8_t type, uint64_t id, int status, struct bytes p
                               .status = (uint8_t)-status,
                               .id = id,
                               .payload = payload,
-                              .ring_version = ring.version};
+                              .ring_version = ring.version,
+                              .stamp_ns = 1 + (uint64_t)(world.now + world.nodes_ahead_ns)};
     client_receive(client, &from, &message);
 }
 

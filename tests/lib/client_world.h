@@ -34,6 +34,7 @@ struct world {
     char address[LINKS_MAX][RING_ADDRESS_MAX]; /* "" = not open */
     uint32_t n_reopened[LINKS_MAX];
     bool full; /* send answers BUSY */
+    int64_t nodes_ahead_ns; /* of the nodes' stamps */
 };
 extern struct world world;
 extern struct client *client;

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
-#include "shared/hlc.h"
 #include "tests/lib/rows_of.h"
 
 static struct row_op put_op(const char *sort_key, const char *value, uint8_t condition) {
@@ -181,21 +180,6 @@ static void a_late_retry_stands_beside_and_behind_what_was_written_since(void **
     cluster_free(c);
 }
 
-/* A clock an hour ahead has left its stamp: nobody could overwrite the row for an hour. */
-static void a_stamp_from_a_broken_clock_holds_up_nobody(void **state) {
-    (void)state;
-    struct cluster *c = cluster_new(3, 3);
-    struct write first = {.value = "first", .condition = ROW_OVERWRITE};
-    assert_int_equal(do_write(c, &first, NULL), 0);
-    uint64_t now_ns = clock_of(c);
-    cluster_advance(c, 100);
-    struct write next = {.value = "next", .condition = ROW_OVERWRITE};
-    next.stamp_ns = now_ns - 2 * HLC_AHEAD_MAX_NS;
-    assert_int_equal(do_write(c, &next, NULL), 0);
-    assert_int_equal(do_get(c, 3, NULL, "", LEVEL_ALL).n_siblings, 1);
-    cluster_free(c);
-}
-
 /* Replaced by another's write, of which the retry's coordinator has heard. */
 static void a_retry_of_what_was_replaced_writes_nothing(void **state) {
     (void)state;
@@ -220,7 +204,6 @@ int main(void) {
         cmocka_unit_test(a_retry_does_not_swallow_what_its_coordinator_never_got),
         cmocka_unit_test(a_late_first_try_replaces_nothing_that_was_written_since),
         cmocka_unit_test(a_late_retry_stands_beside_and_behind_what_was_written_since),
-        cmocka_unit_test(a_stamp_from_a_broken_clock_holds_up_nobody),
         cmocka_unit_test(a_retry_of_what_was_replaced_writes_nothing),
         cmocka_unit_test(a_second_retry_leaves_alone_what_was_replaced_after_the_first),
     };

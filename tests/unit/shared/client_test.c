@@ -61,6 +61,24 @@ static void a_retry_says_so_and_when_the_first_try_was_sent(void **state) {
     assert_int_equal(outcome.status, 0);
 }
 
+/* A first try that was too late for what it met: the next one is later than that. */
+static void requests_are_stamped_in_the_time_that_nodes_tell(void **state) {
+    (void)state;
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_BATCH, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    world.nodes_ahead_ns = 3600000 * MS;
+    world_answer(0, ERR_BUSY, "");
+    uint64_t told_ns = 1 + (uint64_t)(world.now + world.nodes_ahead_ns);
+    world.nodes_ahead_ns = 0; /* the others are not */
+    world_pass(CLIENT_RETRY_MS, ALL);
+    assert_true(world_sent(0)->stamp_ns < told_ns);
+    assert_true(world_sent(1)->stamp_ns > told_ns + (CLIENT_RETRY_MS - 1) * MS);
+    world_answer(1, 0, "");
+    assert_int_equal(outcome.status, 0);
+}
+
 static void a_late_success_of_an_earlier_attempt_counts(void **state) {
     (void)state;
     struct outcome outcome;
@@ -356,6 +374,7 @@ int main(void) {
         TEST(a_request_goes_to_the_first_replica_and_is_answered_once),
         TEST(after_a_silent_attempt_the_next_replica_is_asked_with_the_same_bytes),
         TEST(a_retry_says_so_and_when_the_first_try_was_sent),
+        TEST(requests_are_stamped_in_the_time_that_nodes_tell),
         TEST(a_late_success_of_an_earlier_attempt_counts),
         TEST(when_no_replica_is_alive_another_node_is_asked_to_pass_it_on),
         TEST(unavailable_goes_round_the_replicas_and_pauses_between_rounds),
