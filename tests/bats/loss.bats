@@ -32,19 +32,33 @@ make_tree() { # DIR
     head -c 6000000 /dev/urandom >"$1/large"
 }
 
-# In the background, for as long as the test lasts.
-start_bench() { # OPTION...
+background() { # OUT ringctl's ARGUMENT...: its id in STARTED
+    local out=$1
+    shift
     command "$BUILD/node/ringctl" --cluster "$(printf '%s\n' "${MEMBERS[@]}" | sed 's/^[0-9]*=//' | paste -sd,)" \
-        bench --seconds 3600 "$@" >"$BASE/bench.out" 2>"$BASE/bench.err" 3>&- &
-    BENCH=$!
-    JOBS+=("$BENCH")
+        "$@" >"$BASE/$out.out" 2>"$BASE/$out.err" 3>&- &
+    STARTED=$!
+    JOBS+=("$STARTED")
 }
 
-stop_bench() {
-    kill -TERM "$BENCH"
-    wait_for 10 process_gone "$BENCH"
-    cat "$BASE/bench.err"
-    [ ! -s "$BASE/bench.err" ] # a read that showed less than what was acknowledged is told there
+# Writers for as long as the test lasts: with contexts, and under conditions.
+start_writers() {
+    background eventual bench --seconds 3600 --clients 4 --rows 200 --puts 80 --journal "$BASE/eventual"
+    WRITERS=("$STARTED")
+    background strict bench --seconds 3600 --clients 4 --rows 200 --puts 80 --strict --journal "$BASE/strict"
+    WRITERS+=("$STARTED")
+}
+
+stop_writers() {
+    local pid
+    for pid in "${WRITERS[@]}"; do
+        kill -TERM "$pid"
+        wait_for 10 process_gone "$pid"
+    done
+    # A read that showed less than what was acknowledged is told there.
+    cat "$BASE/eventual.err" "$BASE/strict.err"
+    [ ! -s "$BASE/eventual.err" ] && [ ! -s "$BASE/strict.err" ]
+    [ "$(wc -l <"$BASE/eventual")" -gt 500 ] && [ "$(wc -l <"$BASE/strict")" -gt 500 ]
 }
 process_gone() { # also when it is a child that has ended
     local state
@@ -75,16 +89,17 @@ round() { # NUMBER
 everything_is_there() {
     local i
     wait_for 20 ringctl status
-    ringctl bench --check "$BASE/journal"
+    ringctl bench --check "$BASE/eventual"
+    ringctl bench --check "$BASE/strict"
     for i in $(seq "$1"); do diff -r "$BASE/tree" "$MNT/copy$i"; done
 }
 
 @test "kill -9 of any node at any moment: no acknowledged write is missing, every copied tree is whole" {
     hurt() { kill_node "$1"; }
     mend() { start_node "$1"; }
-    start_bench --clients 6 --rows 300 --puts 80 --journal "$BASE/journal"
+    start_writers
     for i in $(seq "$ROUNDS"); do round "$i"; done
-    stop_bench
+    stop_writers
     everything_is_there "$ROUNDS"
 }
 
@@ -92,14 +107,14 @@ everything_is_there() {
     local n=$(((ROUNDS + 3) / 4))
     hurt() { kill -STOP "$(node_pid "$1")" && sleep 5; }
     mend() { kill -CONT "$(node_pid "$1")"; }
-    start_bench --clients 6 --rows 300 --puts 80 --journal "$BASE/journal"
+    start_writers
     for i in $(seq "$n"); do round "$i"; done
-    stop_bench
+    stop_writers
     everything_is_there "$n"
 }
 
 @test "all nodes killed at once: what was acknowledged is there when they are back" {
-    start_bench --clients 6 --rows 300 --puts 100 --journal "$BASE/journal"
+    start_writers
     for i in $(seq $((ROUNDS / 2))); do
         random_sleep 2000
         kill -KILL "$(node_pid 1)" "$(node_pid 2)" "$(node_pid 3)"
@@ -107,8 +122,25 @@ everything_is_there() {
         for n in 1 2 3; do start_node $n; done
         wait_for 20 ringctl status
     done
-    stop_bench
+    stop_writers
     everything_is_there 0
+}
+
+@test "two clients race for the same rows while nodes are killed and restarted: one winner each time" {
+    local node kills=0
+    background race bench --race $((ROUNDS < 20 ? 1000 : 10000))
+    while ! process_gone "$STARTED"; do
+        node=$((RANDOM % 3 + 1))
+        kill_node $node
+        random_sleep 700
+        start_node $node
+        random_sleep 700
+        kills=$((kills + 1))
+    done
+    cat "$BASE/race.out" "$BASE/race.err"
+    echo "$kills nodes killed"
+    wait "$STARTED"
+    [ $kills -ge 2 ]
 }
 
 @test "a node that was away while files were removed brings none back" {
