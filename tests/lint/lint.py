@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lint: sizes, includes, documentation and words, as rules that a machine checks.
+"""Lint: sizes, includes, documentation, errors and words, as rules that a machine checks.
 
     tests/lint/lint.py            checks every tracked source file; exit 1 when a rule is broken
 
@@ -139,6 +139,14 @@ def check_words(path, text):
             complain("words", path, why)
 
 
+def check_errors():
+    """Every error has its row in docs/errors.md."""
+    documented = set(re.findall(r"\b[A-Z_]{2,}\b", read("docs/errors.md")))
+    for name in re.findall(r"X\((\w+), \d+", read("shared/err.h")):
+        if name not in documented:
+            complain("errors", "docs/errors.md", f"says nothing about {name}")
+
+
 def main():
     for line in read("tests/lint/exceptions.txt").split("\n"):
         if line.strip() and not line.startswith("#"):
@@ -153,6 +161,7 @@ def main():
             check_documented(path, text)
     for path in tracked():
         check_words(path, read(path))
+    check_errors()
     for rule, where in exceptions.keys() - used:
         broken.append(f"tests/lint/exceptions.txt: {rule} {where} is no longer needed: delete the line")
     for line in sorted(broken):
