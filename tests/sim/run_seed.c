@@ -42,11 +42,7 @@ static void start_down_nodes(struct world *world) {
     sim_run(&world->sim, world->sim.now_ns + 3 * SIM_S);
 }
 
-static void run_world(struct world *world, struct workload *workload) {
-    sim_run(&world->sim, 200 * SIM_MS);
-    world_begin_faults(world);
-    workload_start(workload);
-    run_until(world, workload, FAULTS_MAX_S * SIM_S);
+void run_end(struct world *world, struct workload *workload) {
     workload_stop(workload);
     world_heal(world);
     drain(world, workload);
@@ -65,6 +61,14 @@ static void run_world(struct world *world, struct workload *workload) {
         check_sums(world);
     }
     final_rows_release(&rows);
+}
+
+static void run_world(struct world *world, struct workload *workload) {
+    sim_run(&world->sim, 200 * SIM_MS);
+    world_begin_faults(world);
+    workload_start(workload);
+    run_until(world, workload, FAULTS_MAX_S * SIM_S);
+    run_end(world, workload);
 }
 
 static void add_totals(const struct world *world) {

@@ -10,6 +10,7 @@ struct run_plan {
     uint16_t n_nodes; /* 0 = as the seed says */
     bool judge_strict;
     bool tracing;
+    const struct options *options; /* instead of those of the seed; NULL = the seed's */
 };
 
 struct run_result {
@@ -34,5 +35,8 @@ extern struct run_totals run_totals;
 
 /* Prints what kind of run it is when tracing. Adds to run_totals.coverage and .stats only. */
 void run_seed(const struct run_plan *plan, struct run_result *ret);
+/* The end of every run: all heals, what is in flight is drained, everything is judged. */
+struct workload;
+void run_end(struct world *world, struct workload *workload);
 
 #endif

@@ -9,13 +9,15 @@
 
 #include "tests/sim/plant.h"
 #include "tests/sim/run_seed.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/shrink.h"
 
 struct arguments {
     struct run_plan plan; /* of the first run */
     uint64_t last;
     bool twice, keep_going, quiet_output, shrink;
-    int64_t seconds_max;        /* no run is begun after that; 0 = no limit */
+    int64_t seconds_max; /* no run is begun after that; 0 = no limit */
+    const char *scenario;
     char replay[OMIT_TEXT_MAX]; /* what a replay must be told besides the seed */
 };
 
@@ -110,6 +112,7 @@ static void run_all(const struct arguments *arguments) {
 
 static const char usage_text[] =
     "usage: sim --seed N | --seeds A-B [OPTION...]\n"
+    "  --scenario FILE   a directed run instead of seeds (scenario.h)\n"
     "  --trace           every event, line by line\n"
     "  --twice           each seed twice: equal traces, or it failed\n"
     "  --shrink          cut a failing seed down to what it needs, then trace that\n"
@@ -153,6 +156,10 @@ static bool parse_switch(const char *text, struct arguments *ret) {
 static bool parse_valued(const char *text, const char *value, struct arguments *ret) {
     if (strcmp(text, "--seed") == 0 && sscanf(value, "%" SCNu64, &ret->plan.seed) == 1) {
         ret->last = ret->plan.seed;
+        return true;
+    }
+    if (strcmp(text, "--scenario") == 0) {
+        ret->scenario = value;
         return true;
     }
     return (strcmp(text, "--seeds") == 0 && parse_seeds(value, ret)) ||
@@ -200,6 +207,9 @@ int main(int n, char **texts) {
     if (!parse(n, texts, &arguments)) {
         fputs(usage_text, stderr);
         return 2;
+    }
+    if (arguments.scenario != NULL) {
+        return scenario_run(arguments.scenario, arguments.plan.tracing);
     }
     if (arguments.shrink) {
         return shrink(&arguments.plan, arguments.replay) ? 1 : 0;

@@ -35,6 +35,7 @@ static void on_done(struct client_request *request, int status, struct bytes pay
         return;
     }
     session->busy = false;
+    session->status = status;
     answer_check(session, status, payload);
     think(session);
 }
@@ -51,6 +52,7 @@ static void submit(struct session *session, uint8_t type, uint16_t flags, struct
     memset(request, 0, sizeof(*request));
     request->type = type;
     request->flags = flags;
+    request->node = session->via;
     request->key = key;
     request->payload = buffer_bytes(&session->payload);
     request->reply_size = dice_chance(&session->dice, 200000) ? 70000 : 0;
@@ -63,6 +65,7 @@ static void submit(struct session *session, uint8_t type, uint16_t flags, struct
     int err = client_submit(session->client->client, request);
     if (err != 0) {
         session->busy = false;
+        session->status = err;
         answer_refused(session, err);
         think(session);
     }
@@ -228,10 +231,8 @@ static void trace_write(struct session *session, const struct write *write) {
     }
 }
 
-static void ask_write(struct session *session, enum op_kind kind) {
+static void send_write(struct session *session, const struct write *write) {
     struct world *world = session->workload->world;
-    struct write *write = ledger_begin(&world->ledger, session->number, &session->write);
-    fill_write(session, write, kind);
     trace_write(session, write);
     encode_write(session, write);
     session->is_write = true;
@@ -239,6 +240,32 @@ static void ask_write(struct session *session, enum op_kind kind) {
     bool synced = dice_chance(&session->dice, world->options.synced_ppm);
     uint16_t flags = (uint16_t)(level_of(session) | (synced ? MESSAGE_SYNCED : 0));
     submit(session, MESSAGE_BATCH, flags, ledger_partition_key(&world->ledger, session->row));
+}
+
+static void ask_write(struct session *session, enum op_kind kind) {
+    struct ledger *ledger = &session->workload->world->ledger;
+    struct write *write = ledger_begin(ledger, session->number, &session->write);
+    fill_write(session, write, kind);
+    send_write(session, write);
+}
+
+void workload_ask(struct session *session, enum op_kind kind, uint32_t row, int64_t patience_ns) {
+    struct world *world = session->workload->world;
+    assert(!session->busy && session->client->client != NULL);
+    world->options.deadline_min_ns = world->options.deadline_max_ns = patience_ns;
+    session->kind = kind;
+    session->row = row;
+    session->is_write = false;
+    buffer_clear(&session->payload);
+    if (kind == OP_GET) {
+        buffer_put_bytes(&session->payload, ledger_sort_key(&world->ledger, row));
+        submit(session, MESSAGE_GET, level_of(session), ledger_partition_key(&world->ledger, row));
+        return;
+    }
+    struct write *write = ledger_begin(&world->ledger, session->number, &session->write);
+    workload_add_row(session, write, row, kind == OP_DELETE ? ROW_DELETE : ROW_PUT,
+                     kind == OP_DELETE ? OP_MATCH : kind);
+    send_write(session, write);
 }
 
 /* A contest is over after a few entries; then the next row is fought for. */

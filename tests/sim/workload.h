@@ -21,6 +21,8 @@ struct session {
     uint32_t write; /* number in the ledger, of a BATCH */
     bool is_write;
     int64_t issued_ns; /* on the run's clock */
+    uint16_t via;      /* the node that is asked; 0 = as the client chooses */
+    int status;        /* of the last answer */
     struct buffer payload;
     struct context read[ROWS_TOTAL_MAX]; /* what the last read of a row knew */
     bool was_read[ROWS_TOTAL_MAX];
@@ -43,6 +45,9 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
 
 void workload_init(struct workload *workload, struct world *world);
 void workload_release(struct workload *workload);
+/* One operation, now, for directed runs: OP_GET, OP_BLIND, OP_CONTEXT, OP_OVERWRITE, OP_MATCH,
+ * OP_ABSENT or OP_DELETE (IF_MATCH) of one row. The session must not be busy. */
+void workload_ask(struct session *session, enum op_kind kind, uint32_t row, int64_t patience_ns);
 /* Sessions begin. */
 void workload_start(struct workload *workload);
 /* No session starts another operation. */

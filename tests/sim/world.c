@@ -66,6 +66,15 @@ struct world_client *world_reader(struct world *world) {
     return &world->clients[world->options.n_clients];
 }
 
+const struct ring *world_ring(const struct world *world) {
+    uint16_t i = 0;
+    while (world->nodes[i].membership == NULL) {
+        i++;
+        assert(i < world->options.n_nodes);
+    }
+    return membership_ring(world->nodes[i].membership);
+}
+
 static int64_t disk_now(void *context) {
     struct world_node *node = context;
     return sim_process_now(&node->process);
@@ -341,7 +350,11 @@ void world_init(struct world *world, const struct run_plan *plan) {
     uint64_t seed = plan->seed;
     memset(world, 0, sizeof(*world));
     sim_init(&world->sim, seed, plan->tracing);
-    options_draw(seed, &world->options);
+    if (plan->options != NULL) {
+        world->options = *plan->options;
+    } else {
+        options_draw(seed, &world->options);
+    }
     if (plan->n_nodes > 0) {
         options_set_nodes(&world->options, plan->n_nodes);
     }

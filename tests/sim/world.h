@@ -134,6 +134,8 @@ void world_client_crash(struct world_client *client);
 
 /* A commit of the node is about to be applied and answered (hot.c). */
 void hot_stored(struct world_node *node);
+/* The ring of all nodes, who must not all be down. */
+const struct ring *world_ring(const struct world *world);
 void world_cover(struct world *world, enum coverage what);
 /* The client that reads in the end, unharmed by faults. */
 struct world_client *world_reader(struct world *world);
