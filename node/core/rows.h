@@ -20,7 +20,7 @@
  * Small values that nobody holds stay cached up to ROWS_CACHE_BYTES, the least recently used go
  * first. Thousands of rows; one thread. */
 enum {
-    ROWS_CACHE_BYTES = 64 << 20,
+    ROWS_CACHE_BYTES = 16 << 20,
     ROWS_CACHED_VALUE_MAX = 8 << 10,
     ROWS_HELD_INLINE = 4,
 };
