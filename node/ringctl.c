@@ -58,6 +58,11 @@ static const struct ctl_option bench_options[] = {
     {0},
 };
 
+static const struct ctl_option repair_options[] = {
+    {"all", NULL, "everything", 0},
+    {0},
+};
+
 static const struct ctl_command commands[] = {
     {"put", "[OPTION]... PATH [VALUE|-]", "write a file",
      "The file at PATH becomes VALUE, byte for byte, or what standard input holds when VALUE is - "
@@ -91,6 +96,19 @@ static const struct ctl_command commands[] = {
      "acknowledged;\n"
      "with --check when an acknowledged write is missing; with --race unless each had one winner.",
      bench_options, CTL_NOTHING, 0, 0, ctl_bench},
+    {"repair", "PATH | --all | status", "compare replicas and mend what differs, now",
+     "Every node compares what it holds with the others': the slices of PATH, or all, or only "
+     "tells "
+     "how far it is.\n"
+     "Shows the progress until it is done; interrupted, the nodes go on by themselves. Nodes do "
+     "the "
+     "same\n"
+     "each 30 s unasked. Exit 0 when all replicas were compared and agree, 1 when some were not.",
+     repair_options, CTL_CLUSTER, 0, 1, ctl_repair},
+    {"verify", "", "compare every row of every replica, and tell which differ",
+     "Keys and versions, not values. Rows that are being written are looked at twice.\n"
+     "Exit 0 when all are equal, 1 when some differ, 2 when some node could not be compared.",
+     NULL, CTL_CLUSTER, 0, 0, ctl_verify},
     {"keygen", "FILE", "make a cluster key",
      "Writes a new random key to FILE (mode 0600), which must not exist. Every node and client of "
      "a cluster\n"

@@ -104,6 +104,9 @@ int ctl_status(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_where(struct ctl *ctl);
 int ctl_keygen(struct ctl *ctl);
+/* ringctl_verify.c, ringctl_repair.c */
+int ctl_verify(struct ctl *ctl);
+int ctl_repair(struct ctl *ctl);
 /* ringctl_bench.c */
 int ctl_bench(struct ctl *ctl);
 

@@ -345,6 +345,13 @@ static int request_check(const struct client *client, const struct client_reques
         break;
     case MESSAGE_STATS:
         break;
+    case MESSAGE_REPAIR_CONTROL:
+    case MESSAGE_TREE:
+    case MESSAGE_LEAF:
+        if (request->node == 0) {
+            return ERR_INVALID;
+        }
+        break;
     default:
         return ERR_INVALID;
     }

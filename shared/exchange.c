@@ -155,12 +155,14 @@ static bool rows_sound(struct bytes rows, uint32_t n) {
 int leaf_decode(struct bytes payload, struct leaf *ret) {
     struct reader r = reader_of(payload);
     struct leaf leaf;
-    leaf.same = reader_u8(&r) != 0;
-    leaf.more = reader_u8(&r) != 0;
+    uint8_t same = reader_u8(&r);
+    uint8_t more = reader_u8(&r);
+    leaf.same = same != 0;
+    leaf.more = more != 0;
     leaf.cursor = reader_sized16(&r);
     leaf.n_rows = reader_u32(&r);
     leaf.rows = reader_rest(&r);
-    if (r.bad || (leaf.more && !is_row_key(leaf.cursor))) {
+    if (r.bad || same > 1 || more > 1 || (leaf.more && !is_row_key(leaf.cursor))) {
         return ERR_INVALID;
     }
     if (leaf.n_rows > LEAF_ROWS_MAX) {

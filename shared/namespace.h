@@ -136,6 +136,16 @@ int namespace_resolve_directory(struct namespace *ns, const char *path, struct i
 int namespace_where(struct namespace *ns, const char *path, struct buffer *ret_partition,
                     struct buffer *ret_sort);
 
+/* Calls `each` for every partition that holds rows of the path: its entry's, and a directory's own
+ * or a file's blocks'. The same partition may come twice. */
+int namespace_partitions(struct namespace *ns, const char *path,
+                         void (*each)(void *context, struct bytes partition_key), void *context);
+/* Appends what a row's key means: a path, a block of contents, or the bytes of the key as far as
+ * they can be printed. `ns` NULL, or a directory whose path cannot be told any more: its id. May
+ * suspend, unless `ns` is NULL. */
+void namespace_describe(struct namespace *ns, struct bytes partition_key, struct bytes sort_key,
+                        struct buffer *into);
+
 /* ---- contents ---- */
 /* Blocks are BLOCK_SIZE, the last one of a file shorter; a missing block, and the missing tail of a
  * short one, reads as zeros. They have no versions of their own that matter: they are written

@@ -259,11 +259,19 @@ static void question_done(struct client_request *request, int status, struct byt
 }
 
 int session_ask(struct session *s, uint8_t type, uint16_t node, struct bytes *ret_payload) {
-    int64_t deadline = task_deadline_ns(task_self());
+    struct session_question question = {.type = type, .node = node, .reply_size = ANSWER_SIZE};
+    return session_ask_about(s, &question, ret_payload);
+}
+
+int session_ask_about(struct session *s, const struct session_question *question,
+                      struct bytes *ret_payload) {
+    int64_t deadline =
+        question->deadline_ns != 0 ? question->deadline_ns : task_deadline_ns(task_self());
     struct question q = {
-        .request = {.type = type,
-                    .node = node,
-                    .reply_size = ANSWER_SIZE,
+        .request = {.type = question->type,
+                    .node = question->node,
+                    .payload = question->payload,
+                    .reply_size = question->reply_size,
                     .deadline_ns = deadline != 0 ? deadline : env_now_ns(s) + s->config.wait_ns,
                     .done = question_done},
     };

@@ -48,5 +48,16 @@ void session_wait_members(struct session *session, int64_t wait_ns);
 /* May suspend: one request to one node (`node` != 0) or to the slice of `key`, for what the store
  * seam has no call for (STATS). *ret_payload is owned by the caller: free(.data). */
 int session_ask(struct session *session, uint8_t type, uint16_t node, struct bytes *ret_payload);
+/* The same with a payload, by a deadline of the request's own (0 = the task's), and an answer of at
+ * most `reply_size` bytes. */
+struct session_question {
+    uint8_t type;
+    uint16_t node;
+    struct bytes payload;
+    uint32_t reply_size;
+    int64_t deadline_ns;
+};
+int session_ask_about(struct session *session, const struct session_question *question,
+                      struct bytes *ret_payload);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/err.h"
+#include "shared/exchange.h"
 #include "shared/request.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -85,6 +86,66 @@ static void try_stats(struct bytes payload, struct buffer *again) {
     }
 }
 
+static void try_sums(struct bytes payload, struct buffer *again) {
+    static struct tree_sums sums;
+    if (tree_sums_decode(payload, RING_SLICES_MAX, &sums) == 0) {
+        tree_sums_encode(&sums, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_leaf_request(struct bytes payload, struct buffer *again) {
+    struct leaf_request request;
+    if (leaf_request_decode(payload, RING_SLICES_MAX, &request) == 0) {
+        leaf_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_leaf(struct bytes payload, struct buffer *again) {
+    struct leaf leaf;
+    if (leaf_decode(payload, &leaf) == 0) {
+        struct bytes left = leaf.rows;
+        struct leaf_row row;
+        uint32_t n = 0;
+        while (leaf_next(&left, &row)) {
+            n++;
+        }
+        FUZZ_CHECK(n == leaf.n_rows);
+        leaf_encode(&leaf, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_repair_request(struct bytes payload, struct buffer *again) {
+    struct repair_request request;
+    if (repair_request_decode(payload, RING_SLICES_MAX, &request) == 0) {
+        repair_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+/* What replicas compare themselves by. */
+static void try_exchange(uint8_t type, struct bytes payload, struct buffer *again) {
+    switch (type) {
+    case MESSAGE_TREE:
+    case MESSAGE_TREE | MESSAGE_REPLY:
+        try_sums(payload, again);
+        return;
+    case MESSAGE_LEAF:
+        try_leaf_request(payload, again);
+        return;
+    case MESSAGE_LEAF | MESSAGE_REPLY:
+        try_leaf(payload, again);
+        return;
+    case MESSAGE_REPAIR_CONTROL:
+        try_repair_request(payload, again);
+        return;
+    default:
+        return;
+    }
+}
+
 static void try_payload(uint8_t type, struct bytes payload, struct buffer *again) {
     switch (type) {
     case MESSAGE_BATCH:
@@ -117,6 +178,7 @@ static void try_payload(uint8_t type, struct bytes payload, struct buffer *again
         try_stats(payload, again);
         return;
     default:
+        try_exchange(type, payload, again);
         return;
     }
 }

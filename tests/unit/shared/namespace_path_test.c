@@ -172,6 +172,46 @@ static void a_later_format_is_not_opened(void **state) {
     store_mem_free(mem);
 }
 
+static void assert_described(struct namespace *ns, struct bytes partition, struct bytes sort,
+                             const char *text) {
+    struct buffer words = {0};
+    namespace_describe(ns, partition, sort, &words);
+    assert_true(bytes_equal(buffer_bytes(&words), bytes_of_string(text)));
+    buffer_release(&words);
+}
+
+IN_WORLD(keys_are_described_by_the_path_that_they_stand_for) {
+    static const char *const paths[] = {"/d/e/file", "/d/e", "/file"};
+    make_tree(w);
+    for (int i = 0; i < 3; i++) {
+        struct buffer partition = {0}, sort = {0};
+        assert_int_equal(namespace_where(w->ns, paths[i], &partition, &sort), 0);
+        assert_described(w->other, buffer_bytes(&partition), buffer_bytes(&sort), paths[i]);
+        buffer_release(&partition);
+        buffer_release(&sort);
+    }
+    assert_described(w->ns, bytes_of_string("user\n"), bytes_of_string("1"), "row user\\x0a, 1");
+}
+
+static void count_partition(void *context, struct bytes partition_key) {
+    assert_true(partition_key.size > 0);
+    ++*(int *)context;
+}
+
+IN_WORLD(a_path_is_in_the_partitions_of_its_entry_and_its_contents) {
+    int n = 0;
+    make_tree(w);
+    assert_int_equal(namespace_partitions(w->ns, "/d/e/file", count_partition, &n), 0);
+    assert_int_equal(n, 1);
+    n = 0;
+    assert_int_equal(namespace_partitions(w->ns, "/d/e", count_partition, &n), 0);
+    assert_int_equal(n, 2);
+    n = 0;
+    assert_int_equal(namespace_partitions(w->ns, "/", count_partition, &n), 0);
+    assert_int_equal(n, 1 + (1 << ROOT_SHARD_BITS));
+    assert_int_equal(namespace_partitions(w->ns, "/none/x", count_partition, &n), ERR_NO_ENTRY);
+}
+
 static void an_unreachable_store_is_not_opened(void **state) {
     (void)state;
     struct store_mem *mem = store_mem_new();
@@ -189,6 +229,8 @@ int main(void) {
         cmocka_unit_test(directories_resolve_the_root_included),
         cmocka_unit_test(where_names_the_row_of_a_path),
         cmocka_unit_test(the_roots_names_are_spread_over_its_shards),
+        cmocka_unit_test(keys_are_described_by_the_path_that_they_stand_for),
+        cmocka_unit_test(a_path_is_in_the_partitions_of_its_entry_and_its_contents),
         cmocka_unit_test(a_later_format_is_not_opened),
         cmocka_unit_test(an_unreachable_store_is_not_opened),
     };
