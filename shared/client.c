@@ -344,6 +344,7 @@ static int request_check(const struct client *client, const struct client_reques
         }
         break;
     case MESSAGE_STATS:
+    case MESSAGE_HINTS:
         break;
     case MESSAGE_REPAIR_CONTROL:
     case MESSAGE_TREE:

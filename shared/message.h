@@ -52,11 +52,14 @@ enum message_type {
     MESSAGE_SCAN = 5,
     MESSAGE_STATS = 6,
     MESSAGE_REPAIR_CONTROL = 7, /* begin repairing, and how far is it: exchange.h */
+    MESSAGE_HINTS = 8,          /* what the node keeps for others: hint_report.h */
     /* node -> node */
     MESSAGE_REPLICATE = 16, /* coordinator -> replica: apply these rows under these conditions */
     MESSAGE_READ = 17,      /* coordinator -> replica: your row, or its digest */
     MESSAGE_READ_SCAN = 18, /* coordinator -> replica: your page, or its digest */
     MESSAGE_REPAIR = 19,    /* merge these rows, no conditions; answered unless the id is 0 */
+    MESSAGE_HINT = 24,      /* coordinator -> stand-in: keep these rows for an absent replica */
+    MESSAGE_HANDOFF = 25,   /* stand-in -> replica: rows kept for you; answered when durable */
     MESSAGE_TREE = 26,      /* which of these sums of slices are different? Also from clients */
     MESSAGE_LEAF = 27,      /* the keys and clocks of a page of a slice; also from clients */
     MESSAGE_SLICE = 28,     /* a page of all that you hold of slices: node/core/slice_page.h */

@@ -228,6 +228,43 @@ int batch_reply_decode(struct bytes payload, struct batch_reply *ret) {
 
 /* ---- GET and READ ---- */
 
+/* ---- HINT ---- */
+
+void hint_request_encode(const struct hint_request *request, struct buffer *into) {
+    buffer_put_u16(into, request->target);
+    buffer_put_u8(into, request->counts ? 1 : 0);
+    buffer_put_bytes(into, request->batch);
+}
+
+int hint_request_decode(struct bytes payload, struct hint_request *ret) {
+    struct reader r = reader_of(payload);
+    struct hint_request request = {.target = reader_u16(&r)};
+    uint8_t counts = reader_u8(&r);
+    request.counts = counts == 1;
+    request.batch = reader_rest(&r);
+    if (r.bad || counts > 1 || request.target == 0) {
+        return ERR_INVALID;
+    }
+    *ret = request;
+    return 0;
+}
+
+void hint_reply_encode(const struct hint_reply *reply, struct buffer *into) {
+    buffer_put_u16(into, reply->target);
+    buffer_put_u16(into, reply->slice);
+}
+
+int hint_reply_decode(struct bytes payload, struct hint_reply *ret) {
+    struct reader r = reader_of(payload);
+    struct hint_reply reply = {.target = reader_u16(&r)};
+    reply.slice = reader_u16(&r);
+    if (reader_end(&r) != 0) {
+        return ERR_INVALID;
+    }
+    *ret = reply;
+    return 0;
+}
+
 void get_reply_encode(const struct get_reply *reply, struct buffer *into) {
     tally_encode(&reply->tally, into);
     buffer_put_u8(into, reply->needed);

@@ -74,7 +74,10 @@ struct tally {
 };
 
 /* Reply to BATCH and REPLICATE.
- *   done:     rows = for each op in order its row's new context (guards: empty), and the tally
+ *   done:     rows = for each op in order its row's new context (guards: empty), and the tally;
+ *             needed, answered = W, and how many of the slice's replicas have it. Fewer than W: the
+ *             others are stand-ins' (hints), and no quorum read need find the write before they are
+ *             handed over
  *   CONFLICT: failed_index = the first op that did not pass, current = that row's versions, encoded
  *             (empty for ROW_COUNT_MAX)
  *   UNAVAILABLE, UNKNOWN: needed, answered */
@@ -90,6 +93,24 @@ struct batch_reply {
 void batch_reply_encode(const struct batch_reply *reply, struct buffer *into);
 int batch_reply_decode(struct bytes payload, struct batch_reply *ret);
 void batch_reply_release(struct batch_reply *reply);
+
+/* ---- HINT: rows for a replica that is away; answered with the status and whom it was for ---- */
+struct hint_request {
+    uint16_t target;    /* the replica */
+    bool counts;        /* an acknowledgement may hang on it: too few replicas answer */
+    struct bytes batch; /* a batch as in REPLICATE */
+};
+void hint_request_encode(const struct hint_request *request, struct buffer *into);
+int hint_request_decode(struct bytes payload, struct hint_request *ret);
+
+struct hint_reply {
+    uint16_t target;
+    uint16_t slice;
+};
+/* Encoding cannot fail; decoding is as for all payloads. */
+void hint_reply_encode(const struct hint_reply *reply, struct buffer *into);
+/* See above. */
+int hint_reply_decode(struct bytes payload, struct hint_reply *ret);
 
 /* ---- GET and READ: payload of the request = the sort key; of the reply: ---- */
 struct get_reply {

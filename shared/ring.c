@@ -247,6 +247,18 @@ const uint16_t *ring_preference(const struct ring *ring, uint16_t slice) {
     return &ring->preference[(size_t)slice * ring->n_replicas_held];
 }
 
+uint16_t ring_beyond(const struct ring *ring, uint16_t slice, uint16_t *ret, uint16_t max) {
+    uint16_t list[RING_MEMBERS_MAX];
+    uint16_t held = ring->n_replicas_held;
+    uint16_t others = (uint16_t)(ring->n_members - held);
+    uint16_t n = others < max ? others : max;
+    struct walk walk = {.ring = ring, .list = list, .n = held};
+    memcpy(list, ring_preference(ring, slice), held * sizeof *list);
+    walk_take(&walk, slice, (uint16_t)(held + n), false);
+    memcpy(ret, list + held, n * sizeof *list);
+    return n;
+}
+
 bool ring_is_replica(const struct ring *ring, uint16_t slice, uint16_t id) {
     const uint16_t *list = ring_preference(ring, slice);
     for (uint16_t i = 0; i < ring->n_replicas_held; i++) {

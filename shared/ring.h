@@ -72,6 +72,10 @@ uint16_t ring_slice(const struct ring *ring, struct bytes partition_key);
 /* The preference list of a slice: indexes into members, owner first; n_replicas_held of them.
  * Borrowed. */
 const uint16_t *ring_preference(const struct ring *ring, uint16_t slice);
+/* The members behind the preference list, in the order of the same walk (zones do not count): who
+ * stands in for a replica that is away. Fills at most `max` indexes into members; returns how many.
+ */
+uint16_t ring_beyond(const struct ring *ring, uint16_t slice, uint16_t *ret, uint16_t max);
 /* Whether member `id` is one of the slice's replicas. */
 bool ring_is_replica(const struct ring *ring, uint16_t slice, uint16_t id);
 /* Index into members, -1 when there is no such member. */

@@ -261,16 +261,19 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
     request->kind->begin(request);
 }
 
-void coordinator_heard(struct node *node, const struct endpoint *from,
-                       const struct message *message) {
-    uint64_t id = message->id & ~(uint64_t)(REQUEST_PHASES - 1);
+struct request *coordinator_find(struct node *node, uint64_t message_id) {
+    uint64_t id = message_id & ~(uint64_t)(REQUEST_PHASES - 1);
     struct request *request = NULL;
     HASH_FIND(hh, node->requests, &id, sizeof id, request);
-    if (request == NULL || request->id + request->phase != message->id ||
-        request->state == REQUEST_ANSWERED) {
-        return;
-    }
-    for (uint32_t i = 0; i < request->n_peers; i++) {
+    bool current = request != NULL && request->id + request->phase == message_id &&
+                   request->state != REQUEST_ANSWERED;
+    return current ? request : NULL;
+}
+
+void coordinator_heard(struct node *node, const struct endpoint *from,
+                       const struct message *message) {
+    struct request *request = coordinator_find(node, message->id);
+    for (uint32_t i = 0; request != NULL && i < request->n_peers; i++) {
         struct peer *peer = &request->peers[i];
         if (peer->node == from->node && peer->state == PEER_ASKED) {
             peer->status = -(int)message->status;

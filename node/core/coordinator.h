@@ -122,6 +122,9 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
 /* A peer's reply to REPLICATE, READ or READ_SCAN. */
 void coordinator_heard(struct node *node, const struct endpoint *from,
                        const struct message *message);
+/* The request whose current phase a reply with this id may belong to; NULL when it is answered or
+ * gone. */
+struct request *coordinator_find(struct node *node, uint64_t message_id);
 /* Frees all requests without an answer: the node is being freed. */
 void coordinator_drop(struct node *node);
 

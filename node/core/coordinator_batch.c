@@ -138,7 +138,7 @@ static void batch_begin(struct request *request) {
     batch->ops = memory_new(batch->batch.n, sizeof *batch->ops);
     request->needed = request_needed(request, node->config.write_quorum);
     uint32_t alive = request_alive(request);
-    if (alive < request->needed) {
+    if (alive + batch_stand_ins_alive(batch) < request->needed) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
     } else if (!epoch_ready(node)) {
         batch_fail(batch, ERR_NO_SPACE);
@@ -166,10 +166,21 @@ static void repair_corrupt(struct batch_request *batch) {
     }
 }
 
+/* COMMITTING: by how many replicas, this one included. */
+static uint32_t acknowledged(const struct batch_request *batch) {
+    bool done = !batch->committing || PLANTED(EARLY_ACK);
+    uint32_t local = done && batch->local_status == 0 ? 1 : 0;
+    return local + request_count(&batch->request, PEER_DONE);
+}
+
 /* The answer of a batch that is done: each row's new context, the tally. */
 static void answer_done(struct batch_request *batch) {
     struct request *request = &batch->request;
-    struct batch_reply reply = {.tally = batch->tally, .n_contexts = batch->batch.n};
+    struct batch_reply reply = {.tally = batch->tally,
+                                .n_contexts = batch->batch.n,
+                                .needed = request->needed,
+                                .answered = (uint8_t)acknowledged(batch)};
+    request->node->counters.stood_in += reply.answered < reply.needed ? 1 : 0;
     struct bytes few[8];
     reply.contexts =
         reply.n_contexts <= 8 ? few : memory_new(reply.n_contexts, sizeof *reply.contexts);
@@ -201,22 +212,16 @@ static int common_error(const struct batch_request *batch) {
     return common;
 }
 
-/* COMMITTING: by how many replicas, this one included. */
-static uint32_t acknowledged(const struct batch_request *batch) {
-    bool done = !batch->committing || PLANTED(EARLY_ACK);
-    uint32_t local = done && batch->local_status == 0 ? 1 : 0;
-    return local + request_count(&batch->request, PEER_DONE);
-}
-
 /* COMMITTING: enough acknowledgements, or nobody left to wait for? */
-static void check_done(struct batch_request *batch) {
+void batch_check_done(struct batch_request *batch) {
     struct request *request = &batch->request;
-    uint32_t have = acknowledged(batch);
+    uint32_t have = acknowledged(batch) + batch_stand_ins_done(batch);
     bool local_done = !batch->committing;
+    uint32_t open = request_count(request, PEER_ASKED) + batch_stand_ins_open(batch);
     if (have >= request->needed) {
         answer_done(batch);
-    } else if (local_done && request_count(request, PEER_ASKED) == 0) {
-        int common = common_error(batch);
+    } else if (local_done && open == 0) {
+        int common = batch_stand_ins_refused(batch) ? common_error(batch) : 0;
         if (common == ERR_NO_SPACE || common == ERR_DISK) {
             batch_fail(batch, common);
         } else {
@@ -239,7 +244,7 @@ static void on_committed(void *context, int status) {
     if (batch->request.state == REQUEST_ANSWERED) {
         batch_end(batch);
     } else {
-        check_done(batch);
+        batch_check_done(batch);
     }
 }
 
@@ -330,7 +335,7 @@ static void pause_or_refuse(struct batch_request *batch) {
     arm_pause(batch);
 }
 
-static void encode_replicate(struct batch_request *batch, struct buffer *into) {
+void batch_encode_replicate(struct batch_request *batch, struct buffer *into) {
     struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         ops[i] = batch->batch.ops[i];
@@ -377,7 +382,7 @@ static void ask_again(struct batch_request *batch) {
     struct request *request = &batch->request;
     struct buffer *encoded = &request->node->encoded;
     batch->asks_again = false;
-    encode_replicate(batch, encoded);
+    batch_encode_replicate(batch, encoded);
     request_next_phase(request);
     for (uint32_t i = 0; i < request->n_peers; i++) {
         struct peer *peer = &request->peers[i];
@@ -406,7 +411,7 @@ static void check_replicated(struct batch_request *batch) {
     if (done + 1 >= request->needed || done > 0 || silent > 0 || batch->known) {
         request_move(request, REQUEST_COMMITTING);
         batch_commit(batch);
-        check_done(batch);
+        batch_check_done(batch);
     } else if (request_count(request, PEER_CONFLICT) > 0) {
         answer_conflict(batch);
     } else {
@@ -417,7 +422,7 @@ static void check_replicated(struct batch_request *batch) {
 void batch_replicate(struct batch_request *batch) {
     struct request *request = &batch->request;
     struct buffer *encoded = &request->node->encoded;
-    encode_replicate(batch, encoded);
+    batch_encode_replicate(batch, encoded);
     if (encoded->size > MESSAGE_PAYLOAD_MAX) {
         batch_fail(batch, ERR_TOO_BIG);
         return;
@@ -431,9 +436,13 @@ void batch_replicate(struct batch_request *batch) {
     if (batch->conditional) {
         check_replicated(batch);
     } else {
+        if (batch_may_stand_in(batch)) {
+            request_arm(request, BATCH_STAND_IN_MS * NS_PER_MS);
+        }
         request_move(request, REQUEST_COMMITTING);
         batch_commit(batch);
-        check_done(batch);
+        batch_stand_in(batch, 1u << PEER_IDLE | 1u << PEER_REFUSED);
+        batch_check_done(batch);
     }
 }
 
@@ -468,7 +477,8 @@ static void batch_heard(struct request *request, struct peer *peer, const struct
     if (request->state == REQUEST_REPLICATING) {
         check_replicated(batch);
     } else if (request->state == REQUEST_COMMITTING) {
-        check_done(batch);
+        batch_stand_in(batch, 1u << PEER_REFUSED);
+        batch_check_done(batch);
     }
 }
 
@@ -478,6 +488,21 @@ static void silence(struct request *request) {
             request->peers[i].state = PEER_SILENT;
         }
     }
+}
+
+/* Silent replicas are given stand-ins once; then the batch has had its time. */
+static void committing_expired(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    bool again = batch_may_stand_in(batch) && !batch->overdue &&
+                 node_now(request->node) < request->deadline_ns;
+    if (!again) {
+        batch_fail_missed(batch, ERR_UNKNOWN, acknowledged(batch));
+        return;
+    }
+    batch->overdue = true;
+    request_arm(request, (NODE_REPLICA_TIMEOUT_MS - BATCH_STAND_IN_MS) * NS_PER_MS);
+    batch_stand_in(batch, 1u << PEER_ASKED);
+    batch_check_done(batch);
 }
 
 static void batch_expired(struct request *request) {
@@ -502,7 +527,7 @@ static void batch_expired(struct request *request) {
         }
         break;
     case REQUEST_COMMITTING:
-        batch_fail_missed(batch, ERR_UNKNOWN, acknowledged(batch));
+        committing_expired(batch);
         break;
     default:
         batch_fail(batch, ERR_TIMEOUT);

@@ -13,6 +13,8 @@ enum {
     /* Of a batch whose retries wrote rows under more dots than that, the others are forgotten: a
      * row that had only these, and replaced them, takes the write for a new one. */
     BATCH_KNOWN_DOTS_MAX = 4,
+    BATCH_STAND_INS_MAX = 8, /* asked for one batch, those that refused included */
+    BATCH_STAND_IN_MS = 250, /* a replica silent for so long gets a stand-in, if W needs one */
 };
 
 /* What is made of one operation of the batch. */
@@ -22,6 +24,13 @@ struct batch_op {
     bool replaced;     /* a retry's row that others have written since: it goes out as it stands */
     size_t context_at; /* in `contexts`: for the client's next write of the row */
     size_t context_size;
+};
+
+/* Another member asked to keep the rows for a replica that is away. */
+struct stand_in {
+    uint16_t node;
+    uint16_t target;
+    uint8_t state; /* enum peer_state */
 };
 
 struct batch_request {
@@ -42,6 +51,11 @@ struct batch_request {
     struct batch_op *ops;
     struct buffer contexts;
     struct tally tally; /* after the local commit */
+    /* coordinator_hints.c */
+    struct stand_in stand_ins[BATCH_STAND_INS_MAX];
+    uint32_t n_stand_ins;
+    uint32_t noted; /* a bit for each peer that has been given a stand-in, or a note */
+    bool overdue;   /* BATCH_STAND_IN_MS are over */
 };
 
 /* The batch that a request of this kind is. */
@@ -58,6 +72,33 @@ void batch_fail(struct batch_request *batch, int status);
 void batch_fail_missed(struct batch_request *batch, int status, uint32_t answered);
 void batch_end(struct batch_request *batch);
 void batch_let_go(struct batch_request *batch);
+
+/* COMMITTING: answers and ends the request when W is reached, or nobody is left to wait for. */
+void batch_check_done(struct batch_request *batch);
+/* The rows as replicas are sent them; replaces what is in `into`. */
+void batch_encode_replicate(struct batch_request *batch, struct buffer *into);
+
+/* ---- coordinator_hints.c: stand-ins for replicas that do not answer ----
+ *
+ * Only for batches without conditions, and not at level ALL. Each replica that is away when the
+ * batch goes out, refuses it, or (when W needs it) is silent for BATCH_STAND_IN_MS gets a stand-in
+ * of its own: the next live member behind the preference list that has not been asked. Where there
+ * is none, the rows' names are kept here (hints.h). Stand-ins' acknowledgements count towards W
+ * only when the replicas alone cannot make it: none of them may still answer, or overdue. */
+
+/* Whether this batch may use stand-ins, and how many replicas they could stand in for now. */
+bool batch_may_stand_in(const struct batch_request *batch);
+uint32_t batch_stand_ins_alive(const struct batch_request *batch);
+/* Finds stand-ins for all replicas in one of the states of `states` (bits of enum peer_state). */
+void batch_stand_in(struct batch_request *batch, uint32_t states);
+/* How many acknowledgements of stand-ins count now; how many have not answered. */
+uint32_t batch_stand_ins_done(const struct batch_request *batch);
+uint32_t batch_stand_ins_open(const struct batch_request *batch);
+/* Whether none of those asked may have kept the rows. */
+bool batch_stand_ins_refused(const struct batch_request *batch);
+/* A reply to HINT. */
+void batch_hint_heard(struct node *node, const struct endpoint *from,
+                      const struct message *message);
 
 /* ---- coordinator_rows.c ---- */
 

@@ -1,6 +1,8 @@
 /* epoch: which dots this node may give out, across crashes and clean stops. */
 #include <assert.h>
 
+#include "node/core/handoff.h"
+#include "node/core/hints.h"
 #include "node/core/inside.h"
 #include "node/core/plant.h"
 #include "node/core/recovery.h"
@@ -64,6 +66,8 @@ static void on_started(void *context, int status) {
     if (node->state == NODE_STARTING) {
         node->state = NODE_SERVING;
         recovery_run(node);
+        hints_start(node);
+        handoff_start(node);
     }
     node_check_idle(node);
 }

@@ -24,6 +24,8 @@ enum {
 struct request;
 struct forward;
 struct recovery;
+struct hints;
+struct handoff;
 
 /* What is kept of each member besides membership.h. */
 struct peer_link {
@@ -57,6 +59,7 @@ struct counters {
         recounts;
     uint64_t trees, leaves;
     uint64_t late_overwrites;
+    uint64_t hints_stored, hints_delivered, hints_dropped, handoffs_received, stood_in;
 };
 
 struct node {
@@ -94,6 +97,8 @@ struct node {
     struct recovery *recovery; /* recovery.c */
     uint32_t n_slice_pages;    /* being served */
     struct peer_link *links;   /* by member index */
+    struct hints *hints;
+    struct handoff *handoff;
 
     struct counters counters;
     /* For the length of one function that calls nothing that uses them too. */

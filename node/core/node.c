@@ -8,7 +8,10 @@
 #include "node/core/anti_entropy.h"
 #include "node/core/apply.h"
 #include "node/core/coordinator.h"
+#include "node/core/coordinator_batch.h"
 #include "node/core/forward.h"
+#include "node/core/handoff.h"
+#include "node/core/hints.h"
 #include "node/core/leaf_page.h"
 #include "node/core/recovery.h"
 #include "node/core/replica.h"
@@ -31,6 +34,8 @@ static bool value_sound(void *context, struct bytes key, struct bytes bytes) {
         return versions_decode(bytes, &node->scratch[0]) == 0;
     case 't':
         return bytes.size == 16;
+    case 'h':
+        return hint_sound(node, bytes);
     default:
         return true;
     }
@@ -65,6 +70,8 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
     node->links = memory_new(ring->n_members, sizeof *node->links);
+    node->hints = hints_new(node);
+    node->handoff = handoff_new(node);
     for (uint16_t i = 0; i < ring->n_members; i++) {
         snprintf(node->links[i].stat_name, sizeof node->links[i].stat_name, "peer_%u_alive",
                  ring->members[i].id);
@@ -89,6 +96,8 @@ void node_free(struct node *node) {
     anti_entropy_free(node->anti_entropy);
     tree_build_free(node->tree_build);
     tree_release(&node->tree);
+    handoff_free(node->handoff);
+    hints_free(node->hints);
     rows_release(&node->mark);
     recovery_free(node);
     latches_free(node->latches);
@@ -138,6 +147,7 @@ void node_stop(struct node *node) {
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;
         timers_cancel(node->timers, &node->ping);
+        handoff_stop(node);
         node_check_idle(node);
     } else if (node->state == NODE_STARTING) {
         /* Served nobody; whatever epoch is under way stays unused. */
@@ -293,6 +303,9 @@ static bool receive_greeting(struct node *node, const struct endpoint *from,
     case MESSAGE_STATS:
         stats_answer(node, &asker);
         return true;
+    case MESSAGE_HINTS:
+        hints_answer(node, &asker);
+        return true;
     default:
         return false;
     }
@@ -363,6 +376,13 @@ static bool receive_from_node(struct node *node, const struct endpoint *from,
         node->counters.slice_pages++;
         slice_page_receive(node, from, message);
         return true;
+    case MESSAGE_HINT:
+        hint_receive(node, from, message);
+        return true;
+    case MESSAGE_HANDOFF:
+        node->counters.handoffs_received++;
+        apply_receive(node, from, message);
+        return true;
     default:
         return false;
     }
@@ -394,6 +414,12 @@ static void receive_reply(struct node *node, const struct endpoint *from,
         break;
     case MESSAGE_SLICE:
         recovery_heard(node, from, message);
+        break;
+    case MESSAGE_HINT:
+        batch_hint_heard(node, from, message);
+        break;
+    case MESSAGE_HANDOFF:
+        handoff_heard(node, from, message);
         break;
     case MESSAGE_PING:
         break;

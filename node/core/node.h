@@ -42,6 +42,7 @@ struct node_config {
     void *edge_context;
     uint64_t boot;    /* of the machine: another number after each of its starts; 0 = unknown */
     bool trusts_disk; /* serve what the disk has, without recovering what it may have lost */
+    uint64_t hint_bytes_max; /* kept for other nodes at most; 0 = a share of the disk (hints.h) */
 };
 
 enum node_state {

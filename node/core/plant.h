@@ -23,7 +23,9 @@
     X(SAME_PAGES, "same-pages")               /* pages that differ are taken for equal */          \
     X(WIPED_SERVES, "wiped-serves")           /* a node without its disk serves empty */           \
     X(ONE_PEER, "one-peer")                   /* it recovers from one other replica only */        \
-    X(RECOVERY_LOST, "recovery-lost")         /* a crash makes it forget that it recovers */
+    X(RECOVERY_LOST, "recovery-lost")         /* a crash makes it forget that it recovers */       \
+    X(LOSE_HINT, "lose-hint")                 /* a stand-in acknowledges what it does not keep */  \
+    X(DELETE_HINT_EARLY, "delete-hint-early") /* hints go when they are sent, not when received */
 
 enum plant {
     PLANT_NONE = 0,

@@ -77,3 +77,41 @@ int rowkey_split(struct bytes key, struct bytes *ret_partition, struct bytes *re
     }
     return err;
 }
+
+void rowkey_put_hints(struct buffer *into, uint32_t target) {
+    assert(target <= UINT16_MAX + 1u);
+    /* Behind the last target: the kind after this one. */
+    uint8_t *at = buffer_extend(into, target > UINT16_MAX ? 1 : 3);
+    at[0] = target > UINT16_MAX ? 'h' + 1 : 'h';
+    if (target <= UINT16_MAX) {
+        at[1] = (uint8_t)(target >> 8);
+        at[2] = (uint8_t)target;
+    }
+}
+
+void rowkey_put_hint(struct buffer *into, uint16_t target, uint16_t slice,
+                     struct bytes partition_key, struct bytes sort_key) {
+    assert(partition_key.size <= PARTITION_KEY_MAX);
+    rowkey_put_hints(into, target);
+    uint8_t *at = buffer_extend(into, ROWKEY_HINT_HEAD - 3);
+    at[0] = (uint8_t)(slice >> 8);
+    at[1] = (uint8_t)slice;
+    at[2] = (uint8_t)partition_key.size;
+    buffer_put_bytes(into, partition_key);
+    buffer_put_bytes(into, sort_key);
+}
+
+int rowkey_hint(struct bytes key, struct hint_key *ret) {
+    if (key.size < ROWKEY_HINT_HEAD || key.data[0] != 'h') {
+        return ERR_INVALID;
+    }
+    size_t prefix = (size_t)ROWKEY_HINT_HEAD + key.data[5];
+    if (key.size < prefix || key.size - prefix > SORT_KEY_MAX) {
+        return ERR_INVALID;
+    }
+    *ret = (struct hint_key){.target = (uint16_t)(key.data[1] << 8 | key.data[2]),
+                             .slice = (uint16_t)(key.data[3] << 8 | key.data[4]),
+                             .partition_key = bytes_of(key.data + ROWKEY_HINT_HEAD, key.data[5]),
+                             .sort_key = bytes_of(key.data + prefix, key.size - prefix)};
+    return 0;
+}

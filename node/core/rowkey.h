@@ -10,9 +10,10 @@
  *   row    'r'  slice, 2 bytes big-endian  size of partition key, 1 byte  partition key  sort key
  *   tally  't'  slice, 2 bytes big-endian  size of partition key, 1 byte  partition key
  *   marks  'm'  name
+ *   hints  'h'  target, 2 bytes big-endian  then as a row from its slice on
  *
  * Pure. */
-enum { ROWKEY_HEAD = 4 };
+enum { ROWKEY_HEAD = 4, ROWKEY_HINT_HEAD = 6 };
 
 /* The slice of a row's key; false for keys of other kinds. */
 bool rowkey_slice(struct bytes key, uint16_t *ret_slice);
@@ -22,13 +23,27 @@ bool rowkey_slice(struct bytes key, uint16_t *ret_slice);
 enum { ROWKEY_SLICE_SIZE = 3 };
 void rowkey_put_slice(struct buffer *into, uint32_t slice);
 
-/* All three append to `into`: the key of a row; */
+/* All of these append to `into`: the key of a row; */
 void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,
                     struct bytes sort_key);
 /* of a partition's tally; */
 void rowkey_put_tally(struct buffer *into, uint16_t slice, struct bytes partition_key);
 /* the first key after all rows of the partition. */
 void rowkey_put_end(struct buffer *into, uint16_t slice, struct bytes partition_key);
+
+/* The key of a hint; the first and the first not of all hints for a target. */
+void rowkey_put_hint(struct buffer *into, uint16_t target, uint16_t slice,
+                     struct bytes partition_key, struct bytes sort_key);
+void rowkey_put_hints(struct buffer *into, uint32_t target);
+
+/* A hint's key taken apart; its parts are borrowed from it. */
+struct hint_key {
+    uint16_t target;
+    uint16_t slice;
+    struct bytes partition_key;
+    struct bytes sort_key;
+};
+int rowkey_hint(struct bytes key, struct hint_key *ret);
 
 /* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
  * partition. */

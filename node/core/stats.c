@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "node/core/anti_entropy.h"
+#include "node/core/hints.h"
 #include "node/core/node.h"
 #include "node/core/recovery.h"
 
@@ -60,6 +61,20 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, recounts);
     ADD(list, c, recovering);
     ADD(list, c, reopened);
+}
+
+static void add_hints(struct list *list, const struct node *node) {
+    const struct counters *c = &node->counters;
+    struct hints_total total;
+    hints_total(node, &total);
+    add(list, "hints", total.n);
+    add(list, "hints_bytes", total.bytes);
+    add(list, "slices_marked", total.n_marked);
+    ADD(list, c, hints_stored);
+    ADD(list, c, hints_delivered);
+    ADD(list, c, hints_dropped);
+    ADD(list, c, handoffs_received);
+    ADD(list, c, stood_in);
 }
 
 static void add_gauges(struct list *list, const struct node *node) {
@@ -124,6 +139,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     struct list list = {.rows = ret, .max = max};
     add_requests(&list, &node->counters);
     add_outcomes(&list, &node->counters);
+    add_hints(&list, node);
     add_gauges(&list, node);
     add_repair(&list, node);
     add_edges(&list, node);

@@ -5,6 +5,7 @@
 
 #include "shared/err.h"
 #include "tests/sim/directories.h"
+#include "tests/sim/hints.h"
 
 /* An answer may be this late: the deadline plus one tick (the design's promise 6). */
 enum { TICK_MS = 2 };
@@ -189,7 +190,12 @@ static void check_batch(struct session *session, int status, struct bytes payloa
         return;
     }
     check_contexts(session, write, &reply);
-    session->acked[session->n_acked++] = session->write;
+    write->stood_in = reply.answered < reply.needed;
+    world->coverage[COVER_STAND_INS] += write->stood_in;
+    if (!write->stood_in) { /* a quorum read need not find what a stand-in keeps */
+        session->acked[session->n_acked++] = session->write;
+    }
+    hints_check_copies(world, session->write);
     batch_reply_release(&reply);
 }
 

@@ -112,14 +112,15 @@ static bool twin_came_between(struct ledger *ledger, const struct write_row *par
 }
 
 /* An acknowledged IF_MATCH knew every write of the row that was acknowledged before it began; an
- * acknowledged IF_ABSENT met no live one. */
+ * acknowledged IF_ABSENT met no live one. (But for writes with stand-ins, which no quorum need
+ * find.) */
 static void check_condition_over(struct world *world, uint32_t index, const struct write_row *part,
                                  uint32_t earlier_index) {
     struct ledger *ledger = &world->ledger;
     struct write *earlier = &ledger->writes[earlier_index];
     struct write_row *earlier_part = write_row_of(earlier, part->row);
     const struct write *write = &ledger->writes[index];
-    if (earlier == write || earlier_part == NULL || earlier->outcome != 0 ||
+    if (earlier == write || earlier_part == NULL || earlier->outcome != 0 || earlier->stood_in ||
         earlier->end_ns >= write->start_ns || write_row_covered(earlier_part, &part->seen)) {
         return;
     }

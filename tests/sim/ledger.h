@@ -28,7 +28,8 @@ struct write {
     uint16_t session;
     int64_t start_ns, end_ns; /* end: of the answer; TIMERS_NEVER while there is none */
     int outcome;
-    bool retried; /* the client gave up an attempt without knowing what came of it */
+    bool stood_in; /* acknowledged by fewer than W replicas, with stand-ins for the others */
+    bool retried;  /* the client gave up an attempt without knowing what came of it */
     uint32_t n;
     struct write_row rows[BATCH_MAX];
 };

@@ -96,6 +96,8 @@ static void draw_hot(struct dice *dice, struct options *o) {
                                     MESSAGE_READ,
                                     MESSAGE_READ_SCAN,
                                     MESSAGE_REPAIR,
+                                    MESSAGE_HINT,
+                                    MESSAGE_HANDOFF,
                                     20,
                                     21,
                                     22,
@@ -154,6 +156,7 @@ void options_draw(uint64_t seed, struct options *ret) {
     } else {
         draw_net(&dice, &ret->net);
         draw_faults(&dice, ret);
+        ret->hint_bytes_max = (uint64_t)maybe(&dice, 100, 5000);
     }
     ret->n_strict_partitions = (uint16_t)dice_below(&dice, ret->n_partitions + 1u);
     if (options_unconditional) {

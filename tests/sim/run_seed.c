@@ -5,6 +5,7 @@
 
 #include "tests/sim/check.h"
 #include "tests/sim/converge.h"
+#include "tests/sim/hints.h"
 #include "tests/sim/workload.h"
 
 enum { FAULTS_MAX_S = 120, DRAIN_MAX_S = 90 };
@@ -47,6 +48,9 @@ void run_end(struct world *world, struct workload *workload) {
     world_heal(world);
     drain(world, workload);
     start_down_nodes(world);
+    if (!world->sim.failed) {
+        hints_check_drained(world);
+    }
     if (!world->sim.failed) {
         check_converged(world);
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/hints.h"
 #include "tests/sim/run_seed.h"
 #include "tests/sim/stored.h"
 
@@ -51,6 +52,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "unavailable but applied",
     "retried passes",
     "two coordinators",
+    "stand-ins counted",
     "client retries",
     "links reopened",
     "final retries",
@@ -104,6 +106,7 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
     struct world *world = node->world;
     sim_mark_bytes(&world->sim, now.data, now.size);
     hot_stored(node);
+    hints_check_stored(node, key, old, now);
     struct bytes partition_key, sort_key, tally;
     if (stored_tally_key(key, &partition_key) && stored_value(now, &tally) == 0) {
         sim_trace(&world->sim, "%s stores the tally of %.*s: %llu live", node->process.name,
@@ -181,6 +184,7 @@ void world_node_start(struct world_node *node) {
         .credit_bytes = 1 << 20,
         .repair_round_ms = world->options.repair_round_ms,
         .boot = 1 + node->boots,
+        .hint_bytes_max = world->options.hint_bytes_max,
     };
     node->stopping = false;
     node->node = node_new(&config, &node->env, disk_mem_disk(node->disk), &node->process.timers,

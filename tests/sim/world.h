@@ -86,6 +86,7 @@ enum coverage {
     COVER_UNAVAILABLE_APPLIED, /* answered UNAVAILABLE, yet found on a disk */
     COVER_RETRIED_PASSES,      /* a retry passed a condition that did not hold any more */
     COVER_TWO_COORDINATORS,    /* writes with two dots */
+    COVER_STAND_INS,           /* writes acknowledged with stand-ins */
     COVER_CLIENT_RETRIES,
     COVER_LINKS_REOPENED,
     COVER_FINAL_RETRIES,

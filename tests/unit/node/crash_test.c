@@ -275,9 +275,10 @@ static void a_corrupt_row_that_nobody_else_has_can_be_written_anew(void **state)
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     cluster_lose(c, 0, MESSAGE_REPLICATE);
+    cluster_lose(c, 0, MESSAGE_HANDOFF);
     assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), ERR_UNKNOWN);
-    cluster_release(c);
     corrupt(c, 1, "");
+    cluster_release(c);
     struct write anew = {.value = "y", .condition = ROW_IF_ABSENT};
     assert_int_equal(do_write(c, &anew, NULL), 0);
     assert_string_equal(do_get(c, 1, NULL, NULL, LEVEL_ALL).value, "y");
