@@ -1,6 +1,7 @@
 /* disk_leveldb_clear: the housekeeping of segments: counts what is live, clears what is mostly not.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,10 +109,11 @@ static void count_step(struct disk_leveldb *d) {
 
 /* A sync of LevelDB's log does not reach the end of the log before it, whose table may still be
  * being written. */
-static void logs_sync(struct disk_leveldb *d) {
+static bool logs_sync(struct disk_leveldb *d) {
     char path[LOG_PATH_MAX];
     snprintf(path, sizeof path, "%s/rows", d->directory);
     DIR *dir = opendir(path);
+    bool synced = dir != NULL;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *dot = strrchr(entry->d_name, '.');
         if (!dot || strcmp(dot, ".log") != 0) {
@@ -120,18 +122,21 @@ static void logs_sync(struct disk_leveldb *d) {
         snprintf(path, sizeof path, "%s/rows/%s", d->directory, entry->d_name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd >= 0) {
-            fdatasync(fd);
+            synced = fdatasync(fd) == 0 && synced;
             close(fd);
+        } else {
+            synced = synced && errno == ENOENT; /* its table is written */
         }
     }
     if (dir) {
         closedir(dir);
     }
+    return synced;
 }
 
 void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns) {
-    if (segment_store_doomed(d->segments) && d->clearing.doomed_ns < sync_begun_ns) {
-        logs_sync(d);
+    bool due = segment_store_doomed(d->segments) && d->clearing.doomed_ns < sync_begun_ns;
+    if (due && logs_sync(d)) {
         segment_store_reap(d->segments);
     }
 }

@@ -440,7 +440,7 @@ static bool worth_clearing(const struct segment_store *s, const struct segment_f
     if (file == s->active) {
         return dead >= s->segment_bytes / SEGMENT_PART;
     }
-    return dead > 0 || file->live <= 0;
+    return dead >= file->size / SEGMENT_DEAD_PART || file->live <= 0;
 }
 
 bool segment_store_victim(struct segment_store *s, uint32_t *ret_id, uint64_t *ret_live) {

@@ -23,6 +23,7 @@ enum {
     SEGMENT_PENDING_MAX = 256,   /* records appended and not flushed; then they are */
     SEGMENT_PART = 8, /* a file is closed at this part of all live bytes, at least of SEGMENT_BYTES;
                          and early, to be cleared, once this part of SEGMENT_BYTES of it is dead */
+    SEGMENT_DEAD_PART = 10, /* of a file must be dead to be worth copying the rest */
 };
 
 struct segment_store;

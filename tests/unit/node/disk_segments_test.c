@@ -67,12 +67,16 @@ static int remove_directory(void **state) {
     return nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static void open_disk(void) {
+static void open_disk_with(uint64_t reserve_bytes) {
     char why[DISK_WHY_MAX];
     struct disk_leveldb_config config = {
-        .directory = directory, .reserve_bytes = 1, .segment_bytes = SMALL_SEGMENT};
+        .directory = directory, .reserve_bytes = reserve_bytes, .segment_bytes = SMALL_SEGMENT};
     assert_int_equal(disk_leveldb_open(&config, &disk, why), 0);
     seam = disk_leveldb_seam(disk);
+}
+
+static void open_disk(void) {
+    open_disk_with(1);
 }
 
 static void reopen_disk(void) {
@@ -475,6 +479,31 @@ static void what_is_deleted_gives_its_room_back(void **state) {
     }
 }
 
+static bool clearing_begun(void) {
+    return counters().segment_bytes_moved > 0;
+}
+
+static void a_nearly_full_disk_is_cleared_of_less(void **state) {
+    (void)state;
+    uint64_t free_bytes, total_bytes;
+    open_disk();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        put(key, 1, LARGE, false);
+    }
+    for (uint32_t key = 0; key < KEYS; key += 8) {
+        erase(key);
+    }
+    seam->space(seam->self, &free_bytes, &total_bytes);
+    close_disk();
+    open_disk();
+    put(KEYS, 1, LARGE, false);
+    assert_false(clearing_begun());
+    close_disk();
+    open_disk_with(free_bytes / 3 * 2);
+    wait_until(clearing_begun);
+    assert_int_equal(version_of(1), 1);
+}
+
 static uint32_t dice_state;
 
 static uint32_t dice(uint32_t sides) {
@@ -626,6 +655,7 @@ int main(int argc, char **argv) {
         TEST(a_cut_segment_loses_only_what_was_cut),
         TEST(tenfold_overwriting_stays_below_twice_the_data),
         TEST(what_is_deleted_gives_its_room_back),
+        TEST(a_nearly_full_disk_is_cleared_of_less),
         TEST(clearing_loses_to_every_write_that_comes_between),
         TEST(a_damaged_record_keeps_its_segment_until_it_is_replaced),
     };
