@@ -86,9 +86,12 @@ round() { # NUMBER
     diff -r "$BASE/tree" "$MNT/copy$1"
 }
 
-everything_is_there() {
+replicas_agree() { ringctl repair --all && ringctl verify; }
+
+everything_is_there() { # NUMBER-OF-COPIES
     local i
     wait_for 20 ringctl status
+    wait_for 60 replicas_agree
     ringctl bench --check "$BASE/eventual"
     ringctl bench --check "$BASE/strict"
     for i in $(seq "$1"); do diff -r "$BASE/tree" "$MNT/copy$i"; done
@@ -150,6 +153,7 @@ everything_is_there() {
     rm -r "$MNT/gone" "$MNT/kept/sub"
     start_node 2
     wait_for 20 ringctl status
+    wait_for 60 replicas_agree
     # Through the one that was away and each of the others in turn.
     for n in 2 1 3; do
         kill_node $n
