@@ -6,6 +6,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
+#include "node/core/plant.h"
 #include "node/core/recount.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
@@ -70,7 +71,7 @@ static bool known_batch(struct batch_request *batch) {
         }
         known |= mine != NULL || versions_had_replaced(versions, &batch->batch.op);
     }
-    return known;
+    return known && !PLANTED(FORGET_OP);
 }
 
 /* A dot of the known batch that the row in scratch 0 covers; NULL when there is none. */

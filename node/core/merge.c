@@ -2,6 +2,7 @@
 #include "node/core/merge.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "node/core/condition.h"
 #include "node/core/plant.h"
@@ -49,6 +50,12 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     if (PLANTED(LAST_WRITER) && now->n_siblings > 1) {
         now->siblings[0] = *versions_winner(now);
         now->n_siblings = 1;
+        learnt = true;
+    }
+    if (PLANTED(PRUNE_CLOCK) && now->context.n > 2) {
+        now->context.n--;
+        memmove(now->context.entries, now->context.entries + 1,
+                now->context.n * sizeof(*now->context.entries));
         learnt = true;
     }
     struct blob *result = joined(node, now, learnt, incoming, blob);

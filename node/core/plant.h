@@ -25,7 +25,9 @@
     X(ONE_PEER, "one-peer")                   /* it recovers from one other replica only */        \
     X(RECOVERY_LOST, "recovery-lost")         /* a crash makes it forget that it recovers */       \
     X(LOSE_HINT, "lose-hint")                 /* a stand-in acknowledges what it does not keep */  \
-    X(DELETE_HINT_EARLY, "delete-hint-early") /* hints go when they are sent, not when received */
+    X(DELETE_HINT_EARLY, "delete-hint-early") /* hints go when they are sent, not when received */ \
+    X(FORGET_OP, "forget-op")                 /* a retry is taken for another write */             \
+    X(PRUNE_CLOCK, "prune-clock")             /* a merge forgets the eldest of three actors */
 
 enum plant {
     PLANT_NONE = 0,
