@@ -138,8 +138,22 @@ static void print_usage(FILE *to) {
           to);
 }
 
+/* What an error means, and for those of missing replicas, which. */
+static void print_error(const struct ctl *ctl, int err) {
+    char why[SHORTFALL_TEXT_MAX] = "";
+    if (ctl->session != NULL &&
+        (err == ERR_UNAVAILABLE || err == ERR_UNKNOWN || err == ERR_TIMEOUT)) {
+        session_shortfall(ctl->session, why, sizeof why);
+    }
+    fputs(err_text(err), stderr);
+    if (why[0] != '\0') {
+        fprintf(stderr, " (%s)", why);
+    }
+}
+
 int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int err) {
-    fprintf(stderr, "ringctl: %s %s: %s", what, path, err_text(err));
+    fprintf(stderr, "ringctl: %s %s: ", what, path);
+    print_error(ctl, err);
     switch (err) {
     case ERR_UNAVAILABLE:
     case ERR_TIMEOUT:
@@ -194,8 +208,13 @@ static int run_job(void *context) {
         status = namespace_open(ctl->store, &ctl->ns);
     }
     if (status != 0) {
-        fprintf(stderr, "ringctl: the cluster at %s: %s\n", ctl->addresses,
-                status == ERR_TIMEOUT ? "no node answers; is it running?" : err_text(status));
+        fprintf(stderr, "ringctl: the cluster at %s: ", ctl->addresses);
+        if (client_ring(session_client(ctl->session)) == NULL) {
+            fputs("no node answers; is it running?", stderr);
+        } else {
+            print_error(ctl, status);
+        }
+        fputc('\n', stderr);
         return CTL_UNREACHABLE;
     }
     int exit_code = job->run(ctl);

@@ -147,15 +147,23 @@ void requests_ring_changed(struct client *client) {
     }
 }
 
+static void note_silence(const struct client *client, struct client_request *request) {
+    if (request->state == REQUEST_SENT && request->missed.needed == 0) {
+        shortfall_add(&request->missed, client->links[request->link].node);
+    }
+}
+
 /* The deadline, the end of an attempt, or the end of a pause. */
 static void request_timer(void *context) {
     struct client_request *request = context;
     struct client *client = request->client;
     if (now_of(client) >= request->deadline_ns) {
+        note_silence(client, request);
         request_finish(client, request, request_verdict(request), (struct bytes){0});
         return;
     }
     request->uncertain |= request->state == REQUEST_SENT;
+    note_silence(client, request);
     request_detach(client, request);
     request_dispatch(client, request);
 }
@@ -206,6 +214,9 @@ static void request_refused(struct client *client, struct client_request *reques
         bool unknown = request->type == MESSAGE_BATCH && request->uncertain;
         request_finish(client, request, unknown ? ERR_UNKNOWN : status, payload);
         return;
+    }
+    if (status == ERR_UNAVAILABLE || status == ERR_UNKNOWN) {
+        shortfall_decode(payload, &request->missed);
     }
     request->last_error = status;
     request->uncertain |= status == ERR_UNKNOWN || status == ERR_TIMEOUT;
@@ -380,6 +391,7 @@ int client_submit(struct client *client, struct client_request *request) {
     request->attempt = request->n_rounds = 0;
     request->sent_once = request->uncertain = false;
     request->last_error = ERR_TIMEOUT;
+    request->missed = (struct shortfall){0};
     request_dispatch(client, request);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "shared/err.h"
 #include "shared/request.h"
 #include "shared/ring.h"
+#include "shared/shortfall.h"
 #include "shared/timers.h"
 
 /* Pure: reaches the world through env and timers only; runs in the simulator as it runs in the
@@ -74,6 +75,9 @@ struct client_request {
     bool uncertain;    /* an attempt was given up without knowing what came of it */
     uint64_t stamp_ns; /* of the last attempt, or of the first uncertain one */
     int last_error;
+    /* Why the last try fell short, for UNAVAILABLE, UNKNOWN and TIMEOUT: as the node said; without
+     * such an answer only who was silent. */
+    struct shortfall missed;
 };
 
 struct client_config {

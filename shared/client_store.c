@@ -1,6 +1,7 @@
 /* client_store: a call encodes its request, waits for the client's answer, decodes it. */
 #include "shared/client_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "shared/task.h"
@@ -33,9 +34,38 @@ static void held_free(struct bytes *held) {
     *held = (struct bytes){0};
 }
 
+static const char *name_of(uint8_t type) {
+    return type == MESSAGE_GET ? "get" : type == MESSAGE_SCAN ? "scan" : "batch";
+}
+
+static void note_shortfall(struct client_store *store, const struct call *call) {
+    const struct env *env = store->env;
+    bool fell_short = call->status == ERR_UNAVAILABLE || call->status == ERR_UNKNOWN ||
+                      call->status == ERR_TIMEOUT;
+    uint64_t n_untold = 0;
+    if (!fell_short) {
+        return;
+    }
+    store->missed = call->request.missed;
+    store->missed_status = call->status;
+    if (!complaints_tell(&store->complaints, (uint32_t)-call->status, call->request.type,
+                         env->now_ns(env->self), &n_untold)) {
+        return;
+    }
+    char why[SHORTFALL_TEXT_MAX], line[SHORTFALL_TEXT_MAX + 120];
+    shortfall_text(&store->missed, why, sizeof why);
+    int size = snprintf(line, sizeof line, "store %s: %s%s%s", name_of(call->request.type),
+                        err_name(call->status), why[0] != '\0' ? ": " : "", why);
+    if (n_untold > 0) {
+        snprintf(line + size, sizeof line - (size_t)size, ", untold=%llu",
+                 (unsigned long long)n_untold);
+    }
+    env->log(env->self, 1, line);
+}
+
 /* Asks and waits. The client answers by the deadline, so only an interrupt needs an end made here.
  * `call->held` is the caller's afterwards, whatever the answer. */
-static int call_run(const struct client_store *store, struct call *call) {
+static int call_run(struct client_store *store, struct call *call) {
     const struct env *env = store->env;
     int64_t deadline_ns = task_deadline_ns(task_self());
     call->request.deadline_ns =
@@ -57,6 +87,7 @@ static int call_run(const struct client_store *store, struct call *call) {
             task_wait_uninterrupted(&call->answered);
         }
     }
+    note_shortfall(store, call);
     return call->status;
 }
 

@@ -267,8 +267,6 @@ int hint_reply_decode(struct bytes payload, struct hint_reply *ret) {
 
 void get_reply_encode(const struct get_reply *reply, struct buffer *into) {
     tally_encode(&reply->tally, into);
-    buffer_put_u8(into, reply->needed);
-    buffer_put_u8(into, reply->answered);
     buffer_put_sized32(into, reply->versions);
 }
 
@@ -277,8 +275,6 @@ int get_reply_decode(struct bytes payload, struct get_reply *ret) {
     struct get_reply reply = {0};
     *ret = reply;
     reply.tally = tally_take(&r);
-    reply.needed = reader_u8(&r);
-    reply.answered = reader_u8(&r);
     reply.versions = reader_sized32(&r);
     if (reader_end(&r) != 0) {
         return ERR_INVALID;

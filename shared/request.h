@@ -80,14 +80,14 @@ struct tally {
  *             handed over
  *   CONFLICT: failed_index = the first op that did not pass, current = that row's versions, encoded
  *             (empty for ROW_COUNT_MAX)
- *   UNAVAILABLE, UNKNOWN: needed, answered */
+ * UNAVAILABLE and UNKNOWN carry a struct shortfall (shortfall.h) instead, whatever was asked. */
 struct batch_reply {
     struct tally tally;
     uint32_t n_contexts;
     struct bytes *contexts; /* owned array of borrowed bytes: batch_reply_release() */
     uint32_t failed_index;
     struct bytes current;
-    uint8_t needed;
+    uint8_t needed; /* done */
     uint8_t answered;
 };
 void batch_reply_encode(const struct batch_reply *reply, struct buffer *into);
@@ -117,8 +117,6 @@ struct get_reply {
     struct tally tally;
     /* Encoded; empty = nobody ever wrote the row. With DIGEST: its 16-byte digest. */
     struct bytes versions;
-    uint8_t needed; /* UNAVAILABLE */
-    uint8_t answered;
 };
 void get_reply_encode(const struct get_reply *reply, struct buffer *into);
 int get_reply_decode(struct bytes payload, struct get_reply *ret);

@@ -292,3 +292,7 @@ int session_ask_about(struct session *s, const struct session_question *question
     }
     return q.status;
 }
+
+const char *session_shortfall(const struct session *s, char *ret, size_t size) {
+    return shortfall_text(&s->client_store.missed, ret, size);
+}

@@ -31,6 +31,10 @@ void session_free(struct session *session);
 struct tasks *session_tasks(struct session *session);
 struct store *session_store(struct session *session);
 struct client *session_client(struct session *session);
+/* Of the store's call that last ended UNAVAILABLE, UNKNOWN or TIMEOUT, what it needed and who did
+ * not answer, as shortfall_text(); empty when none did. Returns `ret`. For programs that do one
+ * thing at a time; each such call is in the log too. */
+const char *session_shortfall(const struct session *session, char *ret, size_t size);
 /* The loop's clock. */
 int64_t session_now_ns(struct session *session);
 

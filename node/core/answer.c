@@ -70,15 +70,9 @@ void answer_status(struct node *node, const struct asker *asker, int status) {
     answer(node, asker, status, bytes_of(NULL, 0));
 }
 
-void answer_missed(struct node *node, const struct asker *asker, int status, uint8_t needed,
-                   uint8_t answered) {
+void answer_missed(struct node *node, const struct asker *asker, int status,
+                   const struct shortfall *shortfall) {
     buffer_clear(&node->encoded);
-    if (asker->type == MESSAGE_BATCH) {
-        struct batch_reply reply = {.needed = needed, .answered = answered};
-        batch_reply_encode(&reply, &node->encoded);
-    } else if (asker->type == MESSAGE_GET) {
-        struct get_reply reply = {.needed = needed, .answered = answered};
-        get_reply_encode(&reply, &node->encoded);
-    }
+    shortfall_encode(shortfall, &node->encoded);
     answer(node, asker, status, buffer_bytes(&node->encoded));
 }

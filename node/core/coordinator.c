@@ -83,7 +83,15 @@ void request_answer(struct request *request, int status, struct bytes payload) {
 
 void request_answer_missed(struct request *request, int status, uint8_t answered) {
     request_move(request, REQUEST_ANSWERED);
-    answer_missed(request->node, &request->asker, status, request->needed, answered);
+    struct shortfall shortfall = {.needed = request->needed, .answered = answered};
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *peer = &request->peers[i];
+        bool waited_for = peer->state == PEER_ASKED || peer->state == PEER_SILENT;
+        if (waited_for || (peer->state != PEER_DONE && !node_alive(request->node, peer->node))) {
+            shortfall_add(&shortfall, peer->node);
+        }
+    }
+    answer_missed(request->node, &request->asker, status, &shortfall);
 }
 
 void request_next_phase(struct request *request) {
@@ -245,7 +253,7 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
         struct asker asker = asker_of(from, message);
         node->counters.recovering++;
         if ((message->flags & MESSAGE_FORWARDED) != 0) {
-            answer_missed(node, &asker, ERR_UNAVAILABLE, 1, 0);
+            answer_missed(node, &asker, ERR_UNAVAILABLE, &(struct shortfall){.needed = 1});
         } else {
             forward_receive(node, from, message, slice);
         }

@@ -36,9 +36,11 @@ static void on_timer(void *context) {
     if (forward->asker.type == MESSAGE_BATCH) {
         struct node *node = forward->node;
         struct asker asker = forward->asker;
+        struct shortfall shortfall = {.needed = 1};
+        shortfall_add(&shortfall, forward->to);
         forward_unlist(forward);
         free(forward);
-        answer_missed(node, &asker, ERR_UNKNOWN, 1, 0);
+        answer_missed(node, &asker, ERR_UNKNOWN, &shortfall);
         node_check_idle(node);
     } else {
         forward_end(forward, ERR_TIMEOUT, bytes_of(NULL, 0));
@@ -57,6 +59,17 @@ static uint16_t pass_on(struct node *node, struct message *message, uint16_t sli
         }
     }
     return 0;
+}
+
+/* No replica of the slice is alive. */
+static void answer_no_replica(struct node *node, const struct asker *asker, uint16_t slice) {
+    const struct ring *ring = membership_ring(node->membership);
+    const uint16_t *preference = ring_preference(ring, slice);
+    struct shortfall shortfall = {.needed = 1};
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        shortfall_add(&shortfall, ring->members[preference[i]].id);
+    }
+    answer_missed(node, asker, ERR_UNAVAILABLE, &shortfall);
 }
 
 void forward_receive(struct node *node, const struct endpoint *from, const struct message *message,
@@ -81,7 +94,7 @@ void forward_receive(struct node *node, const struct endpoint *from, const struc
     passed.budget_ms = node_budget_ms(node, deadline_ns);
     uint16_t to = pass_on(node, &passed, slice);
     if (to == 0) {
-        answer_missed(node, &asker, ERR_UNAVAILABLE, 1, 0);
+        answer_no_replica(node, &asker, slice);
         return;
     }
     struct forward *forward = memory_new(1, sizeof *forward);

@@ -8,6 +8,7 @@
 #include "node/core/tree.h"
 #include "shared/hlc.h"
 #include "shared/request.h"
+#include "shared/shortfall.h"
 
 #define NS_PER_MS ((int64_t)1000 * 1000)
 
@@ -148,10 +149,9 @@ void answer_status(struct node *node, const struct asker *asker, int status);
 /* BUSY, and a clock that is at `stamp_ns` at least: however far that is ahead of this node's, so
  * that the client's next try is later than what it met. */
 void answer_late(struct node *node, const struct asker *asker, uint64_t stamp_ns);
-/* UNAVAILABLE or UNKNOWN with how many replicas were needed and how many answered, in the payload
- * that belongs to the type asked. */
-void answer_missed(struct node *node, const struct asker *asker, int status, uint8_t needed,
-                   uint8_t answered);
+/* UNAVAILABLE or UNKNOWN, and why. */
+void answer_missed(struct node *node, const struct asker *asker, int status,
+                   const struct shortfall *shortfall);
 
 /* ---- epochs and dots: epoch.c ---- */
 

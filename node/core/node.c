@@ -440,7 +440,7 @@ static void receive_request(struct node *node, const struct endpoint *from,
         if (from->kind == ENDPOINT_NODE && message->type >= MESSAGE_REPLICATE) {
             answer_status(node, &asker, ERR_CLOSED);
         } else {
-            answer_missed(node, &asker, ERR_UNAVAILABLE, 0, 0);
+            answer_missed(node, &asker, ERR_UNAVAILABLE, &(struct shortfall){0});
         }
         return;
     }

@@ -39,6 +39,14 @@ teardown() {
     [ ! -s "$BASE/out" ]
 }
 
+@test "one address of a cluster is enough, whichever it is" {
+    ringctl put /a one
+    local member
+    for member in "${MEMBERS[@]}"; do
+        [ "$(command "$BUILD/node/ringctl" --cluster "${member#*=}" "${KEY[@]}" get /a)" = one ]
+    done
+}
+
 @test "what is not there is exit code 3 and a sentence" {
     run ringctl get /nothing
     [ "$status" -eq 3 ]

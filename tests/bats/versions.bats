@@ -136,10 +136,13 @@ values() { of '" ".join(sorted(s.get("value", "-") for s in v["siblings"]))' "$1
     [[ "$status" =~ ^[46]$ ]]
     run ringctl --timeout 3 get --level all /a
     [ "$status" -eq 4 ]
+    [[ "$output" == *"(2 of 3 replicas answered, node 1 did not)"* ]]
     [ "$(ringctl get --level quorum /a)" = two ]
     kill_node 2
     run ringctl --timeout 3 get /a
     [ "$status" -eq 4 ]
+    [[ "$output" == *"(1 of 2 replicas answered, nodes 1 and 2 did not)"* ||
+        "$output" == *"(1 of 2 replicas answered, nodes 2 and 1 did not)"* ]]
     wait_for 10 ringctl get --level one /a
     [ "$(ringctl get --level one /a)" = two ]
     ringctl put --blind --level one /a three

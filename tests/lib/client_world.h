@@ -33,7 +33,7 @@ struct world {
     uint32_t n_sent;
     char address[LINKS_MAX][RING_ADDRESS_MAX]; /* "" = not open */
     uint32_t n_reopened[LINKS_MAX];
-    bool full; /* send answers BUSY */
+    bool full;              /* send answers BUSY */
     int64_t nodes_ahead_ns; /* of the nodes' stamps */
 };
 extern struct world world;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/shortfall.h"
 #include "tests/lib/rows_of.h"
 
 static void hello_tells_the_ring_and_the_credit(void **state) {
@@ -86,10 +87,11 @@ static void with_two_nodes_down_answers_are_unavailable_or_unknown(void **state)
     cluster_run(c);
     struct cluster_answer answer = cluster_answer(c, ticket);
     assert_int_equal(answer.status, ERR_UNAVAILABLE);
-    struct batch_reply reply;
-    assert_int_equal(batch_reply_decode(answer.payload, &reply), 0);
-    assert_int_equal(reply.needed, 2);
-    assert_int_equal(reply.answered, 1);
+    struct shortfall shortfall;
+    assert_int_equal(shortfall_decode(answer.payload, &shortfall), 0);
+    assert_int_equal(shortfall.needed, 2);
+    assert_int_equal(shortfall.answered, 1);
+    assert_int_equal(shortfall.n_silent, 2);
     assert_int_equal(do_get(c, 1, NULL, NULL, 0).status, ERR_UNAVAILABLE);
     assert_int_equal(do_get(c, 1, NULL, NULL, LEVEL_ONE).status, 0);
     cluster_free(c);
@@ -219,6 +221,42 @@ static void a_request_without_time_left_is_not_done(void **state) {
     cluster_free(c);
 }
 
+/* Of three replicas, `n_down` of which are known to be down. */
+static void assert_levels(uint16_t n_down) {
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "old"}, NULL), 0);
+    for (uint16_t id = 3; id > 3 - n_down; id--) {
+        cluster_crash(c, id, false);
+    }
+    cluster_advance(c, 2 * MEMBERSHIP_SUSPECT_MS);
+    static const struct {
+        uint16_t level, needed;
+    } levels[] = {{LEVEL_ONE, 1}, {LEVEL_QUORUM, 2}, {LEVEL_ALL, 3}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        int wanted = 3 - n_down >= levels[i].needed ? 0 : ERR_UNAVAILABLE;
+        struct write write = {.value = "new", .flags = levels[i].level};
+        assert_int_equal(do_write(c, &write, NULL), wanted);
+        assert_int_equal(do_get(c, 1, NULL, NULL, levels[i].level).status, wanted);
+        struct message scan = {.type = MESSAGE_SCAN,
+                               .flags = levels[i].level,
+                               .budget_ms = 3000,
+                               .key = bytes_of_string("p")};
+        struct buffer range = {0};
+        scan_request_encode(&(struct scan_request){.rows_max = 9, .bytes_max = 999}, &range);
+        scan.payload = buffer_bytes(&range);
+        assert_int_equal(cluster_call(c, 1, &scan).status, wanted);
+        buffer_release(&range);
+    }
+    cluster_free(c);
+}
+
+static void each_level_needs_its_own_number_of_replicas(void **state) {
+    (void)state;
+    assert_levels(0);
+    assert_levels(1);
+    assert_levels(2);
+}
+
 static void a_node_that_holds_no_replica_passes_requests_on(void **state) {
     (void)state;
     struct cluster *c = cluster_new(5, 3);
@@ -251,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_context_from_the_future_is_refused),
         cmocka_unit_test(a_context_of_a_lost_data_directory_is_good),
         cmocka_unit_test(a_request_without_time_left_is_not_done),
+        cmocka_unit_test(each_level_needs_its_own_number_of_replicas),
         cmocka_unit_test(a_node_that_holds_no_replica_passes_requests_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

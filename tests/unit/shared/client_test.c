@@ -79,6 +79,37 @@ static void requests_are_stamped_in_the_time_that_nodes_tell(void **state) {
     assert_int_equal(outcome.status, 0);
 }
 
+static void what_a_node_said_of_missing_replicas_is_told(void **state) {
+    (void)state;
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_BATCH, "k", &outcome);
+    request.deadline_ns = world.now + 20 * MS;
+    assert_int_equal(client_submit(client, &request), 0);
+    for (uint32_t k = 0; k < 3; k++) {
+        world_answer(k, ERR_UNAVAILABLE, "\2\1\1\7\1"); /* node 263 */
+    }
+    world_pass(20, ALL);
+    assert_int_equal(outcome.status, ERR_UNAVAILABLE);
+    assert_true(request.missed.needed == 2 && request.missed.answered == 1);
+    assert_true(request.missed.n_silent == 1 && request.missed.silent[0] == 263);
+}
+
+static void without_any_answer_it_is_told_who_was_silent(void **state) {
+    (void)state;
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_GET, "k", &outcome);
+    request.deadline_ns = world.now + (CLIENT_ATTEMPT_MS + 10) * MS;
+    assert_int_equal(client_submit(client, &request), 0);
+    world_pass(CLIENT_ATTEMPT_MS + 10, ALL);
+    assert_int_equal(outcome.status, ERR_TIMEOUT);
+    assert_int_equal(request.missed.needed, 0);
+    assert_int_equal(request.missed.n_silent, 2);
+    assert_int_equal(request.missed.silent[0], world_replica("k", 0));
+    assert_int_equal(request.missed.silent[1], world_replica("k", 1));
+}
+
 static void a_late_success_of_an_earlier_attempt_counts(void **state) {
     (void)state;
     struct outcome outcome;
@@ -375,6 +406,8 @@ int main(void) {
         TEST(after_a_silent_attempt_the_next_replica_is_asked_with_the_same_bytes),
         TEST(a_retry_says_so_and_when_the_first_try_was_sent),
         TEST(requests_are_stamped_in_the_time_that_nodes_tell),
+        TEST(what_a_node_said_of_missing_replicas_is_told),
+        TEST(without_any_answer_it_is_told_who_was_silent),
         TEST(a_late_success_of_an_earlier_attempt_counts),
         TEST(when_no_replica_is_alive_another_node_is_asked_to_pass_it_on),
         TEST(unavailable_goes_round_the_replicas_and_pauses_between_rounds),
