@@ -153,6 +153,23 @@ values() { of '" ".join(sorted(s.get("value", "-") for s in v["siblings"]))' "$1
     [[ "$(values /a)" == *three* ]]
 }
 
+@test "a put that was sent and got no answer is exit code 6, and asks to be looked at" {
+    mkfifo "$BASE/value"
+    command "$BUILD/node/ringctl" --cluster "$(node_address 1),$(node_address 2),$(node_address 3)" --timeout 3 \
+        put --blind /a <"$BASE/value" 2>"$BASE/said" 3>&- &
+    local pid=$! status=0
+    exec 4>"$BASE/value"
+    wait_for 20 grep -q '^0 0x0 ' "/proc/$pid/syscall" # it has asked what it had to, and reads its input
+    kill -STOP "$(node_pid 2)" "$(node_pid 3)"
+    echo x >&4
+    exec 4>&-
+    wait $pid || status=$?
+    kill -CONT "$(node_pid 2)" "$(node_pid 3)"
+    cat "$BASE/said"
+    [ "$status" -eq 6 ]
+    grep -q "may or may not have happened; look at it" "$BASE/said"
+}
+
 @test "what is not a context or a level is exit code 2" {
     run ringctl put --context xyz /a one
     [ "$status" -eq 2 ]
