@@ -181,6 +181,60 @@ void leaf_digest(struct bytes rows, uint8_t ret[LEAF_DIGEST_SIZE]) {
     bytes_store_u64(ret + 8, hash.high64);
 }
 
+/* ---- REAP ---- */
+
+void reap_request_encode(const struct reap_request *request, struct buffer *into) {
+    assert(request->n <= REAP_ROWS_MAX);
+    buffer_put_u8(into, request->order);
+    buffer_put_u16(into, request->slice);
+    buffer_put_u16(into, request->n);
+    for (uint16_t i = 0; i < request->n; i++) {
+        buffer_put_sized16(into, request->rows[i].key);
+        buffer_put(into, request->rows[i].clock, LEAF_DIGEST_SIZE);
+    }
+}
+
+int reap_request_decode(struct bytes payload, uint16_t n_slices, struct reap_request *ret) {
+    struct reader r = reader_of(payload);
+    bool sound = (ret->order = reader_u8(&r)) <= REAP_REMOVE;
+    sound = (ret->slice = reader_u16(&r)) < n_slices && sound;
+    ret->n = reader_u16(&r);
+    if (ret->n > REAP_ROWS_MAX) {
+        ret->n = 0;
+        return ERR_TOO_BIG;
+    }
+    for (uint16_t i = 0; i < ret->n && sound; i++) {
+        ret->rows[i].key = reader_sized16(&r);
+        ret->rows[i].clock = reader_bytes(&r, LEAF_DIGEST_SIZE).data;
+        sound = !r.bad && is_row_key(ret->rows[i].key) &&
+                (i == 0 || bytes_compare(ret->rows[i - 1].key, ret->rows[i].key) < 0);
+    }
+    return sound ? reader_end(&r) : ERR_INVALID;
+}
+
+void reap_reply_encode(const uint8_t *verdicts, uint16_t n, struct buffer *into) {
+    buffer_put_u16(into, n);
+    buffer_put(into, verdicts, n);
+}
+
+int reap_reply_decode(struct bytes payload, uint16_t n, uint8_t *ret_verdicts) {
+    struct reader r = reader_of(payload);
+    uint16_t n_here = reader_u16(&r);
+    struct bytes verdicts = reader_bytes(&r, n_here);
+    if (reader_end(&r) != 0 || n_here != n) {
+        return ERR_INVALID;
+    }
+    for (uint16_t i = 0; i < n; i++) {
+        if (verdicts.data[i] > REAP_REMOVED) {
+            return ERR_INVALID;
+        }
+    }
+    if (n > 0) {
+        memcpy(ret_verdicts, verdicts.data, n);
+    }
+    return 0;
+}
+
 /* ---- REPAIR_CONTROL ---- */
 
 void repair_request_encode(const struct repair_request *request, struct buffer *into) {

@@ -83,6 +83,35 @@ void leaf_digest(struct bytes rows, uint8_t ret[LEAF_DIGEST_SIZE]);
 /* The two parts of a row key; ERR_INVALID when it is none. */
 int row_key_split(struct bytes key, struct bytes *ret_partition_key, struct bytes *ret_sort_key);
 
+/* ---- REAP: do all replicas hold this tombstone, and for how long; then it goes ---- */
+enum reap_order {
+    REAP_ASK = 0,
+    REAP_REMOVE = 1, /* what is ready */
+};
+enum reap_verdict {
+    REAP_NO = 0,      /* not exactly this here, or something is under way for it */
+    REAP_HELD = 1,    /* exactly this, but not for long enough */
+    REAP_READY = 2,   /* exactly this, for as long as a message can be on its way */
+    REAP_REMOVED = 3, /* it is gone here */
+};
+enum { REAP_ROWS_MAX = 256 };
+struct reap_row {
+    struct bytes key;     /* a row key */
+    const uint8_t *clock; /* versions_digest(), 16 bytes */
+};
+/* Without rows it asks whether the node keeps hints for rows of the slice (then: BUSY). */
+struct reap_request {
+    uint8_t order;
+    uint16_t slice;
+    uint16_t n;
+    struct reap_row rows[REAP_ROWS_MAX];
+};
+void reap_request_encode(const struct reap_request *request, struct buffer *into);
+int reap_request_decode(struct bytes payload, uint16_t n_slices, struct reap_request *ret);
+/* The reply: a verdict for each row, in their order. */
+void reap_reply_encode(const uint8_t *verdicts, uint16_t n, struct buffer *into);
+int reap_reply_decode(struct bytes payload, uint16_t n, uint8_t *ret_verdicts);
+
 /* ---- REPAIR_CONTROL: what a node repairs, and when it is to begin ---- */
 enum repair_order {
     REPAIR_STATUS = 0, /* only tell */

@@ -62,6 +62,7 @@ enum message_type {
     MESSAGE_HANDOFF = 25,   /* stand-in -> replica: rows kept for you; answered when durable */
     MESSAGE_TREE = 26,      /* which of these sums of slices are different? Also from clients */
     MESSAGE_LEAF = 27,      /* the keys and clocks of a page of a slice; also from clients */
+    MESSAGE_REAP = 29,      /* do you hold these tombstones, and for how long; remove them */
     MESSAGE_SLICE = 28,     /* a page of all that you hold of slices: node/core/slice_page.h */
 };
 

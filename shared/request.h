@@ -27,7 +27,9 @@ enum row_kind {
  *   ROW_ANY        always; replaces what `seen` covers, stays concurrent with the rest (eventual)
  *   ROW_OVERWRITE  always; as if `seen` were all that the coordinator knows of the row
  *   ROW_IF_MATCH   the replica's row holds nothing that `seen` does not cover. A replica that lags
- *                  behind (knows less than `seen`) passes: it learns the rest from the write
+ *                  behind (knows less than `seen`) passes: it learns the rest from the write. A
+ *                  row that a quorum knows no version of does not match what somebody has seen: it
+ *                  was deleted, and its tombstone is gone
  *   ROW_IF_ABSENT  the replica holds no live sibling outside `seen` (`seen` = the tombstones'
  *                  context, or empty); tombstones that the coordinator knows are covered too
  *   ROW_COUNT_MAX  (guard only; sort key ignored) the partition has at most `count_max` live rows

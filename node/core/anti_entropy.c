@@ -7,6 +7,7 @@
 
 #include "node/core/leaf_page.h"
 #include "node/core/reconcile.h"
+#include "node/core/recovery.h"
 #include "shared/err.h"
 
 enum ae_state {
@@ -136,7 +137,9 @@ static void collect_sums(struct anti_entropy *ae, bool again, struct tree_sums *
         if (!again && !shared_slice(ae, slice)) {
             continue;
         }
-        if (tree_sum(&ae->node->tree, slice, &ret->sums[ret->n])) {
+        bool trusted =
+            node_trusts_itself(ae->node, slice) && node_serves(ae->node, member_id(ae), slice);
+        if (trusted && tree_sum(&ae->node->tree, slice, &ret->sums[ret->n])) {
             ret->n++;
         } else {
             ae->round.incomplete = true;

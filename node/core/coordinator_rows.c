@@ -85,6 +85,13 @@ static const struct dot *known_dot_seen(const struct batch_request *batch) {
     return NULL;
 }
 
+/* The client has seen a version of a row of which this node knows none: it lags, which asking a
+ * quorum will show, or the row was deleted and its tombstone is gone too (reaper.h). */
+static bool seen_and_gone(const struct row_op *op, const struct versions *row,
+                          const struct context *seen) {
+    return op->condition == ROW_IF_MATCH && seen->n > 0 && row->context.n == 0;
+}
+
 /* The index of the first operation whose condition does not hold on what stands here; the batch's
  * size when all do. A retry has passed before: what changed since is not held against it. */
 static uint32_t first_failing(struct batch_request *batch) {
@@ -92,9 +99,11 @@ static uint32_t first_failing(struct batch_request *batch) {
     struct tally tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
     batch->known = known_batch(batch);
     for (uint32_t i = 0; i < batch->batch.n && !batch->known; i++) {
+        const struct row_op *op = &batch->batch.ops[i];
+        const struct versions *row = &node->scratch[0];
         decode_op(batch, i);
-        if (!condition_holds(&batch->batch.ops[i], &node->scratch[0], &node->scratch_context,
-                             &tally)) {
+        if (!condition_holds(op, row, &node->scratch_context, &tally) ||
+            seen_and_gone(op, row, &node->scratch_context)) {
             return i;
         }
     }

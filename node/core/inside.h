@@ -58,7 +58,7 @@ struct counters {
     uint64_t slice_pages, recovering;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
-    uint64_t trees, leaves;
+    uint64_t trees, leaves, tombstones_reaped;
     uint64_t late_overwrites;
     uint64_t hints_stored, hints_delivered, hints_dropped, handoffs_received, stood_in;
 };
@@ -77,6 +77,8 @@ struct node {
     struct tree tree; /* what slices add up to */
     struct tree_build *tree_build;
     struct anti_entropy *anti_entropy;
+    struct reap_notes *reap_notes; /* reap.c */
+    struct reaper *reaper;
     struct refusal *refusals; /* apply.c: the latest, a table of REFUSALS_MAX */
 
     /* This node's dots. */

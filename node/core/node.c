@@ -13,6 +13,8 @@
 #include "node/core/handoff.h"
 #include "node/core/hints.h"
 #include "node/core/leaf_page.h"
+#include "node/core/reap.h"
+#include "node/core/reaper.h"
 #include "node/core/recovery.h"
 #include "node/core/replica.h"
 #include "node/core/slice_page.h"
@@ -63,6 +65,8 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     tree_init(&node->tree, ring->seed, ring->n_slices);
     node->tree_build = tree_build_new(node);
     node->anti_entropy = anti_entropy_new(node);
+    node->reap_notes = reap_notes_new();
+    node->reaper = reaper_new(node);
     if (config->repair_round_ms > 0) {
         rows_watch(node->rows, on_row_changed, node);
     }
@@ -94,6 +98,8 @@ void node_free(struct node *node) {
         work->drop(work);
     }
     anti_entropy_free(node->anti_entropy);
+    reaper_free(node->reaper);
+    reap_notes_free(node->reap_notes);
     tree_build_free(node->tree_build);
     tree_release(&node->tree);
     handoff_free(node->handoff);
@@ -130,6 +136,7 @@ void node_start(struct node *node) {
     if (node->config.repair_round_ms > 0) {
         tree_build_start(node->tree_build);
         anti_entropy_start(node->anti_entropy);
+        reaper_start(node->reaper);
     }
 }
 
@@ -143,6 +150,7 @@ void node_check_idle(struct node *node) {
 void node_stop(struct node *node) {
     tree_build_stop(node->tree_build);
     anti_entropy_stop(node->anti_entropy);
+    reaper_stop(node->reaper);
     recovery_stop(node);
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;
@@ -364,6 +372,9 @@ static bool receive_from_node(struct node *node, const struct endpoint *from,
         node->counters.repairs_received++;
         apply_receive(node, from, message);
         return true;
+    case MESSAGE_REAP:
+        reap_receive(node, from, message);
+        return true;
     case MESSAGE_READ:
         node->counters.reads++;
         replica_read(node, from, message);
@@ -394,13 +405,15 @@ static void receive_reply(struct node *node, const struct endpoint *from,
         node->counters.messages_bad++;
         return;
     }
-    if (anti_entropy_heard(node->anti_entropy, from, message)) {
+    if (anti_entropy_heard(node->anti_entropy, from, message) ||
+        reaper_heard(node->reaper, from, message)) {
         return;
     }
     switch (message->type & ~MESSAGE_REPLY) {
     case MESSAGE_REPAIR:
     case MESSAGE_TREE:
     case MESSAGE_LEAF:
+    case MESSAGE_REAP:
         break; /* too late */
     case MESSAGE_READ:
     case MESSAGE_READ_SCAN:

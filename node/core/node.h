@@ -19,6 +19,10 @@ enum {
     NODE_INFLIGHT_BYTES_MAX = 256 << 20, /* payload bytes held for both; beyond: BUSY */
     NODE_REPLICA_TIMEOUT_MS =
         800, /* a replica that has not answered a coordinator by then is counted out */
+    NODE_REAP_AGE_MS = 60 * 60 * 1000, /* what node_config.reap_age_ms is unless told */
+    /* The same of reap_hold_ms: longer than a request lives (NODE_BUDGET_MAX_MS) and than TCP goes
+     * on trying to deliver what was sent (16 minutes). */
+    NODE_REAP_HOLD_MS = 30 * 60 * 1000,
     NODE_REPAIR_ROUND_MS = 30 * 1000, /* what node_config.repair_round_ms is unless told */
 };
 
@@ -37,6 +41,9 @@ struct node_config {
     /* Between two rounds of anti-entropy (anti_entropy.h); 0 = none, and no sums of slices are
      * kept: for tests. */
     uint32_t repair_round_ms;
+    /* Tombstones go (reaper.h) when they were written reap_age_ms ago and every replica has held
+     * them for reap_hold_ms; 0 = never. */
+    uint32_t reap_age_ms, reap_hold_ms;
     /* May be NULL. What the edges count, for STATS: fills at most `max`, returns how many. */
     uint32_t (*edge_stats)(void *context, struct node_stat *ret, uint32_t max);
     void *edge_context;

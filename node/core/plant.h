@@ -20,6 +20,7 @@
     X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
     X(STALE_TALLY, "stale-tally")             /* deletes are not counted */                        \
     X(STALE_SUM, "stale-sum")                 /* a slice's sum misses deletes */                   \
+    X(REAP_EARLY, "reap-early")               /* tombstones go though a replica is away */         \
     X(SAME_PAGES, "same-pages")               /* pages that differ are taken for equal */          \
     X(WIPED_SERVES, "wiped-serves")           /* a node without its disk serves empty */           \
     X(ONE_PEER, "one-peer")                   /* it recovers from one other replica only */        \

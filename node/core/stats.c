@@ -102,6 +102,7 @@ static void add_gauges(struct list *list, const struct node *node) {
 static void add_repair(struct list *list, const struct node *node) {
     ADD(list, &node->counters, trees);
     ADD(list, &node->counters, leaves);
+    ADD(list, &node->counters, tombstones_reaped);
     list->n += anti_entropy_stats(node->anti_entropy, list->rows + list->n, list->max - list->n);
 }
 

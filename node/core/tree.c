@@ -14,6 +14,7 @@
 struct share {
     uint64_t hash;
     bool present;
+    bool dead;
 };
 
 /* A row that changed, or is being changed, while its page is scanned. */
@@ -54,17 +55,20 @@ static struct share share_of(struct tree *tree, struct bytes key, struct bytes v
     }
     bytes_store_u64(bytes, XXH3_64bits_withSeed(key.data, key.size, tree->seed));
     versions_digest(&tree->scratch, bytes + 8);
-    return (struct share){XXH3_64bits_withSeed(bytes, sizeof bytes, tree->seed), true};
+    return (struct share){XXH3_64bits_withSeed(bytes, sizeof bytes, tree->seed), true,
+                          versions_live(&tree->scratch) == 0};
 }
 
 static void add(struct tree_slice *slice, struct share share) {
     slice->sum += share.present ? share.hash : 0;
     slice->n_rows += share.present ? 1 : 0;
+    slice->n_dead += share.dead ? 1 : 0;
 }
 
 static void take_off(struct tree_slice *slice, struct share share) {
     slice->sum -= share.present ? share.hash : 0;
     slice->n_rows -= share.present ? 1 : 0;
+    slice->n_dead -= share.dead ? 1 : 0;
 }
 
 static void set_known(struct tree *tree, uint16_t slice, bool known) {
@@ -225,6 +229,11 @@ bool tree_sum(const struct tree *tree, uint16_t slice, struct slice_sum *ret) {
     const struct tree_slice *at = &tree->slices[slice];
     *ret = (struct slice_sum){slice, at->n_rows, at->sum};
     return at->known;
+}
+
+uint32_t tree_n_dead(const struct tree *tree, uint16_t slice) {
+    const struct tree_slice *at = &tree->slices[slice];
+    return at->known ? at->n_dead : 0;
 }
 
 uint16_t tree_unknown(const struct tree *tree, uint16_t from) {

@@ -27,6 +27,7 @@ struct tree_noted;
 struct tree_slice {
     uint64_t sum;
     uint32_t n_rows;
+    uint32_t n_dead; /* of them: tombstones only */
     bool known;
 };
 
@@ -69,6 +70,8 @@ void tree_count_end(struct tree *tree);
 
 /* The sum of a slice; false when it is not known. */
 bool tree_sum(const struct tree *tree, uint16_t slice, struct slice_sum *ret);
+/* How many rows of a slice are tombstones only; 0 while its sum is not known. */
+uint32_t tree_n_dead(const struct tree *tree, uint16_t slice);
 /* The first slice from `from` on that is not known; n_slices when all are. */
 uint16_t tree_unknown(const struct tree *tree, uint16_t from);
 

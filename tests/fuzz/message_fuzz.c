@@ -125,6 +125,14 @@ static void try_repair_request(struct bytes payload, struct buffer *again) {
     }
 }
 
+static void try_reap_request(struct bytes payload, struct buffer *again) {
+    static struct reap_request request;
+    if (reap_request_decode(payload, RING_SLICES_MAX, &request) == 0) {
+        reap_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
 /* What replicas compare themselves by. */
 static void try_exchange(uint8_t type, struct bytes payload, struct buffer *again) {
     switch (type) {
@@ -137,6 +145,9 @@ static void try_exchange(uint8_t type, struct bytes payload, struct buffer *agai
         return;
     case MESSAGE_LEAF | MESSAGE_REPLY:
         try_leaf(payload, again);
+        return;
+    case MESSAGE_REAP:
+        try_reap_request(payload, again);
         return;
     case MESSAGE_REPAIR_CONTROL:
         try_repair_request(payload, again);

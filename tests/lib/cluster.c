@@ -48,7 +48,7 @@ struct kept {
 
 struct cluster {
     uint16_t n;
-    uint32_t repair_round_ms;
+    uint32_t repair_round_ms, reap_ms;
     struct ring ring;
     struct seat seats[CLUSTER_NODES_MAX + 1]; /* by id */
     struct timers timers;
@@ -237,6 +237,8 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
                                  .write_quorum = quorum,
                                  .credit_bytes = 1 << 20,
                                  .repair_round_ms = cluster->repair_round_ms,
+                                 .reap_age_ms = cluster->reap_ms,
+                                 .reap_hold_ms = cluster->reap_ms,
                                  .boot = seat->boot,
                                  .trusts_disk = seat->trusts_disk};
     seat->env = (struct env){seat,     env_now_ns, env_wall_ns, env_random, env_connect,
@@ -257,11 +259,13 @@ static bool all_recovered(struct cluster *cluster) {
     return true;
 }
 
-struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms) {
+static struct cluster *new_cluster(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
+                                   uint32_t reap_ms) {
     struct cluster *cluster = memory_new(1, sizeof *cluster);
     assert(n_nodes <= CLUSTER_NODES_MAX);
     cluster->n = n_nodes;
     cluster->repair_round_ms = round_ms;
+    cluster->reap_ms = reap_ms;
     cluster->dice = 42;
     cluster->now_ns = 1000 * 1000;
     timers_init(&cluster->timers);
@@ -281,7 +285,16 @@ struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uin
 }
 
 struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas) {
-    return cluster_new_repairing(n_nodes, n_replicas, 0);
+    return new_cluster(n_nodes, n_replicas, 0, 0);
+}
+
+struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms) {
+    return new_cluster(n_nodes, n_replicas, round_ms, 0);
+}
+
+struct cluster *cluster_new_reaping(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
+                                    uint32_t reap_ms) {
+    return new_cluster(n_nodes, n_replicas, round_ms, reap_ms);
 }
 
 static void unseat(struct seat *seat) {

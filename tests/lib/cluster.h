@@ -20,6 +20,9 @@ struct cluster;
 struct cluster *cluster_new(uint16_t n_nodes, uint16_t n_replicas);
 /* The same with anti-entropy, which runs as time passes: a round each `round_ms`. */
 struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms);
+/* And tombstones go when they are `reap_ms` old and were held as long by all replicas. */
+struct cluster *cluster_new_reaping(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
+                                    uint32_t reap_ms);
 void cluster_free(struct cluster *cluster);
 struct node *cluster_node(struct cluster *cluster, uint16_t id); /* NULL while it is down */
 struct disk_mem *cluster_disk(struct cluster *cluster, uint16_t id);

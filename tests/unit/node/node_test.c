@@ -206,7 +206,7 @@ static void a_context_of_a_lost_data_directory_is_good(void **state) {
     struct buffer encoded = {0};
     context_add(&context, (struct dot){actor_of(1, 40213, 3), 99});
     context_encode(&context, &encoded);
-    struct write write = {.value = "x", .condition = ROW_IF_MATCH, .seen = buffer_bytes(&encoded)};
+    struct write write = {.value = "x", .seen = buffer_bytes(&encoded)};
     assert_int_equal(do_write(c, &write, NULL), 0);
     context_release(&context);
     buffer_release(&encoded);
