@@ -80,6 +80,9 @@ enum message_flags {
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */
     MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; never passed on twice */
     MESSAGE_TOMBSTONES = 1 << 6, /* SCAN, READ_SCAN: deleted rows too */
+    /* GET, SCAN, BATCH: at the steward, in line with conditional batches. READ, READ_SCAN: only
+     * what is chosen. */
+    MESSAGE_STRICT = 1 << 8,
     MESSAGE_RETRY = 1 << 9,      /* BATCH: an earlier try of it may have been carried out */
 };
 

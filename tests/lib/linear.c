@@ -79,15 +79,20 @@ static bool is_live(const struct search *s, uint32_t op, uint32_t row) {
     return false;
 }
 
+static bool row_live(const struct search *s, uint32_t row) {
+    for (uint32_t i = 0; i < s->state.rows[row].n; i++) {
+        if (is_live(s, s->state.rows[row].ops[i], row)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Live rows for certain: those that others may have deleted do not count. */
 static uint32_t live_rows(const struct search *s, int64_t before_ns) {
     uint32_t n = 0;
     for (uint32_t row = 0; row < LINEAR_ROWS_MAX; row++) {
-        bool live = false;
-        for (uint32_t i = 0; i < s->state.rows[row].n; i++) {
-            live |= is_live(s, s->state.rows[row].ops[i], row);
-        }
-        n += live && !noisy(s, row, before_ns);
+        n += row_live(s, row) && !noisy(s, row, before_ns);
     }
     return n;
 }
@@ -146,7 +151,8 @@ static bool read_fits(const struct search *s, const struct linear_op *o) {
                 met += o->observed[i].row == row && now->ops[k] == o->observed[i].op;
             }
         }
-        if (n != now->n || met != n) {
+        uint32_t shown = o->live_only && !row_live(s, row) ? 0 : now->n;
+        if (n != shown || met != n) {
             return false;
         }
     }

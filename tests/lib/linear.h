@@ -22,7 +22,7 @@ enum linear_kind {
     LINEAR_DONE,    /* its conditions held, it took effect */
     LINEAR_MAYBE,   /* may have taken effect, at any time after its start, or never */
     LINEAR_REFUSED, /* one of its conditions did not hold */
-    LINEAR_READ,    /* saw exactly `observed` in the rows of `rows` */
+    LINEAR_READ,    /* saw exactly `observed` in the rows of `rows`; deleted rows only if told */
 };
 
 struct linear_part {
@@ -37,7 +37,8 @@ struct linear_op {
     int64_t start_ns, end_ns;
     uint32_t n;
     struct linear_part parts[LINEAR_PARTS_MAX];
-    uint32_t rows; /* READ: a bit for each row looked at */
+    uint32_t rows;  /* READ: a bit for each row looked at */
+    bool live_only; /* READ: rows without a live sibling do not show */
     uint32_t n_observed;
     struct {
         uint8_t row;

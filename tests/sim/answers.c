@@ -106,10 +106,18 @@ static void check_get(struct session *session, struct bytes payload) {
         return;
     }
     check_row(session, session->row, &versions, true);
+    struct ledger *ledger = &session->workload->world->ledger;
+    if ((session->request.flags & MESSAGE_STRICT) != 0) {
+        struct strict_read *read = ledger_read(ledger, session->row, session->issued_ns);
+        read->rows = 1u << (session->row - read->first_row);
+        strict_read_saw(ledger, read, session->row, &versions);
+        world_cover(session->workload->world, COVER_STRICT_READS);
+    }
     versions_release(&versions);
 }
 
-static void check_scan_row(struct session *session, const struct scan_row *found) {
+static void check_scan_row(struct session *session, const struct scan_row *found,
+                           struct strict_read *read) {
     struct world *world = session->workload->world;
     struct bytes key = ledger_partition_key(&world->ledger, session->row);
     int row = ledger_row(&world->ledger, key, found->sort_key);
@@ -123,6 +131,9 @@ static void check_scan_row(struct session *session, const struct scan_row *found
         sim_fail(&world->sim, "s%u: a scan shows a deleted row", session->number);
     }
     check_row(session, (uint32_t)row, &versions, with_values);
+    if (read != NULL) {
+        strict_read_saw(&world->ledger, read, (uint32_t)row, &versions);
+    }
     versions_release(&versions);
 }
 
@@ -146,17 +157,38 @@ static void check_scan_gaps(struct session *session, const struct scan_reply *re
     }
 }
 
+/* The rows that a page looked at: those up to its cursor, or all. */
+static void note_scanned(struct session *session, const struct scan_reply *reply,
+                         struct strict_read *read) {
+    struct ledger *ledger = &session->workload->world->ledger;
+    uint32_t n;
+    ledger_partition(ledger, read->first_row, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct bytes key = ledger_sort_key(ledger, read->first_row + i);
+        if (!reply->more || bytes_compare(key, reply->cursor) <= 0) {
+            read->rows |= 1u << i;
+        }
+    }
+    read->live_only = (session->request.flags & MESSAGE_TOMBSTONES) == 0;
+    world_cover(session->workload->world, COVER_STRICT_READS);
+}
+
 static void check_scan(struct session *session, struct bytes payload) {
     struct scan_reply reply;
     if (scan_reply_decode(payload, &reply) != 0) {
         sim_fail(sim_of(session), "s%u: malformed reply to SCAN", session->number);
         return;
     }
+    struct strict_read *read = NULL;
+    if ((session->request.flags & MESSAGE_STRICT) != 0) {
+        read = ledger_read(&session->workload->world->ledger, session->row, session->issued_ns);
+        note_scanned(session, &reply, read);
+    }
     for (uint32_t i = 0; i < reply.n_rows; i++) {
         if (i > 0 && bytes_compare(reply.rows[i - 1].sort_key, reply.rows[i].sort_key) >= 0) {
             sim_fail(sim_of(session), "s%u: a scan out of order", session->number);
         }
-        check_scan_row(session, &reply.rows[i]);
+        check_scan_row(session, &reply.rows[i], read);
     }
     check_scan_gaps(session, &reply);
     scan_reply_release(&reply);

@@ -55,6 +55,7 @@ void ledger_release(struct ledger *ledger) {
         }
     }
     free(ledger->writes);
+    free(ledger->reads);
     free(ledger->dots);
 }
 
@@ -117,6 +118,33 @@ struct write *ledger_begin(struct ledger *ledger, uint16_t session, uint32_t *re
     write->outcome = LEDGER_PENDING;
     *ret_index = ledger->n++;
     return write;
+}
+
+struct strict_read *ledger_read(struct ledger *ledger, uint32_t row, int64_t start_ns) {
+    if (ledger->n_reads == ledger->reads_capacity) {
+        ledger->reads_capacity = ledger->reads_capacity > 0 ? ledger->reads_capacity * 2 : 64;
+        ledger->reads =
+            memory_resize(ledger->reads, ledger->reads_capacity * sizeof(*ledger->reads));
+    }
+    uint32_t n;
+    struct strict_read *read = &ledger->reads[ledger->n_reads++];
+    *read = (struct strict_read){.start_ns = start_ns,
+                                 .end_ns = ledger->sim->now_ns,
+                                 .first_row = ledger_partition(ledger, row, &n)};
+    return read;
+}
+
+void strict_read_saw(struct ledger *ledger, struct strict_read *read, uint32_t row,
+                     const struct versions *versions) {
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        const struct write *write = ledger_find(ledger, &versions->siblings[i].op);
+        if (read->n == STRICT_SIBLINGS_MAX) {
+            read->too_many = true;
+        } else if (write != NULL) {
+            read->siblings[read->n].row = (uint8_t)(row - read->first_row);
+            read->siblings[read->n++].write = (uint32_t)(write - ledger->writes);
+        }
+    }
 }
 
 struct write *ledger_find(struct ledger *ledger, const struct op_id *op) {

@@ -34,12 +34,30 @@ struct write {
     struct write_row rows[BATCH_MAX];
 };
 
+/* A strict read that was answered. */
+enum { STRICT_SIBLINGS_MAX = 24 };
+struct strict_read {
+    int64_t start_ns, end_ns;
+    uint32_t first_row; /* of its partition */
+    uint32_t rows;      /* a bit for each row looked at, from first_row */
+    bool live_only;     /* deleted rows were not asked for */
+    bool too_many;      /* more siblings than fit here: not judged */
+    uint32_t n;
+    struct {
+        uint8_t row; /* from first_row */
+        uint32_t write;
+    } siblings[STRICT_SIBLINGS_MAX];
+};
+
 struct ledger {
     struct sim *sim;
     const struct options *options;
     struct write *writes;
     uint32_t n;
     uint32_t capacity;
+    struct strict_read *reads;
+    uint32_t n_reads;
+    uint32_t reads_capacity;
     struct dice dice;
     struct dot_entry *dots; /* hash table: dot -> write */
     uint32_t n_dots;
@@ -66,6 +84,11 @@ uint32_t ledger_contest(const struct ledger *ledger, uint32_t index);
 /* A new write, outcome pending; its rows are filled by the caller. Good until the next call. */
 struct write *ledger_begin(struct ledger *ledger, uint16_t session, uint32_t *ret_index);
 void ledger_end(struct ledger *ledger, uint32_t index, int outcome);
+/* A new strict read, to be filled. Good until the next call. */
+struct strict_read *ledger_read(struct ledger *ledger, uint32_t row, int64_t start_ns);
+/* What it saw of a row. */
+void strict_read_saw(struct ledger *ledger, struct strict_read *read, uint32_t row,
+                     const struct versions *versions);
 /* The write of an operation id and its part for a row; NULL = there was no such write. */
 struct write *ledger_find(struct ledger *ledger, const struct op_id *op);
 struct write_row *write_row_of(struct write *write, uint32_t row);

@@ -158,6 +158,7 @@ void options_draw(uint64_t seed, struct options *ret) {
         draw_faults(&dice, ret);
         ret->hint_bytes_max = (uint64_t)maybe(&dice, 100, 5000);
     }
+    ret->strict_reads_ppm = (uint32_t)maybe(&dice, 10000, 600000);
     ret->n_strict_partitions = (uint16_t)dice_below(&dice, ret->n_partitions + 1u);
     if (options_unconditional) {
         without_conditions(ret);

@@ -35,6 +35,7 @@ enum op_kind {
     OP_CONTEST,   /* ROW_IF_ABSENT on a row that all sessions fight for */
     OP_DIRECTORY, /* make, create, remove, look up: directories.c */
     OP_KINDS,
+    OP_STRICT_GET = OP_KINDS, /* in directed runs; elsewhere some GETs are strict */
 };
 
 /* What strikes now and then; each kind is a chain of strikes of its own (faults.c). Constant, name.
@@ -100,6 +101,7 @@ struct options {
     int64_t disk_hang_ns;
 
     uint16_t n_strict_partitions; /* the first ones: written under conditions only */
+    uint32_t strict_reads_ppm;    /* of the GETs and SCANs */
     bool judge_strict;            /* whether histories are judged for linearizability */
 
     int64_t drift_max_ppm, wall_offset_max_ns;

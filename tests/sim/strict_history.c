@@ -7,12 +7,15 @@
 #include "tests/lib/linear.h"
 #include "tests/sim/directories.h"
 
+enum { NOT_A_WRITE = UINT32_MAX };
+
 struct strict_history {
     struct world *world;
     uint32_t first_row, n_rows; /* of the partition, in the ledger */
-    uint32_t n;
+    uint32_t n, n_max;
+    uint32_t n_writes; /* while it is built: operations 0 .. n_writes-1 are writes */
     struct linear_op *ops;
-    uint32_t *writes;                    /* by operation: its number in the ledger */
+    uint32_t *writes;                    /* by operation: its number in the ledger; NOT_A_WRITE */
     int64_t noise_from[LINEAR_ROWS_MAX]; /* when the first unconditional write began */
 };
 
@@ -98,10 +101,38 @@ static void add_write(struct strict_history *h, uint32_t index) {
         return;
     }
     h->writes[h->n++] = index;
+    h->n_writes = h->n;
+}
+
+/* The operation of a write; the number of operations when it is none of them. */
+static uint32_t op_of_write(const struct strict_history *h, uint32_t write) {
+    uint32_t op = 0;
+    while (op < h->n_writes && h->writes[op] != write) {
+        op++;
+    }
+    return op < h->n_writes ? op : h->n_max;
+}
+
+static void add_read(struct strict_history *h, const struct strict_read *read) {
+    if (read->first_row != h->first_row || read->too_many) {
+        return;
+    }
+    h->writes[h->n] = NOT_A_WRITE;
+    struct linear_op *op = &h->ops[h->n++];
+    op->kind = LINEAR_READ;
+    op->start_ns = read->start_ns;
+    op->end_ns = read->end_ns;
+    op->rows = read->rows;
+    op->live_only = read->live_only;
+    for (uint32_t i = 0; i < read->n; i++) {
+        op->observed[op->n_observed].row = read->siblings[i].row;
+        op->observed[op->n_observed++].op = op_of_write(h, read->siblings[i].write);
+    }
 }
 
 /* What stands in the end, as a read after everything else. */
 static void add_final(struct strict_history *h, const struct final_rows *rows) {
+    h->writes[h->n] = NOT_A_WRITE;
     struct linear_op *op = &h->ops[h->n];
     op->kind = LINEAR_READ;
     op->start_ns = op->end_ns = h->world->sim.now_ns;
@@ -110,27 +141,69 @@ static void add_final(struct strict_history *h, const struct final_rows *rows) {
         op->rows |= 1u << row;
         for (uint32_t i = 0; i < now->n_siblings && op->n_observed < LINEAR_OBSERVED_MAX; i++) {
             const struct write *write = ledger_find(&h->world->ledger, &now->siblings[i].op);
-            uint32_t k = 0;
-            while (k < h->n && write_of(h, k) != write) {
-                k++;
-            }
+            uint32_t index = write != NULL ? (uint32_t)(write - h->world->ledger.writes) : h->n_max;
             op->observed[op->n_observed].row = (uint8_t)row;
-            op->observed[op->n_observed++].op = k;
+            op->observed[op->n_observed++].op = op_of_write(h, index);
         }
     }
     h->n++;
 }
 
+/* ---- the verdict ---- */
+
+static const struct linear_op *sorted_ops;
+
+static int by_start(const void *a, const void *b) {
+    const struct linear_op *x = &sorted_ops[*(const uint32_t *)a];
+    const struct linear_op *y = &sorted_ops[*(const uint32_t *)b];
+    if (x->start_ns != y->start_ns) {
+        return x->start_ns < y->start_ns ? -1 : 1;
+    }
+    return x < y ? -1 : 1;
+}
+
+/* Puts the operations into the order of their starts. */
+static void sort_ops(struct strict_history *h) {
+    uint32_t *order = memory_new(h->n, sizeof(*order)), *place = memory_new(h->n, sizeof(*place));
+    struct linear_op *ops = memory_new(h->n, sizeof(*ops));
+    uint32_t *writes = memory_new(h->n, sizeof(*writes));
+    for (uint32_t i = 0; i < h->n; i++) {
+        order[i] = i;
+    }
+    sorted_ops = h->ops;
+    qsort(order, h->n, sizeof(*order), by_start);
+    for (uint32_t i = 0; i < h->n; i++) {
+        place[order[i]] = i;
+    }
+    for (uint32_t i = 0; i < h->n; i++) {
+        ops[i] = h->ops[order[i]];
+        writes[i] = h->writes[order[i]];
+        for (uint32_t k = 0; k < ops[i].n_observed; k++) {
+            uint32_t *op = &ops[i].observed[k].op;
+            *op = *op < h->n ? place[*op] : *op;
+        }
+    }
+    free(order);
+    free(place);
+    free(h->ops);
+    free(h->writes);
+    h->ops = ops;
+    h->writes = writes;
+}
+
 static void report(struct strict_history *h, uint32_t op) {
     struct ledger *ledger = &h->world->ledger;
-    if (op + 1 == h->n) {
-        sim_fail(&h->world->sim,
-                 "partition %s is not linearizable: no order ends in what stands there now",
-                 ledger->partition_keys[h->first_row]);
-    } else {
+    const char *key = ledger->partition_keys[h->first_row];
+    if (h->writes[op] != NOT_A_WRITE) {
         sim_fail(&h->world->sim, "partition %s is not linearizable: write %u (%s) fits nowhere",
-                 ledger->partition_keys[h->first_row], h->writes[op],
-                 err_name(write_of(h, op)->outcome));
+                 key, h->writes[op], err_name(write_of(h, op)->outcome));
+    } else if (op + 1 == h->n) {
+        sim_fail(&h->world->sim,
+                 "partition %s is not linearizable: no order ends in what stands there now", key);
+    } else {
+        sim_fail(&h->world->sim,
+                 "partition %s is not linearizable: the strict read of %.6f to %.6f fits nowhere",
+                 key, (double)h->ops[op].start_ns / 1e9, (double)h->ops[op].end_ns / 1e9);
     }
 }
 
@@ -138,8 +211,9 @@ static void check_partition(struct world *world, const struct final_rows *rows, 
                             uint32_t n_rows) {
     struct ledger *ledger = &world->ledger;
     struct strict_history h = {.world = world, .first_row = first_row, .n_rows = n_rows};
-    h.ops = memory_new(ledger->n + 1, sizeof(*h.ops));
-    h.writes = memory_new(ledger->n + 1, sizeof(*h.writes));
+    h.n_max = ledger->n + ledger->n_reads + 1;
+    h.ops = memory_new(h.n_max, sizeof(*h.ops));
+    h.writes = memory_new(h.n_max, sizeof(*h.writes));
     for (uint32_t row = 0; row < LINEAR_ROWS_MAX; row++) {
         h.noise_from[row] = TIMERS_NEVER;
     }
@@ -153,7 +227,11 @@ static void check_partition(struct world *world, const struct final_rows *rows, 
             add_noise(&h, &ledger->writes[i]);
         }
     }
+    for (uint32_t i = 0; i < ledger->n_reads; i++) {
+        add_read(&h, &ledger->reads[i]);
+    }
     add_final(&h, rows);
+    sort_ops(&h);
     struct linear_history history = {h.ops, h.n, covers, noisy, &h};
     uint32_t blocked = 0;
     enum linear_verdict verdict = linear_check(&history, &blocked);

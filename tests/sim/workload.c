@@ -45,6 +45,12 @@ static uint16_t level_of(struct session *session) {
     return LEVEL_QUORUM;
 }
 
+/* Some reads are strict: in line with conditional batches. */
+static uint16_t strictly(struct session *session) {
+    uint32_t ppm = session->workload->world->options.strict_reads_ppm;
+    return dice_chance(&session->dice, ppm) ? MESSAGE_STRICT : 0;
+}
+
 static void submit(struct session *session, uint8_t type, uint16_t flags, struct bytes key) {
     struct world *world = session->workload->world;
     const struct options *o = &world->options;
@@ -81,7 +87,8 @@ static void ask_get(struct session *session) {
         }
     }
     buffer_put_bytes(&session->payload, ledger_sort_key(ledger, session->row));
-    submit(session, MESSAGE_GET, level_of(session), ledger_partition_key(ledger, session->row));
+    submit(session, MESSAGE_GET, level_of(session) | strictly(session),
+           ledger_partition_key(ledger, session->row));
 }
 
 static uint32_t any_row(struct session *session) {
@@ -101,6 +108,7 @@ static void ask_scan(struct session *session) {
     uint16_t flags = level_of(session);
     flags |= dice_chance(&session->dice, 500000) ? MESSAGE_TOMBSTONES : 0;
     flags |= dice_chance(&session->dice, 300000) ? MESSAGE_KEYS_ONLY : 0;
+    flags |= strictly(session);
     submit(session, MESSAGE_SCAN, flags, ledger_partition_key(&world->ledger, session->row));
 }
 
@@ -257,9 +265,12 @@ void workload_ask(struct session *session, enum op_kind kind, uint32_t row, int6
     session->row = row;
     session->is_write = false;
     buffer_clear(&session->payload);
-    if (kind == OP_GET) {
+    if (kind == OP_GET || kind == OP_STRICT_GET) {
+        uint16_t flags = (uint16_t)(kind == OP_GET ? 0 : MESSAGE_STRICT);
+        session->kind = OP_GET;
         buffer_put_bytes(&session->payload, ledger_sort_key(&world->ledger, row));
-        submit(session, MESSAGE_GET, level_of(session), ledger_partition_key(&world->ledger, row));
+        submit(session, MESSAGE_GET, level_of(session) | flags,
+               ledger_partition_key(&world->ledger, row));
         return;
     }
     struct write *write = ledger_begin(&world->ledger, session->number, &session->write);

@@ -56,6 +56,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "client retries",
     "links reopened",
     "final retries",
+    "strict reads",
     "linear operations",
     "linear undecided",
 };

@@ -90,6 +90,7 @@ enum coverage {
     COVER_CLIENT_RETRIES,
     COVER_LINKS_REOPENED,
     COVER_FINAL_RETRIES,
+    COVER_STRICT_READS,
     COVER_LINEAR_OPS,       /* conditional batches judged for linearizability */
     COVER_LINEAR_UNDECIDED, /* partitions whose search was given up at its bound */
     COVER_COUNTERS,
