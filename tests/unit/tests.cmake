@@ -25,6 +25,7 @@ unit_test(${U}/node/disk_mem_test.c ringfs_testlib)
 # The node's edges.
 unit_test(${U}/node/disk_leveldb_test.c ringfs_disk)
 unit_test(${U}/node/disk_segments_test.c ringfs_disk)
+unit_test(${U}/node/disk_power_test.c ringfs_disk)
 unit_test(${U}/node/disk_directory_test.c ringfs_disk)
 unit_test(${U}/node/disk_committer_test.c ringfs_disk)
 unit_test(${U}/shared/client_test.c ringfs_testlib)

@@ -1,195 +1,14 @@
 /* disk_segments: large values survive beside LevelDB, and what they leave behind is cleared. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "tests/unit/node/disk_rows.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "node/disk_leveldb.h"
-#include "node/segment_store.h"
-#include "shared/err.h"
-
-#if defined(__SANITIZE_THREAD__)
-/* LevelDB itself is not instrumented: what it orders by its own atomics cannot be seen. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void) {
-    return "called_from_lib:libleveldb\n";
-}
-#endif
-
-enum {
-    SMALL_SEGMENT = 1 << 20,
-    LARGE = 20 << 10,
-    KEYS = 256,
-    PATIENCE_S = 20,
-};
-
-static char directory[64];
-static struct disk_leveldb *disk;
-static const struct disk *seam;
-
-/* ---- the fixture ---- */
-
-static int make_directory(void **state) {
-    (void)state;
-    strcpy(directory, "/tmp/ringfs-segs-XXXXXX");
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static void close_disk(void) {
-    if (disk) {
-        disk_leveldb_close(disk);
-    }
-    disk = NULL;
-}
-
-static int remove_directory(void **state) {
-    (void)state;
-    close_disk();
-    return nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void open_disk_with(uint64_t reserve_bytes) {
-    char why[DISK_WHY_MAX];
-    struct disk_leveldb_config config = {
-        .directory = directory, .reserve_bytes = reserve_bytes, .segment_bytes = SMALL_SEGMENT};
-    assert_int_equal(disk_leveldb_open(&config, &disk, why), 0);
-    seam = disk_leveldb_seam(disk);
-}
-
-static void open_disk(void) {
-    open_disk_with(1);
-}
-
-static void reopen_disk(void) {
-    close_disk();
-    open_disk();
-}
-
-static struct disk_leveldb_counters counters(void) {
-    struct disk_leveldb_counters ret;
-    disk_leveldb_counters(disk, &ret);
-    return ret;
-}
-
-static void drain_until(const int *count, int n) {
-    while (disk_leveldb_drain(disk)) {
-    }
-    while (*count < n) {
-        struct pollfd wait = {disk_leveldb_event_fd(disk), POLLIN, 0};
-        assert_int_equal(poll(&wait, 1, PATIENCE_S * 1000), 1);
-        disk_leveldb_ready(disk);
-        while (disk_leveldb_drain(disk)) {
-        }
-    }
-}
-
-/* Until `reached` holds, or the test has failed. */
-static void wait_until(bool (*reached)(void)) {
-    time_t late = time(NULL) + PATIENCE_S;
-    while (!reached()) {
-        assert_true(time(NULL) < late);
-        poll(NULL, 0, 5);
-    }
-}
-
-/* ---- rows whose value tells key and version ---- */
-
-static uint8_t room[4 << 20];
-static int n_done;
-static int last_status;
-static struct bytes last_value;
-
-static struct bytes key_of(uint32_t key, char text[16]) {
-    snprintf(text, 16, "key%05u", key);
-    return bytes_of_string(text);
-}
-
-static struct bytes value_of(uint32_t key, uint32_t version, size_t size, uint8_t *into) {
-    uint64_t x = ((uint64_t)key << 32 | version) * 0x9E3779B97F4A7C15u + 1;
-    for (size_t i = 0; i < size; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        into[i] = (uint8_t)(x >> 56);
-    }
-    bytes_store_u32(into, version);
-    bytes_store_u32(into + 4, (uint32_t)size);
-    return bytes_of(into, size);
-}
-
-static void commit_done(struct disk_commit *commit, int status) {
-    (void)commit;
-    n_done++;
-    last_status = status;
-}
-
-static int put_bytes(uint32_t key, struct bytes value, bool synced) {
-    char text[16];
-    struct disk_put row = {key_of(key, text), value};
-    struct disk_commit commit = {.puts = &row, .n = 1, .synced = synced, .done = commit_done};
-    n_done = 0;
-    seam->commit(seam->self, &commit);
-    drain_until(&n_done, 1);
-    return last_status;
-}
-
-static void put(uint32_t key, uint32_t version, size_t size, bool synced) {
-    assert_int_equal(put_bytes(key, value_of(key, version, size, room), synced), 0);
-}
 
 static void erase(uint32_t key) {
     assert_int_equal(put_bytes(key, bytes_of(NULL, 0), false), 0);
-}
-
-static void read_done(struct disk_read *read, int status, struct bytes value) {
-    (void)read;
-    n_done++;
-    last_status = status;
-    assert_true(value.size <= sizeof room);
-    if (value.size) {
-        memcpy(room, value.data, value.size);
-    }
-    last_value = bytes_of(room, value.size);
-}
-
-static int get(uint32_t key) {
-    char text[16];
-    struct disk_read read = {.key = key_of(key, text), .done = read_done};
-    n_done = 0;
-    seam->read(seam->self, &read);
-    drain_until(&n_done, 1);
-    return last_status;
-}
-
-/* The version that the key has; 0 when it is not there. */
-static uint32_t version_of(uint32_t key) {
-    static uint8_t expected[4 << 20];
-    assert_int_equal(get(key), 0);
-    if (last_value.size == 0) {
-        return 0;
-    }
-    uint32_t version = bytes_load_u32(last_value.data);
-    assert_int_equal(bytes_load_u32(last_value.data + 4), last_value.size);
-    struct bytes value = value_of(key, version, last_value.size, expected);
-    assert_true(bytes_equal(value, last_value));
-    return version;
 }
 
 static uint32_t n_scanned, n_unreadable;
@@ -504,18 +323,6 @@ static void a_nearly_full_disk_is_cleared_of_less(void **state) {
     assert_int_equal(version_of(1), 1);
 }
 
-static uint32_t dice_state;
-
-static uint32_t dice(uint32_t sides) {
-    dice_state = dice_state * 1664525u + 1013904223u;
-    return (dice_state >> 8) % sides;
-}
-
-static size_t random_size(void) {
-    static const size_t sizes[] = {60, 400, LARGE, LARGE, 2 * LARGE, 5 * LARGE};
-    return sizes[dice(6)];
-}
-
 /* Rows change while they are being moved: none goes back, none is lost, also not at reopening in
  * the middle of it. */
 static void clearing_loses_to_every_write_that_comes_between(void **state) {
@@ -634,6 +441,9 @@ static void a_killed_process_loses_nothing_acknowledged(void **state) {
         }
         close_disk();
     }
+    char path[512];
+    assert_true(segment_path(0, path));
+    assert_null(strstr(path, "0000000001.segment")); /* some were killed while they cleared */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
