@@ -109,6 +109,11 @@ static const struct ctl_command commands[] = {
      "Keys and versions, not values. Rows that are being written are looked at twice.\n"
      "Exit 0 when all are equal, 1 when some differ, 2 when some node could not be compared.",
      NULL, CTL_CLUSTER, 0, 0, ctl_verify},
+    {"hints", "", "show what nodes keep for others that are away",
+     "Per node, and per replica that it keeps rows for: how many, bytes, age of the oldest, how "
+     "many were\n"
+     "dropped, and why the others are still there. Exit as of status.",
+     NULL, CTL_CLUSTER, 0, 0, ctl_hints},
     {"keygen", "FILE", "make a cluster key",
      "Writes a new random key to FILE (mode 0600), which must not exist. Every node and client of "
      "a cluster\n"

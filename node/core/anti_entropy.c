@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/hints.h"
 #include "node/core/leaf_page.h"
 #include "node/core/reconcile.h"
 #include "node/core/recovery.h"
@@ -346,6 +347,19 @@ static void read_page(struct anti_entropy *ae) {
 
 /* ---- answers ---- */
 
+/* Slices that are equal wait for repair no longer (hints.h); ae->slices are those that are not. */
+static void clear_marks(struct anti_entropy *ae) {
+    uint32_t at = 0;
+    for (uint16_t slice = 0; slice < ring_of(ae)->n_slices; slice++) {
+        bool differs = at < ae->n_slices && ae->slices[at] == slice;
+        at += differs ? 1 : 0;
+        struct slice_sum sum;
+        if (!differs && shared_slice(ae, slice) && tree_sum(&ae->node->tree, slice, &sum)) {
+            slice_repaired(ae->node, slice, member_id(ae));
+        }
+    }
+}
+
 static void take_sums(struct anti_entropy *ae, const struct tree_sums *sums) {
     bool again = ae->state == AE_CONFIRMING;
     ae->round.incomplete |= sums->n_unknown > 0;
@@ -354,6 +368,9 @@ static void take_sums(struct anti_entropy *ae, const struct tree_sums *sums) {
         if (shared_slice(ae, sums->sums[i].slice)) {
             ae->slices[ae->n_slices++] = sums->sums[i].slice;
         }
+    }
+    if (!again && sums->n_unknown == 0) {
+        clear_marks(ae);
     }
     if (ae->n_slices == 0) {
         next_member(ae);

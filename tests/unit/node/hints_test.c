@@ -24,8 +24,8 @@ struct scene {
     uint16_t beyond[2];
 };
 
-static struct scene scene_of(uint16_t n_nodes) {
-    struct scene s = {.c = cluster_new(n_nodes, 3)};
+static struct scene scene_repairing(uint16_t n_nodes, uint32_t round_ms) {
+    struct scene s = {.c = cluster_new_repairing(n_nodes, 3, round_ms)};
     const struct ring *ring = cluster_ring(s.c);
     uint16_t slice = ring_slice(ring, bytes_of_string("p"));
     uint16_t beyond[2] = {0};
@@ -37,6 +37,10 @@ static struct scene scene_of(uint16_t n_nodes) {
         s.beyond[i] = ring->members[beyond[i]].id;
     }
     return s;
+}
+
+static struct scene scene_of(uint16_t n_nodes) {
+    return scene_repairing(n_nodes, 0);
 }
 
 static void go_away(struct scene *s, uint16_t id) {
@@ -321,6 +325,22 @@ static void beyond_its_share_a_hint_is_dropped_and_the_slice_marked(void **state
     cluster_free(s.c);
 }
 
+static void a_slice_is_marked_until_repair_has_found_it_equal(void **state) {
+    (void)state;
+    struct scene s = scene_repairing(3, 500);
+    uint16_t slice = ring_slice(cluster_ring(s.c), bytes_of_string("p"));
+    disk_mem_set_space(cluster_disk(s.c, s.home[0]), 20000, 50); /* no room for a name */
+    go_away(&s, s.home[2]);
+    assert_int_equal(do_put(&s, put(&s, "a", "1"), NULL), 0);
+    cluster_advance(s.c, 2000);
+    assert_true(slice_needs_repair(cluster_node(s.c, s.home[0]), slice, s.home[2]));
+    come_back(&s, s.home[2]);
+    cluster_advance(s.c, 8000);
+    assert_string_equal(stored_row(s.c, s.home[2], NULL, "a").value, "1");
+    assert_false(slice_needs_repair(cluster_node(s.c, s.home[0]), slice, s.home[2]));
+    cluster_free(s.c);
+}
+
 static void on_laid(struct disk_commit *commit, int status) {
     (void)commit;
     assert_int_equal(status, 0);
@@ -490,6 +510,7 @@ int main(void) {
         cmocka_unit_test(a_hint_that_grows_while_it_is_handed_over_stays),
         cmocka_unit_test(a_row_written_often_is_one_hint),
         cmocka_unit_test(beyond_its_share_a_hint_is_dropped_and_the_slice_marked),
+        cmocka_unit_test(a_slice_is_marked_until_repair_has_found_it_equal),
         cmocka_unit_test(a_replica_that_is_away_too_long_gets_only_what_an_answer_hangs_on),
         cmocka_unit_test(a_hint_is_taken_by_stand_ins_only_and_never_malformed),
         cmocka_unit_test(without_a_stand_in_the_coordinator_remembers_which_rows_to_bring),
