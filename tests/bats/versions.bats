@@ -168,7 +168,7 @@ values() { of '" ".join(sorted(s.get("value", "-") for s in v["siblings"]))' "$1
     kill -CONT "$(node_pid 2)" "$(node_pid 3)"
     cat "$BASE/said"
     [ "$status" -eq 6 ]
-    grep -q "may or may not have happened; look at it" "$BASE/said"
+    grep -q "may or may not have happened (1 of 2 replicas answered, nodes 2 and 3 did not); look at it" "$BASE/said"
 }
 
 @test "what is not a context or a level is exit code 2" {
