@@ -93,6 +93,7 @@ replicas_agree() { many repair --all && many verify; }
 
 @test "nothing that either side acknowledged is lost when they meet again" {
     local pid
+    many put /a before
     many bench --seconds 4 --rows 50 --puts 80 --journal "$BASE/before" >"$BASE/out" 3>&- &
     pid=$!
     sleep 1
