@@ -164,6 +164,9 @@ int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int 
     case ERR_TIMEOUT:
         fprintf(stderr, "; `ringctl status` shows which nodes answer at %s\n", ctl->addresses);
         return CTL_UNREACHABLE;
+    case ERR_SIBLINGS:
+        fprintf(stderr, "; `ringctl get --all %s` shows them, `ringctl resolve` keeps one\n", path);
+        return CTL_FAILED;
     case ERR_UNKNOWN:
         fputs("; look at it before doing it again\n", stderr);
         return CTL_UNKNOWN;

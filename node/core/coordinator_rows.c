@@ -1,8 +1,11 @@
 /* coordinator_rows: the new rows of a batch, made from what stands and what its conditions allow.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <xxhash.h>
 
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
@@ -10,6 +13,8 @@
 #include "node/core/recount.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
+
+enum { LOGGED_KEY_MAX = 40 }; /* bytes of a key in a line of the log */
 
 static bool writes(const struct row_op *op) {
     return op->kind != ROW_GUARD;
@@ -414,12 +419,48 @@ static int check_size(const struct versions *versions) {
     return 0;
 }
 
+static void put_hex(struct bytes bytes, char *ret) {
+    static const char digits[] = "0123456789abcdef";
+    size_t n = bytes.size < LOGGED_KEY_MAX ? bytes.size : LOGGED_KEY_MAX;
+    for (size_t i = 0; i < n; i++) {
+        ret[2 * i] = digits[bytes.data[i] >> 4];
+        ret[2 * i + 1] = digits[bytes.data[i] & 15];
+    }
+    ret[2 * n] = '\0';
+}
+
+/* One line for a row, not one for each write that comes to it. */
+static void warn_of_siblings(struct batch_request *batch, uint32_t index, uint32_t n) {
+    struct node *node = batch->request.node;
+    struct bytes sort_key = batch->batch.ops[index].sort_key;
+    uint64_t n_untold = 0;
+    uint64_t origin =
+        XXH3_64bits_withSeed(sort_key.data, sort_key.size,
+                             XXH3_64bits(batch->request.key.data, batch->request.key.size));
+    node->counters.many_siblings++;
+    if (!complaints_tell(&node->complaints, VERSIONS_SIBLINGS_WARN, origin, node_now(node),
+                         &n_untold)) {
+        return;
+    }
+    char partition[2 * LOGGED_KEY_MAX + 1], row[2 * LOGGED_KEY_MAX + 1], line[320];
+    put_hex(batch->request.key, partition);
+    put_hex(sort_key, row);
+    snprintf(line, sizeof line,
+             "row %s of partition %s (hex) has %u concurrent versions, %u are the most: writers "
+             "should read it first; ringctl resolve keeps one",
+             row, partition, (unsigned)n, (unsigned)VERSIONS_SIBLINGS_MAX);
+    node->env->log(node->env->self, 1, line);
+}
+
 static int finish_row(struct batch_request *batch, uint32_t index) {
     struct node *node = batch->request.node;
     struct versions *versions = &node->scratch[0];
     int err = check_size(versions);
     if (err != 0) {
         return err;
+    }
+    if (versions->n_siblings >= VERSIONS_SIBLINGS_WARN) {
+        warn_of_siblings(batch, index, versions->n_siblings);
     }
     buffer_clear(&node->encoded);
     versions_encode(versions, &node->encoded);

@@ -6,6 +6,7 @@
 #include "node/core/node.h"
 #include "node/core/rows.h"
 #include "node/core/tree.h"
+#include "shared/complaints.h"
 #include "shared/hlc.h"
 #include "shared/request.h"
 #include "shared/shortfall.h"
@@ -59,7 +60,7 @@ struct counters {
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
     uint64_t trees, leaves, tombstones_reaped;
-    uint64_t late_overwrites;
+    uint64_t late_overwrites, many_siblings;
     uint64_t hints_stored, hints_delivered, hints_dropped, handoffs_received, stood_in;
 };
 
@@ -104,6 +105,7 @@ struct node {
     struct handoff *handoff;
 
     struct counters counters;
+    struct complaints complaints; /* of rows with many siblings */
     /* For the length of one function that calls nothing that uses them too. */
     struct versions scratch[NODE_SCRATCH];
     struct context scratch_context;

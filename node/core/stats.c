@@ -58,6 +58,7 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, corrupt_rows);
     ADD(list, c, stamps_ahead);
     ADD(list, c, late_overwrites);
+    ADD(list, c, many_siblings);
     ADD(list, c, recounts);
     ADD(list, c, recovering);
     ADD(list, c, reopened);

@@ -60,6 +60,7 @@ struct cluster {
     uint32_t n_rules;
     struct kept *kept; /* by ticket - 1 */
     uint32_t n_kept;
+    struct buffer log; /* all nodes' lines */
 };
 
 /* ---- the world of a node ---- */
@@ -90,7 +91,10 @@ static void env_link(void *self, uint16_t node) {
 }
 
 static void env_log(void *self, int level, const char *line) {
-    (void)self, (void)level, (void)line;
+    struct cluster *cluster = ((struct seat *)self)->cluster;
+    (void)level;
+    buffer_put_bytes(&cluster->log, bytes_of_string(line));
+    buffer_put_u8(&cluster->log, '\n');
 }
 
 static void letters_add(struct letters *letters, struct letter *letter) {
@@ -357,9 +361,22 @@ void cluster_free(struct cluster *cluster) {
         free((void *)(uintptr_t)cluster->kept[i].bytes.data);
     }
     free(cluster->kept);
+    buffer_release(&cluster->log);
     timers_release(&cluster->timers);
     ring_release(&cluster->ring);
     free(cluster);
+}
+
+uint32_t cluster_lines(const struct cluster *cluster, const char *word) {
+    uint32_t n = 0;
+    size_t begin = 0;
+    for (size_t at = 0; at < cluster->log.size; at++) {
+        if (cluster->log.data[at] == '\n') {
+            n += memmem(cluster->log.data + begin, at - begin, word, strlen(word)) != NULL;
+            begin = at + 1;
+        }
+    }
+    return n;
 }
 
 struct node *cluster_node(struct cluster *cluster, uint16_t id) {

@@ -74,6 +74,8 @@ struct cluster_answer cluster_call(struct cluster *cluster, uint16_t node,
 void cluster_inject(struct cluster *cluster, uint16_t from, uint16_t to,
                     const struct message *message);
 
+/* How many lines of all nodes' logs have this word. */
+uint32_t cluster_lines(const struct cluster *cluster, const char *word);
 uint64_t cluster_stat(struct cluster *cluster, uint16_t id, const char *name);
 
 #endif

@@ -395,9 +395,12 @@ static void a_coordinator_that_was_away_does_not_overwrite(void **state) {
 static void too_many_siblings_are_refused_and_can_be_merged_away(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    for (int i = 0; i < VERSIONS_SIBLINGS_MAX; i++) {
+    for (int i = 1; i <= VERSIONS_SIBLINGS_MAX; i++) {
         assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+        int n_warned = i < VERSIONS_SIBLINGS_WARN ? 0 : i + 1 - VERSIONS_SIBLINGS_WARN;
+        assert_int_equal(cluster_stat(c, 1, "many_siblings"), n_warned);
     }
+    assert_int_equal(cluster_lines(c, "concurrent versions"), 1);
     assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), ERR_SIBLINGS);
     struct bytes all = do_get(c, 1, NULL, NULL, 0).context;
     assert_int_equal(do_write(c, &(struct write){.value = "x", .seen = all}, NULL), 0);
