@@ -93,26 +93,12 @@ void batch_latch(struct batch_request *batch) {
     }
 }
 
-/* Whether a context claims to have seen dots that this node has yet to give out, now or in a later
- * epoch: such a claim would swallow the writes that get them. */
-static bool claims_future(const struct node *node, const struct context *seen) {
-    uint64_t actor = epoch_actor(node);
-    for (uint32_t i = 0; i < seen->n; i++) {
-        struct dot dot = seen->entries[i];
-        bool mine = dot.actor >> 32 == actor >> 32; /* of this node and incarnation */
-        if (mine && (dot.actor > actor || (dot.actor == actor && dot.counter > node->counter))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Contexts come from clients. */
 static int check_contexts(struct batch_request *batch) {
     struct node *node = batch->request.node;
     struct context *seen = &node->scratch_context;
     for (uint32_t i = 0; i < batch->batch.n; i++) {
-        if (context_decode(batch->batch.ops[i].seen, seen) != 0 || claims_future(node, seen)) {
+        if (context_decode(batch->batch.ops[i].seen, seen) != 0 || epoch_is_ahead(node, seen)) {
             return ERR_INVALID;
         }
         if (seen->n > VERSIONS_CONTEXT_MAX) {

@@ -173,3 +173,25 @@ struct dot epoch_dot(struct node *node) {
 uint64_t epoch_actor(const struct node *node) {
     return actor_of(node->config.id, node->config.incarnation, node->epoch);
 }
+
+bool epoch_is_ahead(const struct node *node, const struct context *context) {
+    uint64_t actor = epoch_actor(node);
+    for (uint32_t i = 0; i < context->n; i++) {
+        struct dot dot = context->entries[i];
+        bool mine = dot.actor >> 32 == actor >> 32; /* of this node and incarnation */
+        if (mine && (dot.actor > actor || (dot.actor == actor && dot.counter > node->counter))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void epoch_fail_old(struct node *node) {
+    if (node->state == NODE_SERVING) {
+        node->env->log(node->env->self, 0,
+                       "the others know writes of this node that its data directory does not: it "
+                       "is an old copy; start once with --rebuild, which refills it from them");
+        node->state = NODE_FAILED;
+        node->failure = ERR_STALE;
+    }
+}

@@ -174,5 +174,12 @@ void epoch_renew(struct node *node);
 /* The next dot of this node. epoch_ready() must hold. */
 struct dot epoch_dot(struct node *node);
 uint64_t epoch_actor(const struct node *node);
+/* Whether a context has dots that this node has yet to give out, now or in a later epoch. From a
+ * client such a claim would swallow the writes that get them. */
+bool epoch_is_ahead(const struct node *node, const struct context *context);
+/* A peer's row has such dots, so they were given out: the data directory is an old copy of this
+ * node's, put back. It lacks what the node acknowledged since, and its next dots would name other
+ * writes: the node fails. */
+void epoch_fail_old(struct node *node);
 
 #endif

@@ -45,6 +45,9 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     assert(err == 0);
     (void)err;
     decode_current(node, row, before);
+    if (epoch_is_ahead(node, &now->context)) {
+        epoch_fail_old(node);
+    }
     bool was_live = row->newest_status == 0 ? versions_live(before) > 0 : versions_live(now) > 0;
     bool learnt = versions_merge(now, before);
     if (PLANTED(LAST_WRITER) && now->n_siblings > 1) {

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -149,6 +150,67 @@ static void a_stopping_node_ends_what_it_has_begun(void **state) {
     assert_int_equal(wait_for(c, ticket), 0);
     cluster_run(c);
     assert_int_equal(node_state(cluster_node(c, 1)), NODE_STOPPED);
+    cluster_free(c);
+}
+
+/* The contents of a node's disk, kept while it is down. */
+enum { COPY_MAX = 256 };
+struct copy {
+    struct disk_put puts[COPY_MAX];
+    uint32_t n;
+};
+
+static void copy_take(struct cluster *c, uint16_t id, struct copy *ret) {
+    ret->n = disk_mem_size(cluster_disk(c, id));
+    assert_in_range(ret->n, 1, COPY_MAX);
+    for (uint32_t i = 0; i < ret->n; i++) {
+        struct disk_row row = disk_mem_at(cluster_disk(c, id), i);
+        ret->puts[i] = (struct disk_put){bytes_copy(row.key), bytes_copy(row.value)};
+    }
+}
+
+static void on_copied(struct disk_commit *commit, int status) {
+    (void)commit;
+    assert_int_equal(status, 0);
+}
+
+/* Instead of what is there now. */
+static void copy_put_back(struct cluster *c, uint16_t id, struct copy *copy) {
+    struct disk_mem *mem = cluster_disk(c, id);
+    const struct disk *disk = disk_mem_disk(mem);
+    struct disk_commit commit = {
+        .puts = copy->puts, .n = copy->n, .synced = true, .done = on_copied};
+    disk_mem_wipe(mem);
+    disk->commit(disk->self, &commit);
+    disk_mem_run(mem);
+    for (uint32_t i = 0; i < copy->n; i++) {
+        free((void *)(uintptr_t)copy->puts[i].key.data);
+        free((void *)(uintptr_t)copy->puts[i].value.data);
+    }
+}
+
+static void an_old_copy_of_a_data_directory_is_found_out(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct copy copy;
+    assert_int_equal(do_write(c, &(struct write){.value = "first"}, NULL), 0);
+    cluster_stop(c, 1);
+    copy_take(c, 1, &copy);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    assert_int_equal(do_write(c, &(struct write){.value = "second"}, NULL), 0);
+    cluster_stop(c, 1);
+    copy_put_back(c, 1, &copy);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    assert_int_equal(node_state(cluster_node(c, 1)), NODE_SERVING);
+    assert_int_equal(do_write(c, &(struct write){.value = "third", .node = 2}, NULL), 0);
+    cluster_advance(c, 300);
+    assert_int_equal(node_state(cluster_node(c, 1)), NODE_FAILED);
+    assert_int_equal(node_failure(cluster_node(c, 1)), ERR_STALE);
+    assert_int_equal(cluster_lines(c, "old copy"), 1);
+    cluster_crash(c, 1, false);
+    assert_int_equal(do_get(c, 2, NULL, NULL, 0).n_siblings, 3);
     cluster_free(c);
 }
 
@@ -384,6 +446,7 @@ int main(void) {
         cmocka_unit_test(a_synced_write_survives_when_all_machines_lose_power),
         cmocka_unit_test(a_buffered_write_survives_when_all_processes_die),
         cmocka_unit_test(a_stopping_node_ends_what_it_has_begun),
+        cmocka_unit_test(an_old_copy_of_a_data_directory_is_found_out),
         cmocka_unit_test(a_node_whose_mark_is_unreadable_does_not_serve),
         cmocka_unit_test(a_full_disk_on_one_replica_is_not_in_the_way),
         cmocka_unit_test(full_disks_answer_no_space_and_go_on_reading),
