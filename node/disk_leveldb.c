@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +44,13 @@ int disk_leveldb_error(const char *text) {
     return strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_DISK;
 }
 
-int disk_leveldb_fail(struct disk_leveldb *d, int status, const char *text) {
+int disk_leveldb_fail(struct disk_leveldb *d, int status, bool rows, const char *text) {
     pthread_mutex_lock(&d->mutex);
     if (!d->failed) {
         /* A checksum error while writing comes from compaction: to the asker it is a failed disk.
          */
         d->failed = status == ERR_CORRUPT ? ERR_DISK : status;
+        d->reopens = rows && status == ERR_NO_SPACE;
         snprintf(d->failure, sizeof d->failure, "%s", text);
     }
     pthread_mutex_unlock(&d->mutex);
@@ -90,6 +92,107 @@ static bool space_enough(struct disk_leveldb *d, size_t size) {
     return d->space_total == 0 || d->space_free >= needed;
 }
 
+/* ---- opening anew ---- */
+
+__attribute__((format(printf, 2, 3))) static void note(struct disk_leveldb *d, const char *format,
+                                                       ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    pthread_mutex_lock(&d->mutex);
+    vsnprintf(d->notice, sizeof d->notice, format, arguments);
+    pthread_mutex_unlock(&d->mutex);
+    va_end(arguments);
+}
+
+static void clear_failure(struct disk_leveldb *d) {
+    pthread_mutex_lock(&d->mutex);
+    d->failed = 0;
+    d->reopens = false;
+    pthread_mutex_unlock(&d->mutex);
+    note(d, "there is space again on the disk of %s: writing goes on", d->directory);
+}
+
+/* The writer is kept out. LevelDB's log may end in half a record, which a new one leaves behind. */
+static int rows_reopen(struct disk_leveldb *d) {
+    char *error = NULL;
+    char rows[ROWS_PATH_MAX];
+    if (d->count.at) {
+        /* What it counted stands; what it did not see is not known to be live: nothing is cleared
+         * until the next start. */
+        leveldb_iter_destroy(d->count.at);
+        d->count.at = NULL;
+        d->count.failed = true;
+    }
+    if (d->db) {
+        leveldb_close(d->db);
+    }
+    snprintf(rows, sizeof rows, "%s/rows", d->directory);
+    leveldb_options_set_create_if_missing(d->options, 0);
+    d->db = leveldb_open(d->options, rows, &error);
+    if (error) {
+        note(d, "there is space again, but the rows in %s cannot be opened: %s", d->directory,
+             error);
+        leveldb_free(error);
+        d->db = NULL;
+        return ERR_DISK;
+    }
+    return 0;
+}
+
+/* What LevelDB writes when it is opened: the logs' rows as tables. */
+static uint64_t logs_size(const struct disk_leveldb *d) {
+    char path[ROWS_PATH_MAX];
+    struct stat st;
+    uint64_t size = 0;
+    snprintf(path, sizeof path, "%s/rows", d->directory);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot && strcmp(dot, ".log") == 0 && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0) {
+            size += (uint64_t)st.st_size;
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return size;
+}
+
+/* After a write that found no space: tries to go on, now and then, once there is some. Reads are
+ * served from the old rows until then. */
+static bool reopen(struct disk_leveldb *d) {
+    int64_t now = disk_leveldb_now_ns();
+    pthread_mutex_lock(&d->mutex);
+    bool may = d->reopens;
+    pthread_mutex_unlock(&d->mutex);
+    if (!may || now < d->reopen_ns) {
+        return false;
+    }
+    d->space_known_ns = 0; /* what was known before is what misled */
+    space_update(d);
+    d->reopen_ns = now + DISK_SPACE_CHECK_MS * 1000000ll;
+    if (d->space_free < d->config.reserve_bytes / 2 + logs_size(d)) {
+        return false;
+    }
+    pthread_mutex_lock(&d->writer);
+    int status = rows_reopen(d);
+    pthread_mutex_unlock(&d->writer);
+    if (status) {
+        d->reopen_pause_ns =
+            d->reopen_pause_ns ? d->reopen_pause_ns * 2 : DISK_REOPEN_MS * 1000000ll;
+        if (d->reopen_pause_ns > DISK_REOPEN_MAX_MS * 1000000ll) {
+            d->reopen_pause_ns = DISK_REOPEN_MAX_MS * 1000000ll;
+        }
+        d->reopen_ns = now + d->reopen_pause_ns;
+        return false;
+    }
+    d->reopen_pause_ns = 0;
+    d->reopen_ns = 0;
+    d->counters.reopened++;
+    clear_failure(d);
+    return true;
+}
+
 /* ---- the seam: everything is queued, nothing answered ---- */
 
 static void seam_read(void *self, struct disk_read *read) {
@@ -106,7 +209,7 @@ static void seam_commit(void *self, struct disk_commit *commit) {
     struct disk_leveldb *d = self;
     size_t size = disk_commit_size(commit);
     struct disk_commit **refused = NULL;
-    if (disk_leveldb_failed(d)) {
+    if (disk_leveldb_failed(d) && !reopen(d)) {
         refused = &d->refused_failed;
     } else if (!space_enough(d, size)) {
         d->counters.refused_space++;
@@ -157,6 +260,10 @@ static void read_answer(struct disk_leveldb *d, struct disk_read *read) {
     int status = 0;
     struct bytes value = {0};
     d->counters.reads++;
+    if (!d->db) {
+        read->done(read, ERR_DISK, bytes_of(NULL, 0));
+        return;
+    }
     segment_store_enter(d->segments);
     char *stored =
         leveldb_get(d->db, d->reading, (const char *)read->key.data, read->key.size, &size, &error);
@@ -244,6 +351,10 @@ static uint32_t page_read(struct disk_leveldb *d, const struct disk_scan *scan,
 static void scan_answer(struct disk_leveldb *d, struct disk_scan *scan) {
     d->counters.scans++;
     bool more = false;
+    if (!d->db) {
+        scan->done(scan, ERR_DISK, NULL, 0, false);
+        return;
+    }
     segment_store_enter(d->segments);
     leveldb_iterator_t *at = leveldb_create_iterator(d->db, d->scanning);
     uint32_t n = page_read(d, scan, at, &more);
@@ -475,6 +586,7 @@ static void release(struct disk_leveldb *d) {
     leveldb_writeoptions_destroy(d->buffered);
     leveldb_writeoptions_destroy(d->synced);
     pthread_mutex_destroy(&d->mutex);
+    pthread_mutex_destroy(&d->writer);
     buffer_release(&d->page);
     buffer_release(&d->record);
     buffer_release(&d->value);
@@ -484,10 +596,26 @@ static void release(struct disk_leveldb *d) {
     free(d);
 }
 
+static int write_group(void *self, struct disk_commit *list, bool synced) {
+    struct disk_leveldb *d = self;
+    pthread_mutex_lock(&d->writer);
+    int status = disk_leveldb_write(d, list, synced);
+    pthread_mutex_unlock(&d->writer);
+    return status;
+}
+
+static int64_t background(void *self, bool *ret_wrote) {
+    struct disk_leveldb *d = self;
+    pthread_mutex_lock(&d->writer);
+    int64_t pause_ns = disk_leveldb_background(d, ret_wrote);
+    pthread_mutex_unlock(&d->writer);
+    return pause_ns;
+}
+
 static int committer_begin(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
     disk_leveldb_count_begin(d);
-    struct disk_committer_config config = {.write = disk_leveldb_write,
-                                           .background = disk_leveldb_background,
+    struct disk_committer_config config = {.write = write_group,
+                                           .background = background,
                                            .self = d,
                                            .never_inline = d->config.never_inline};
     int status = disk_committer_start(&config, &d->committer);
@@ -516,6 +644,7 @@ int disk_leveldb_open(const struct disk_leveldb_config *config, struct disk_leve
     }
     d->seam = (struct disk){d, seam_read, seam_scan, seam_commit, seam_space};
     pthread_mutex_init(&d->mutex, NULL);
+    pthread_mutex_init(&d->writer, NULL);
     options_make(d);
     int status = rows_open(d, why);
     if (!status) {

@@ -14,7 +14,11 @@
  *
  * A write that fails is the last one: LevelDB may have left half a record behind it, and a record
  * after that would make the log unreadable. From then on commits are refused with the same error,
- * reads go on, and disk_leveldb_failure() says why; the directory must be opened anew.
+ * reads go on, and disk_leveldb_failure() says why. If it found no space, the first commit that is
+ * asked for after there is half the reserve again opens LevelDB anew in place (which holds the loop
+ * for up to a second) and writing goes on; if it cannot be opened, reads are answered ERR_DISK and
+ * it is tried again, ever more rarely. After another error the directory must be opened anew: what
+ * the kernel dropped is not known.
  *
  * Durability: `synced` commits are fsynced before `done`; others are in the log file (survive the
  * end of the process however it comes) and are synced within a second. All functions are the loop
@@ -24,7 +28,9 @@ enum {
     DISK_RESERVE_BYTES = 256 << 20,  /* free space kept for compaction; below: ERR_NO_SPACE ... */
     DISK_SMALL_COMMIT = 4 << 10,     /* ... but commits up to this size may use half of it, so that
                                         a full cluster can still delete */
-    DISK_SPACE_CHECK_MS = 200,       /* how old the known free space may be */
+    DISK_REOPEN_MS = 1000,          /* after a try to open LevelDB anew that failed; twice as ... */
+    DISK_REOPEN_MAX_MS = 60 * 1000, /* ... long after each, up to this */
+    DISK_SPACE_CHECK_MS = 200,      /* how old the known free space may be */
 };
 
 struct disk_leveldb;
@@ -61,7 +67,8 @@ bool disk_leveldb_notice(struct disk_leveldb *disk, char ret[DISK_WHY_MAX]);
 
 struct disk_leveldb_counters {
     uint64_t reads, scans, commits, groups, syncs, bytes_written, refused_busy, refused_space;
-    uint64_t corrupt; /* reads and scans answered ERR_CORRUPT, and rows of scans without a value */
+    uint64_t reopened; /* in place, after a write that found no space */
+    uint64_t corrupt;  /* reads and scans answered ERR_CORRUPT, and rows of scans without a value */
     uint64_t values_segmented;    /* written to segments */
     uint64_t values_astray;       /* rows that the start found to point to nothing */
     uint64_t segments;            /* files */

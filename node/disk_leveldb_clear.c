@@ -337,8 +337,7 @@ static bool doomed_many(struct disk_leveldb *d, uint64_t doomed) {
     return doomed > least && doomed > stats.live / CLEAR_DOOMED_PART;
 }
 
-int64_t disk_leveldb_background(void *self, bool *ret_wrote) {
-    struct disk_leveldb *d = self;
+int64_t disk_leveldb_background(struct disk_leveldb *d, bool *ret_wrote) {
     if (disk_leveldb_failed(d) || d->count.failed) {
         return DISK_BACKGROUND_NONE;
     }

@@ -61,6 +61,11 @@ struct disk_leveldb {
 
     uint64_t space_free, space_total;
     int64_t space_known_ns;
+    int64_t reopen_ns;       /* not tried before; 0 = not tried yet */
+    int64_t reopen_pause_ns; /* after the next try that fails */
+
+    /* Held by the writer while it writes, and by the loop while it opens the rows anew. */
+    pthread_mutex_t writer;
 
     /* the writer's: the committer's thread, or the loop's while the committer is idle */
     struct buffer value; /* a value as LevelDB gets it */
@@ -70,6 +75,7 @@ struct disk_leveldb {
 
     pthread_mutex_t mutex; /* guards what follows: the committer writes it too */
     int failed;            /* the error every commit now gets */
+    bool reopens;          /* opening the rows anew will do, once there is space */
     char failure[DISK_FAILURE_MAX];
     char notice[DISK_NOTICE_MAX]; /* to be said once */
     struct disk_leveldb_counters counters;
@@ -78,16 +84,17 @@ struct disk_leveldb {
 /* LevelDB's errors come as text only ("Corruption: ...", "IO error: FILE: No space left ..."): one
  * of err.h. */
 int disk_leveldb_error(const char *text);
-/* A write failed, with the text of why: it was the last. Returns what every commit now gets. */
-int disk_leveldb_fail(struct disk_leveldb *d, int status, const char *text);
+/* A write failed, with the text of why: it was the last until the rows are opened anew, which will
+ * do for `rows` that found no space. Returns what every commit now gets. */
+int disk_leveldb_fail(struct disk_leveldb *d, int status, bool rows, const char *text);
 /* 0, or what every commit gets. Any thread. */
 int disk_leveldb_failed(struct disk_leveldb *d);
 int64_t disk_leveldb_now_ns(void);
 
 /* ---- disk_leveldb_write.c: all of it the writer's ---- */
 
-/* disk_committer_config.write. */
-int disk_leveldb_write(void *self, struct disk_commit *list, bool synced);
+/* As disk_committer_config.write. */
+int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool synced);
 /* Writes a batch; synced: what lies in the segments becomes durable first. */
 int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced);
 /* Makes durable what was written to the segments. */
@@ -101,8 +108,8 @@ void disk_leveldb_large(struct disk_leveldb *d, struct bytes key);
 
 /* Begins the count of live bytes; before the first write. */
 void disk_leveldb_count_begin(struct disk_leveldb *d);
-/* disk_committer_config.background. */
-int64_t disk_leveldb_background(void *self, bool *ret_wrote);
+/* As disk_committer_config.background. */
+int64_t disk_leveldb_background(struct disk_leveldb *d, bool *ret_wrote);
 /* A sync of everything that began at this time has ended: what was doomed before is removed. */
 void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns);
 /* Gives back what a count or a clearing under way holds. */

@@ -187,7 +187,7 @@ static void count_group(struct disk_leveldb *d, const struct group *group, bool 
 
 int disk_leveldb_sync_values(struct disk_leveldb *d) {
     int status = segment_store_sync(d->segments);
-    return status ? disk_leveldb_fail(d, status, "a segment could not be synced") : 0;
+    return status ? disk_leveldb_fail(d, status, false, "a segment could not be synced") : 0;
 }
 
 int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced) {
@@ -198,16 +198,15 @@ int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch,
     }
     leveldb_write(d->db, synced ? d->synced : d->buffered, batch, &error);
     if (error) {
-        status = disk_leveldb_fail(d, disk_leveldb_error(error), error);
+        status = disk_leveldb_fail(d, disk_leveldb_error(error), true, error);
         leveldb_free(error);
     }
     return status;
 }
 
-/* disk_committer_config.write. Without a list the batch is empty: a record of twelve bytes, whose
+/* Without a list the batch is empty: a record of twelve bytes, whose
  * sync makes all before it in the log durable. */
-int disk_leveldb_write(void *self, struct disk_commit *list, bool synced) {
-    struct disk_leveldb *d = self;
+int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool synced) {
     int64_t begun = disk_leveldb_now_ns();
     int status = disk_leveldb_failed(d);
     if (status) {
@@ -216,7 +215,7 @@ int disk_leveldb_write(void *self, struct disk_commit *list, bool synced) {
     struct group group = {.list = list, .batch = leveldb_writebatch_create()};
     status = values_write(d, &group);
     if (status == ERR_DISK) {
-        disk_leveldb_fail(d, status, "a segment could not be written");
+        disk_leveldb_fail(d, status, false, "a segment could not be written");
     }
     if (!status) {
         batch_fill(d, &group);

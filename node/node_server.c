@@ -37,7 +37,7 @@ struct node_server {
     bool pid_written;
     bool served; /* said so */
     bool stopping;
-    bool disk_failed; /* said so */
+    bool disk_failed; /* said so, and it still does */
 };
 
 /* ---- the core's world ---- */
@@ -80,6 +80,7 @@ static uint32_t edge_stats(void *self, struct node_stat *ret, uint32_t max) {
         {"disk_bytes_written", c.bytes_written},
         {"disk_refused_busy", c.refused_busy},
         {"disk_refused_space", c.refused_space},
+        {"disk_reopened", c.reopened},
         {"disk_corrupt", c.corrupt},
         {"disk_values_segmented", c.values_segmented},
         {"disk_values_astray", c.values_astray},
@@ -172,15 +173,12 @@ static void disk_watch(struct node_server *s) {
     if (disk_leveldb_notice(s->disk, notice)) {
         node_log_line(s->log, NODE_LOG_WARNING, "%s", notice);
     }
-    const char *failure = s->disk_failed ? NULL : disk_leveldb_failure(s->disk);
-    if (failure) {
-        s->disk_failed = true;
-        s->exit = NODE_EXIT_FAILED;
-        node_log_line(s->log, NODE_LOG_ERROR,
-                      "the disk of %s failed (%s): ending; start again when it is well",
+    const char *failure = disk_leveldb_failure(s->disk);
+    if (failure && !s->disk_failed) {
+        node_log_line(s->log, NODE_LOG_ERROR, "a write to the disk of %s failed: %s",
                       s->options->data, failure);
-        loop_stop(s->loop);
     }
+    s->disk_failed = failure != NULL;
 }
 
 /* At each turn's end: what the core and the disk have become. */

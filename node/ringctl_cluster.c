@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/ringctl.h"
+#include "shared/err.h"
 #include "shared/seal.h"
 
 /* How long a node may take to show that it is there. */
@@ -41,12 +42,37 @@ static uint64_t stat_value(const struct answer *a, const char *name) {
     return 0;
 }
 
+static const char *state_of(const struct answer *a) {
+    if (stat_value(a, "slices_recovering") > 0) {
+        return "recovers";
+    }
+    return stat_value(a, "read_only") > 0 ? "readonly" : "answers";
+}
+
+/* What is out of the ordinary, a sentence each. */
+static void print_sentences(const struct answer *a) {
+    unsigned long long left = stat_value(a, "slices_recovering");
+    unsigned long long held = stat_value(a, "slices_held");
+    if (a->status == 0 && left > 0) {
+        printf("node %u has recovered %llu of %llu slices, %llu rows", a->member.id, held - left,
+               held, (unsigned long long)stat_value(a, "recovery_rows"));
+        if (stat_value(a, "recovery_left_ms") > 0) {
+            printf(", about %llu s left", stat_value(a, "recovery_left_ms") / 1000ull + 1);
+        }
+        printf("; the others answer for the rest\n");
+    }
+    if (a->status == 0 && stat_value(a, "read_only") > 0) {
+        printf("node %u is read-only until its disk takes writes again: %s\n", a->member.id,
+               err_text(-(int)stat_value(a, "read_only_error")));
+    }
+}
+
 static void print_status_line(const struct answer *a) {
     if (a->status != 0) {
         printf("%4u  %-8s %s\n", a->member.id, "silent", a->member.address);
         return;
     }
-    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member.id, "answers",
+    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member.id, state_of(a),
            a->member.address, (unsigned long long)stat_value(a, "gets"),
            (unsigned long long)stat_value(a, "batches"), (unsigned long long)stat_value(a, "scans"),
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
@@ -82,6 +108,9 @@ static void print_status(const struct ctl *ctl, const struct answer *answers, ui
            "scans", "free");
     for (uint32_t i = 0; i < n; i++) {
         print_status_line(&answers[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        print_sentences(&answers[i]);
     }
 }
 

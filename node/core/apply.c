@@ -341,6 +341,8 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
     int err = 0;
     if (!ring_is_replica(ring, ring_slice(ring, message->key), node->config.id)) {
         err = ERR_WRONG_RING;
+    } else {
+        err = node_read_only(node);
     }
     struct apply *apply = err == 0 ? apply_new(node, message->key, message->payload, &err) : NULL;
     if (apply == NULL) {

@@ -158,6 +158,14 @@ uint32_t request_alive(const struct request *request) {
     return n;
 }
 
+uint32_t request_storing(const struct request *request) {
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        n += node_stores(request->node, request->peers[i].node, request->slice) ? 1 : 0;
+    }
+    return n;
+}
+
 uint8_t request_needed(const struct request *request, uint8_t quorum) {
     uint8_t held = (uint8_t)(request->n_peers + 1);
     bool writes = request->kind->type == MESSAGE_BATCH;
@@ -241,8 +249,25 @@ static int check(struct node *node, const struct message *message) {
     return 0;
 }
 
+/* Whether a peer passed this very message on before: what was answered CONFLICT must not be carried
+ * out when a copy of it arrives later. */
+static bool is_copy(struct node *node, const struct endpoint *from, const struct message *message) {
+    if (from->kind != ENDPOINT_NODE || (message->flags & MESSAGE_FORWARDED) == 0) {
+        return false;
+    }
+    uint64_t mixed = (message->id ^ from->node) * 0x9e3779b97f4a7c15ull;
+    struct refusal *last = &node->passed_on[mixed >> 32 & (REFUSALS_MAX - 1)];
+    bool copy = last->peer == from->node && last->id == message->id;
+    *last = (struct refusal){message->id, from->node};
+    return copy;
+}
+
 void coordinator_receive(struct node *node, const struct endpoint *from,
                          const struct message *message) {
+    if (is_copy(node, from, message)) {
+        node->counters.late++;
+        return;
+    }
     const struct ring *ring = membership_ring(node->membership);
     uint16_t slice = ring_slice(ring, message->key);
     if (!ring_is_replica(ring, slice, node->config.id)) {
@@ -257,6 +282,9 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
         } else {
             forward_receive(node, from, message, slice);
         }
+        return;
+    }
+    if (read_only_refuses(node, from, message, slice)) {
         return;
     }
     int err = check(node, message);

@@ -152,6 +152,8 @@ uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uin
 uint32_t request_count(const struct request *request, enum peer_state state);
 /* How many of the slice's replicas seem able to answer for it, this one included. */
 uint32_t request_alive(const struct request *request);
+/* Of those, how many seem to take writes. */
+uint32_t request_storing(const struct request *request);
 /* How many replicas a level asks for, given the cluster's R or W. */
 uint8_t request_needed(const struct request *request, uint8_t quorum);
 

@@ -108,6 +108,14 @@ static int check_contexts(struct batch_request *batch) {
     return 0;
 }
 
+/* Whether too few replicas take writes, and nobody can stand in for the others. */
+static bool cannot_store(const struct batch_request *batch) {
+    const struct request *request = &batch->request;
+    const struct ring *ring = membership_ring(request->node->membership);
+    bool alone = !batch_may_stand_in(batch) || ring->n_members == ring->n_replicas_held;
+    return alone && request_storing(request) < request->needed;
+}
+
 static void batch_begin(struct request *request) {
     struct batch_request *batch = batch_from(request);
     struct node *node = request->node;
@@ -126,7 +134,7 @@ static void batch_begin(struct request *request) {
     uint32_t alive = request_alive(request);
     if (alive + batch_stand_ins_alive(batch) < request->needed) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
-    } else if (!epoch_ready(node)) {
+    } else if (cannot_store(batch) || !epoch_ready(node)) {
         batch_fail(batch, ERR_NO_SPACE);
     } else {
         batch_latch(batch);

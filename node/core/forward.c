@@ -53,8 +53,9 @@ static uint16_t pass_on(struct node *node, struct message *message, uint16_t sli
     const uint16_t *preference = ring_preference(ring, slice);
     for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
         uint16_t id = ring->members[preference[i]].id;
-        if (id != node->config.id && node_serves(node, id, slice) &&
-            node_ask(node, id, message) == 0) {
+        bool able = message->type == MESSAGE_BATCH ? node_stores(node, id, slice)
+                                                   : node_serves(node, id, slice);
+        if (id != node->config.id && able && node_ask(node, id, message) == 0) {
             return id;
         }
     }

@@ -4,6 +4,7 @@
 
 #include "node/core/latch.h"
 #include "node/core/node.h"
+#include "node/core/read_only.h"
 #include "node/core/rows.h"
 #include "node/core/tree.h"
 #include "shared/complaints.h"
@@ -32,6 +33,7 @@ struct handoff;
 /* What is kept of each member besides membership.h. */
 struct peer_link {
     int64_t reopened_ns;
+    bool read_only;     /* it said so */
     uint8_t *untrusted; /* recovery.h: bits of the slices that it recovers; NULL = none, ever */
     char stat_name[24];
 };
@@ -80,7 +82,8 @@ struct node {
     struct anti_entropy *anti_entropy;
     struct reap_notes *reap_notes; /* reap.c */
     struct reaper *reaper;
-    struct refusal *refusals; /* apply.c: the latest, a table of REFUSALS_MAX */
+    struct refusal *passed_on; /* coordinator.c: the latest requests of peers, as `refusals` */
+    struct refusal *refusals;  /* apply.c: the latest, a table of REFUSALS_MAX */
 
     /* This node's dots. */
     uint32_t epoch;
@@ -103,6 +106,7 @@ struct node {
     struct peer_link *links;   /* by member index */
     struct hints *hints;
     struct handoff *handoff;
+    struct read_only read_only;
 
     struct counters counters;
     struct complaints complaints; /* of rows with many siblings */

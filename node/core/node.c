@@ -61,6 +61,8 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->timers = timers;
     node->membership = membership;
     node->rows = rows_new(disk, value_sound, node);
+    rows_on_commit(node->rows, read_only_noted, node);
+    read_only_init(node);
     node->latches = latches_new();
     tree_init(&node->tree, ring->seed, ring->n_slices);
     node->tree_build = tree_build_new(node);
@@ -71,6 +73,7 @@ struct node *node_new(const struct node_config *config, const struct env *env,
         rows_watch(node->rows, on_row_changed, node);
     }
     node->refusals = memory_new(REFUSALS_MAX, sizeof *node->refusals);
+    node->passed_on = memory_new(REFUSALS_MAX, sizeof *node->passed_on);
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
     node->links = memory_new(ring->n_members, sizeof *node->links);
@@ -87,6 +90,7 @@ void node_free(struct node *node) {
     if (node == NULL) {
         return;
     }
+    read_only_stop(node);
     timers_cancel(node->timers, &node->ping);
     node->state = NODE_STOPPED;
     latches_hush(node->latches); /* one request's end must not set another one going */
@@ -119,6 +123,7 @@ void node_free(struct node *node) {
     }
     free(node->links);
     free(node->refusals);
+    free(node->passed_on);
     free(node);
 }
 
@@ -152,6 +157,7 @@ void node_stop(struct node *node) {
     anti_entropy_stop(node->anti_entropy);
     reaper_stop(node->reaper);
     recovery_stop(node);
+    read_only_stop(node);
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;
         timers_cancel(node->timers, &node->ping);
@@ -291,6 +297,14 @@ static void answer_hello(struct node *node, const struct asker *asker) {
     buffer_release(&ring);
 }
 
+/* The answer to PING. A peer that is told CLOSED does not take this node for one that can serve. */
+static int greeting(const struct node *node, const struct endpoint *from) {
+    if (node->state != NODE_SERVING) {
+        return ERR_CLOSED;
+    }
+    return from->kind == ENDPOINT_NODE && node_read_only(node) != 0 ? ERR_READ_ONLY : 0;
+}
+
 /* What any node answers, whatever its state. */
 static bool receive_greeting(struct node *node, const struct endpoint *from,
                              const struct message *message) {
@@ -302,11 +316,9 @@ static bool receive_greeting(struct node *node, const struct endpoint *from,
         return true;
     case MESSAGE_PING:
         node->counters.pings++;
-        /* A peer that is told so does not take this node for one that can serve. */
         buffer_clear(&node->encoded);
         recovery_tell(node, &node->encoded);
-        answer(node, &asker, node->state == NODE_SERVING ? 0 : ERR_CLOSED,
-               buffer_bytes(&node->encoded));
+        answer(node, &asker, greeting(node, from), buffer_bytes(&node->encoded));
         return true;
     case MESSAGE_STATS:
         stats_answer(node, &asker);
@@ -468,9 +480,15 @@ static void receive_request(struct node *node, const struct endpoint *from,
 static void learn_from_peer(struct node *node, const struct endpoint *from,
                             const struct message *message) {
     int64_t now_ns = node_now(node);
-    bool closing = message->type == (MESSAGE_PING | MESSAGE_REPLY) && message->status != 0;
-    if ((message->type & ~MESSAGE_REPLY) == MESSAGE_PING && message->status == 0) {
+    bool ping = (message->type & ~MESSAGE_REPLY) == MESSAGE_PING;
+    bool read_only = message->status == -ERR_READ_ONLY;
+    bool closing = ping && message->status != 0 && !read_only;
+    if (ping && !closing) {
         recovery_told(node, from->node, message->payload);
+    }
+    if (message->type == (MESSAGE_PING | MESSAGE_REPLY) && !closing) {
+        int index = ring_member_index(membership_ring(node->membership), from->node);
+        node->links[index].read_only = read_only;
     }
     if (!closing) {
         membership_heard(node->membership, from->node, now_ns);

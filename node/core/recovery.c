@@ -324,6 +324,12 @@ static void on_marks(void *context) {
     if (node->state != NODE_STARTING) {
         return;
     }
+    int unreadable = mark_row(recovery)->durable_status;
+    if (unreadable != 0 && unreadable != ERR_CORRUPT) {
+        node->state = NODE_FAILED;
+        node->failure = unreadable;
+        return;
+    }
     bool found = mark_decode(blob_bytes(mark_row(recovery)->durable), &mark) == 0;
     const char *why = others(recovery) > 0 ? loss(recovery, found, &mark) : NULL;
     recovery->generation = mark.generation;

@@ -14,6 +14,8 @@ struct rows {
     bool (*sound)(void *context, struct bytes key, struct bytes bytes);
     void *context;
     rows_changed *changed; /* NULL = nobody watches */
+    void (*answered)(void *context, int status);
+    void *answered_context;
     void *watcher;
     struct rows_commit *commits; /* in flight */
     struct row *table;           /* by key */
@@ -53,6 +55,11 @@ struct rows *rows_new(const struct disk *disk,
     rows->sound = sound;
     rows->context = context;
     return rows;
+}
+
+void rows_on_commit(struct rows *rows, void (*answered)(void *context, int status), void *context) {
+    rows->answered = answered;
+    rows->answered_context = context;
 }
 
 void rows_watch(struct rows *rows, rows_changed *changed, void *context) {
@@ -313,6 +320,9 @@ static void on_committed(struct disk_commit *disk_commit, int status) {
     DL_DELETE(rows->commits, commit);
     for (uint32_t i = 0; i < commit->disk.n; i++) {
         lives_on |= settle(rows, &commit->changes[i], status);
+    }
+    if (rows->answered != NULL) {
+        rows->answered(rows->answered_context, status);
     }
     if (lives_on) {
         status = ERR_UNKNOWN;

@@ -82,6 +82,8 @@ void rows_free(struct rows *rows);
 typedef void rows_changed(void *context, struct bytes key, const struct blob *old, bool old_known,
                           const struct blob *now);
 void rows_watch(struct rows *rows, rows_changed *changed, void *context);
+/* From now on `answered` is called with the disk's answer to each commit, before its `done`. */
+void rows_on_commit(struct rows *rows, void (*answered)(void *context, int status), void *context);
 /* Calls `each` for every row of every commit that the disk has not answered. */
 void rows_in_flight(const struct rows *rows, void (*each)(void *context, const struct row *row),
                     void *context);

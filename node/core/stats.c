@@ -117,6 +117,9 @@ static void add_edges(struct list *list, const struct node *node) {
 static void add_recovery(struct list *list, const struct node *node) {
     struct recovery_progress progress;
     recovery_progress(node, &progress);
+    add(list, "read_only", node->read_only.status != 0 ? 1 : 0);
+    add(list, "read_only_error", (uint64_t)-node->read_only.status);
+    add(list, "read_only_times", node->read_only.times);
     add(list, "slices_held", progress.n_held);
     add(list, "slices_recovering", progress.n_left);
     add(list, "recovery_rows", progress.rows);

@@ -11,8 +11,6 @@ static const char *const knob_names[KNOBS] = {
 
 /* Kinds that stay out unless asked for, until the core has what mends them. */
 static const bool stays_out[FAULT_KINDS] = {
-    [FAULT_DISK_FAIL] = true,
-    [FAULT_DISK_FULL] = true,
     [FAULT_ROT] = true,
 };
 

@@ -28,8 +28,17 @@ static void drain(struct world *world, struct workload *workload) {
     }
 }
 
+/* A node may give up, and be started again, after the load has ended. */
+static void settle(struct world *world) {
+    int64_t until_ns = world->sim.now_ns + 3 * SIM_S;
+    while (!world->sim.failed && world->sim.now_ns < until_ns) {
+        sim_run(&world->sim, world->sim.now_ns + 20 * SIM_MS);
+        world_tend(world);
+    }
+}
+
 static void start_down_nodes(struct world *world) {
-    sim_run(&world->sim, world->sim.now_ns + 3 * SIM_S);
+    settle(world);
     for (uint16_t i = 0; i < world->options.n_nodes && world->options.crash_all_at_end; i++) {
         if (world->nodes[i].node != NULL) {
             world_node_crash(&world->nodes[i]);
@@ -40,7 +49,7 @@ static void start_down_nodes(struct world *world) {
             world_node_start(&world->nodes[i]);
         }
     }
-    sim_run(&world->sim, world->sim.now_ns + 3 * SIM_S);
+    settle(world);
 }
 
 void run_end(struct world *world, struct workload *workload) {

@@ -265,7 +265,7 @@ static void full_disks_answer_no_space_and_go_on_reading(void **state) {
         disk_mem_fail(cluster_disk(c, id), 0, 0, 0);
     }
     do_write(c, &(struct write){.value = "newer", .condition = ROW_OVERWRITE}, NULL);
-    cluster_advance(c, 10);
+    cluster_advance(c, 1000);
     assert_int_equal(
         do_write(c, &(struct write){.value = "newer", .condition = ROW_OVERWRITE}, NULL), 0);
     assert_string_equal(do_get(c, 2, NULL, NULL, LEVEL_ALL).value, "newer");

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/disk_leveldb.h"
+#include "node/disk_leveldb_inside.h"
 #include "shared/err.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -432,6 +432,44 @@ static void a_failed_write_is_the_last_one_and_the_rows_stay_readable(void **sta
     assert_int_equal(put("c", "3", true), 0);
 }
 
+static void after_no_space_the_rows_are_opened_anew_in_place(void **state) {
+    (void)state;
+    struct disk_leveldb_counters counters;
+    open_disk();
+    put("a", "1", true);
+    put("b", "2", false);
+    disk_leveldb_fail(disk, ERR_NO_SPACE, true, "as if the disk had been full");
+    assert_non_null(disk_leveldb_failure(disk));
+    assert_string_equal(get("a"), "1");
+    /* There is space: the next commit finds it. */
+    assert_int_equal(put("c", "3", false), 0);
+    assert_null(disk_leveldb_failure(disk));
+    disk_leveldb_counters(disk, &counters);
+    assert_int_equal(counters.reopened, 1);
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 b=2 c=3 ");
+    reopen_disk();
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 b=2 c=3 ");
+}
+
+static void rows_that_cannot_be_opened_anew_are_tried_again_later(void **state) {
+    (void)state;
+    char current[256];
+    char away[256];
+    open_disk();
+    put("a", "1", true);
+    snprintf(current, sizeof current, "%s/rows/CURRENT", directory);
+    snprintf(away, sizeof away, "%s/rows/AWAY", directory);
+    assert_int_equal(rename(current, away), 0);
+    disk_leveldb_fail(disk, ERR_NO_SPACE, true, "as if the disk had been full");
+    assert_int_equal(put("b", "2", false), ERR_NO_SPACE);
+    assert_int_equal(rename(away, current), 0);
+    /* Not at once; and never made up: nothing is read that is not there. */
+    assert_int_equal(put("b", "2", false), ERR_NO_SPACE);
+    disk->reopen_ns = 0;
+    assert_int_equal(put("b", "2", false), 0);
+    assert_string_equal(scan("a", "z", 10, 100), "a=1 b=2 ");
+}
+
 static void a_torn_end_of_the_log_loses_only_the_last_record(void **state) {
     (void)state;
     open_disk();
@@ -492,6 +530,8 @@ int main(void) {
         TEST(lost_rows_are_refused_not_recreated),
         TEST(damage_in_the_middle_of_the_log_is_refused_with_a_sentence),
         TEST(a_failed_write_is_the_last_one_and_the_rows_stay_readable),
+        TEST(after_no_space_the_rows_are_opened_anew_in_place),
+        TEST(rows_that_cannot_be_opened_anew_are_tried_again_later),
         TEST(a_torn_end_of_the_log_loses_only_the_last_record),
         TEST(a_damaged_table_answers_corrupt_to_reads_and_scans),
     };

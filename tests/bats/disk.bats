@@ -1,0 +1,83 @@
+#!/usr/bin/env bats
+# A disk that is full, and has space again: the node goes on by itself.
+
+load lib
+
+setup() {
+    [ "$(id -u)" -eq 0 ] || skip "mounting a small tmpfs takes root"
+}
+
+teardown() {
+    stop_cluster_on_small_disk
+}
+
+stop_cluster_on_small_disk() {
+    local i
+    for i in 1 2 3; do kill -KILL "$(node_pid $i)" 2>/dev/null || true; done
+    wait_for 10 node_ended 1 || true
+    [ -z "${SMALL-}" ] || umount "$SMALL"
+    stop_cluster
+}
+
+# Node 1 on a disk of its own, of so many MiB.
+start_on_small_disk() { # MIB
+    start_cluster 3
+    stop_node 1
+    rm -r "$BASE/n1"
+    mkdir "$BASE/n1"
+    mount -t tmpfs -o "size=${1}m" ringfs-test "$BASE/n1" || skip "no tmpfs can be mounted"
+    SMALL=$BASE/n1
+    start_node 1 --reserve-mib 1
+}
+
+counter() { # NODE NAME
+    ringctl --json status | python3 -c '
+import json, sys
+for node in json.load(sys.stdin)["nodes"]:
+    if node["id"] == int(sys.argv[1]): print(node["stats"][sys.argv[2]])' "$1" "$2"
+}
+counter_is() { [ "$(counter "$1" "$2")" = "$3" ]; }
+
+@test "a node whose disk is full reads on, says so, and goes on when there is space" {
+    start_on_small_disk 60
+    ringctl put /before old
+    dd if=/dev/zero of="$SMALL/fill" bs=1M 2>/dev/null || true
+    for i in $(seq 5); do ringctl put "/full$i" "value $i"; done
+    wait_for 10 counter_is 1 read_only 1
+    grep -q 'error read-only until the disk takes writes again: no space left on the node' "$BASE/n1.log"
+    ringctl status | grep -q '^node 1 is read-only until its disk takes writes again: no space left'
+    [ "$(ringctl get /before)" = old ]
+    for i in $(seq 5); do ringctl put "/fuller$i" "value $i"; done
+    rm "$SMALL/fill"
+    wait_for 10 counter_is 1 read_only 0
+    grep -q 'info the disk takes writes again' "$BASE/n1.log"
+    kill_node 3
+    wait_for 10 ringctl put /after new
+    for i in $(seq 5); do [ "$(ringctl get "/fuller$i")" = "value $i" ]; done
+}
+
+@test "a write that the disk cut short is left behind when there is space" {
+    start_on_small_disk 150
+    ringctl put /before old
+    dd if=/dev/zero of="$SMALL/fill" bs=1M count=100 2>/dev/null
+    # Faster than the free space is looked at: LevelDB itself meets the end of the disk.
+    timeout 60 bash -c "until grep -q 'a write to the disk of .* failed' '$BASE/n1.log'; do sleep 0.1; done" &
+    watcher=$!
+    for i in $(seq 20); do
+        ringctl bench --clients 16 --seconds 2 --size 12000 --rows 4000 --journal "$BASE/journal$i" >/dev/null || true
+        kill -0 $watcher 2>/dev/null || break
+    done
+    kill $watcher 2>/dev/null || true
+    node_runs 1
+    wait_for 10 counter_is 1 read_only 1
+    rm "$SMALL/fill"
+    wait_for 20 counter_is 1 read_only 0
+    [ "$(ringctl get /before)" = old ]
+    kill_node 3
+    wait_for 10 ringctl put /after new
+    for journal in "$BASE"/journal*; do ringctl bench --check "$journal"; done
+    # And the log that goes on can be read by the next start.
+    kill_node 1
+    start_node 1 --reserve-mib 1
+    [ "$(ringctl get /after)" = new ]
+}
