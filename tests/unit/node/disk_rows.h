@@ -21,8 +21,7 @@
 #include "node/segment_store.h"
 #include "shared/err.h"
 
-#if defined(__SANITIZE_THREAD__)
-/* LevelDB itself is not instrumented: what it orders by its own atomics cannot be seen. */
+#if defined(__SANITIZE_THREAD__) /* LevelDB is not instrumented: its own order cannot be seen */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void) {
     return "called_from_lib:libleveldb\n";
@@ -101,7 +100,6 @@ static inline void drain_until(const int *count, int n) {
     }
 }
 
-/* Until `reached` holds, or the test has failed. */
 static inline void wait_until(bool (*reached)(void)) {
     time_t late = time(NULL) + PATIENCE_S;
     while (!reached()) {
