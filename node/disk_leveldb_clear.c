@@ -170,6 +170,7 @@ static int record_copy(struct disk_leveldb *d, const struct segment_pointer *fro
     uint8_t *room = buffer_extend(&c->record, segment_record_size(key.size, from->size));
     int status = segment_store_read(d->segments, from, key, room, &value);
     if (status) {
+        c->n_behind += status == ERR_CORRUPT;
         return status == ERR_CORRUPT ? 0 : status;
     }
     status = segment_store_append(d->segments, key, value, &to);
@@ -188,14 +189,18 @@ static int clear_copy(struct disk_leveldb *d, uint64_t bytes, bool *ret_end) {
     uint64_t copied = 0;
     for (uint64_t spent = 0; spent < bytes;) {
         struct segment_pointer here, now;
-        if (segment_store_record(d->segments, c->segment, c->offset, &c->key, &here) != 0) {
+        int status = segment_store_record(d->segments, c->segment, c->offset, &c->key, &here);
+        if (status == ERR_NOT_FOUND) {
             *ret_end = true;
             break;
+        }
+        if (status) {
+            return status;
         }
         uint64_t size = segment_record_size(c->key.size, here.size);
         disk_leveldb_pointer(d, buffer_bytes(&c->key), &now);
         bool live = same_place(&here, &now);
-        int status = live ? record_copy(d, &here) : 0;
+        status = live ? record_copy(d, &here) : 0;
         if (status) {
             return status;
         }
@@ -248,11 +253,12 @@ static int clear_finish(struct disk_leveldb *d) {
             moves_point(d, c->moves + i, left < CLEAR_MOVES_AT_ONCE ? left : CLEAR_MOVES_AT_ONCE);
     }
     if (!status) {
-        segment_store_doom(d->segments, c->segment);
+        bool all = c->n_behind == 0 && segment_store_at_end(d->segments, c->segment, c->offset);
+        segment_store_doom(d->segments, c->segment, all);
         c->doomed_ns = disk_leveldb_now_ns();
     }
     c->busy = false;
-    c->n_moves = 0;
+    c->n_moves = c->n_behind = 0;
     buffer_clear(&c->keys);
     return status;
 }

@@ -26,6 +26,7 @@ struct disk_clearing {
     uint32_t offset; /* of the next record */
     struct disk_move *moves;
     uint32_t n_moves, capacity;
+    uint32_t n_behind;    /* live records that are damaged */
     struct buffer keys;   /* of the moves */
     struct buffer key;    /* of the record at hand */
     struct buffer record; /* the record at hand */

@@ -434,7 +434,7 @@ static uint64_t live_of(const struct segment_file *file) {
 static bool worth_clearing(const struct segment_store *s, const struct segment_file *file) {
     uint64_t used = live_of(file) + SEGMENT_HEADER_SIZE;
     uint64_t dead = file->size > used ? file->size - used : 0;
-    if (file->doomed || (file->left_alone && file->live > 0)) {
+    if (file->doomed || (file->left_alone && file->live != 0)) {
         return false;
     }
     if (file == s->active) {
@@ -517,6 +517,9 @@ int segment_store_record(struct segment_store *s, uint32_t id, uint32_t offset, 
     uint8_t start[PEEK];
     struct segment_head head;
     ssize_t n = read_at(s, id, offset, start, sizeof start);
+    if (n == ERR_DISK) {
+        return ERR_DISK;
+    }
     if (n < SEGMENT_HEAD_SIZE || segment_head_decode(start, id, offset, &head) != 0) {
         return ERR_NOT_FOUND;
     }
@@ -549,16 +552,18 @@ void segment_store_leave(struct segment_store *s) {
 
 /* ---- removing ---- */
 
-bool segment_store_doom(struct segment_store *s, uint32_t id) {
+bool segment_store_doom(struct segment_store *s, uint32_t id, bool proven) {
     pthread_mutex_lock(&s->mutex);
     struct segment_file *file = find(s, id);
     assert(file && file != s->active && !file->doomed);
-    file->doomed = file->live == 0;
+    file->doomed = proven || file->live == 0;
     file->left_alone = !file->doomed;
     if (file->doomed) {
         s->n_doomed++;
         s->doomed_bytes += file->size;
         s->bytes -= file->size;
+        s->live -= file->live;
+        file->live = 0;
     }
     pthread_mutex_unlock(&s->mutex);
     return file->doomed;

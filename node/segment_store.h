@@ -62,15 +62,16 @@ bool segment_store_holds(struct segment_store *store, const struct segment_point
  * if it is that. False when none has anything dead. */
 bool segment_store_victim(struct segment_store *store, uint32_t *ret_id, uint64_t *ret_live);
 /* The record at `offset`, to be moved: its key (copied into `key`) and where it is. ERR_NOT_FOUND
- * where no record can be told: at the end of the segment, or because of damage. */
+ * where no record can be told: at the end of the segment, or because of damage; ERR_DISK: no
+ * descriptor could be had. */
 int segment_store_record(struct segment_store *store, uint32_t id, uint32_t offset,
                          struct buffer *key, struct segment_pointer *ret);
 /* Whether `offset` is the end of the segment. */
 bool segment_store_at_end(struct segment_store *store, uint32_t id, uint32_t offset);
-/* Nothing points into the segment any more (as the live bytes must say too): it is removed by the
- * first segment_store_reap() after a sync of everything. Else it is left alone until the live
- * bytes are gone, and false is returned. */
-bool segment_store_doom(struct segment_store *store, uint32_t id);
+/* The segment was cleared out. Removed by the first segment_store_reap() after a sync of everything
+ * if nothing points into it: because each of its records was looked up (`proven`), or because no
+ * live bytes are left. Else it is left alone until they are gone, and false is returned. */
+bool segment_store_doom(struct segment_store *store, uint32_t id, bool proven);
 /* The bytes of segments that wait to be removed; 0 = there are none. */
 uint64_t segment_store_doomed(const struct segment_store *store);
 /* Removes the doomed. Everything, LevelDB's pointers included, must have been synced since they
