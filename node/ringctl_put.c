@@ -153,8 +153,14 @@ static void drop_replaced(struct ctl *ctl, const struct versions *versions, stru
     context_release(&context);
 }
 
-static void print_context(const struct ctl *ctl, struct bytes context) {
+static void print_context(const struct ctl *ctl, struct bytes context, struct bytes seen) {
     char *text = context_text(context);
+    if (bytes_equal(context, seen)) { /* the store tells no more than what was seen before */
+        fprintf(stderr,
+                "ringctl: %s %s: stands beside versions that were not seen; `ringctl get --all %s` "
+                "shows them\n",
+                ctl->command->name, ctl->argv[0], ctl->argv[0]);
+    }
     if (ctl->json) {
         ctl_print_json(json_pack("{s:s, s:s}", "path", ctl->argv[0], "context", text));
     } else {
@@ -183,7 +189,7 @@ static int put_row(struct ctl *ctl, enum manner manner, struct bytes seen,
     }
     if (status == 0) {
         drop_replaced(ctl, &row.row.versions, seen);
-        print_context(ctl, buffer_bytes(&context));
+        print_context(ctl, buffer_bytes(&context), seen);
     } else if (status == ERR_CONFLICT) {
         record_drop(ctl, &record);
     }
@@ -210,7 +216,7 @@ static int put_if_absent(struct ctl *ctl, struct value_source *source) {
         status = namespace_create(ctl->ns, &entry.directory, entry.name, &record, &made);
     }
     if (status == 0) {
-        print_context(ctl, made.seen);
+        print_context(ctl, made.seen, (struct bytes){0});
     } else if (status == ERR_EXISTS) {
         record_drop(ctl, &record);
     }
@@ -276,7 +282,7 @@ static int del_row(struct ctl *ctl, enum manner manner, struct bytes seen) {
         status = path_row_write(ctl, &row, &write, &context);
     }
     if (status == 0) {
-        print_context(ctl, buffer_bytes(&context));
+        print_context(ctl, buffer_bytes(&context), seen);
     }
     buffer_release(&context);
     path_row_release(&row);

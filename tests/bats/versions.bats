@@ -39,8 +39,12 @@ values() { of '" ".join(sorted(s.get("value", "-") for s in v["siblings"]))' "$1
 }
 
 @test "a blind put replaces nothing; every dot tells its node and can be read" {
-    ringctl put --blind /a one
-    ringctl put --blind /a two
+    run ringctl put --blind /a one
+    [[ "$output" != *"not seen"* ]]
+    run ringctl put --blind /a two
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"stands beside versions that were not seen"*"context none"* ]] ||
+        [[ "$output" == *"context none"*"stands beside versions that were not seen"* ]]
     [ "$(values /a)" = "one two" ]
     local dot
     for dot in $(of '" ".join(s["dot"] for s in v["siblings"])' /a); do
