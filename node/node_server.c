@@ -315,6 +315,8 @@ static void node_open(struct node_server *s) {
         .write_quorum = o->write_quorum,
         .credit_bytes = transport_credit(s->transport),
         .repair_round_ms = NODE_REPAIR_ROUND_MS,
+        .reap_age_ms = NODE_REAP_AGE_MS,
+        .reap_hold_ms = NODE_REAP_HOLD_MS,
         .edge_stats = edge_stats,
         .edge_context = s,
         .boot = boot_number(),

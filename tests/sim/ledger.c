@@ -54,6 +54,9 @@ void ledger_release(struct ledger *ledger) {
             free(ledger->writes[i].rows[k].dots);
         }
     }
+    for (uint32_t row = 0; row < ROWS_TOTAL_MAX; row++) {
+        context_release(&ledger->reaped[row]);
+    }
     free(ledger->writes);
     free(ledger->reads);
     free(ledger->dots);
@@ -338,6 +341,32 @@ static void trace_stored(struct ledger *ledger, uint32_t row, const char *proces
     buffer_release(&text);
 }
 
+static void learn_reaped(struct ledger *ledger, uint32_t row, const char *process,
+                         const struct versions *before) {
+    if (versions_live(before) > 0) {
+        sim_fail(ledger->sim, "%s removed row %u, which is live", process, row);
+    }
+    sim_trace(ledger->sim, "%s removes row %u", process, row);
+    context_join(&ledger->reaped[row], &before->context);
+    ledger->n_reaped[row]++;
+}
+
+/* A live sibling that a tombstone had replaced before it went. */
+static void check_resurrection(struct ledger *ledger, uint32_t row, const char *process,
+                               const struct versions *after) {
+    for (uint32_t i = 0; i < after->n_siblings; i++) {
+        const struct sibling *sibling = &after->siblings[i];
+        if ((sibling->flags & SIBLING_TOMBSTONE) == 0 &&
+            context_covers(&ledger->reaped[row], sibling->dot)) {
+            sim_fail(ledger->sim, "%s: row %u is back after its tombstone went", process, row);
+        }
+    }
+}
+
+bool write_row_reaped(const struct ledger *ledger, const struct write_row *part) {
+    return write_row_covered(part, &ledger->reaped[part->row]);
+}
+
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now) {
     struct versions before = {0}, after = {0};
@@ -354,7 +383,10 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
             }
             learn_stored(ledger, row, &after.siblings[i]);
         }
-        if (!context_includes(&after.context, &before.context)) {
+        check_resurrection(ledger, row, process, &after);
+        if (now.size == 0) {
+            learn_reaped(ledger, row, process, &before);
+        } else if (!context_includes(&after.context, &before.context)) {
             sim_fail(ledger->sim, "%s: the clock of row %u went backwards", process, row);
         }
     }

@@ -63,6 +63,9 @@ struct ledger {
     uint32_t n_dots;
     uint32_t dots_capacity;
     uint32_t n_rows;
+    /* What tombstones knew that were removed for good, and how often one was, by row. */
+    struct context reaped[ROWS_TOTAL_MAX];
+    uint32_t n_reaped[ROWS_TOTAL_MAX];
     char partition_keys[ROWS_TOTAL_MAX][LEDGER_KEY_MAX];
     char sort_keys[ROWS_TOTAL_MAX][LEDGER_KEY_MAX];
 };
@@ -100,7 +103,8 @@ void ledger_value(const struct ledger *ledger, uint32_t index, uint32_t position
 void ledger_check_sibling(struct ledger *ledger, uint32_t row, const struct sibling *sibling,
                           const char *where);
 /* A replica's disk took `now` in place of `old` (either may be empty): learns dots, and fails the
- * run when the row's clock went backwards, a dot stands for two writes, or a refused write shows.
+ * run when the row's clock went backwards, a dot stands for two writes, or a refused write shows;
+ * when more than tombstones was removed, or what a removed one had replaced is there again.
  */
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now);
@@ -109,6 +113,8 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
 void ledger_replicated(struct ledger *ledger, struct bytes payload);
 /* Whether `context` covers any dot of the write. */
 bool write_row_covered(const struct write_row *part, const struct context *context);
+/* Whether a tombstone that was removed for good knew of it. */
+bool write_row_reaped(const struct ledger *ledger, const struct write_row *part);
 /* Whether the write may have been applied somewhere. */
 bool write_possible(const struct write *write);
 

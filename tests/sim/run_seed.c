@@ -66,6 +66,11 @@ void run_end(struct world *world, struct workload *workload) {
     if (world->sim.failed) {
         return;
     }
+    int64_t reap_ns = (int64_t)world->options.reap_ms * SIM_MS;
+    sim_run(&world->sim, world->sim.now_ns + 2 * reap_ns); /* tombstones go meanwhile */
+    if (world->sim.failed) {
+        return;
+    }
     struct final_rows rows;
     check_final_reads(world, &rows);
     if (!world->sim.failed) {

@@ -378,6 +378,11 @@ static int run(struct scenario *s, FILE *file, bool tracing) {
     }
     struct options options;
     quiet_options(&options, (uint16_t)n_nodes);
+    if (more && strcmp(word(s, 0), "reap") == 0) {
+        options.repair_round_ms = 1000;
+        options.reap_ms = (uint32_t)(time_of(s, word(s, 1)) / SIM_MS);
+        more = next_line(s, file, line);
+    }
     begin(s, &options, tracing);
     for (; more && !s->wrong && !s->world->sim.failed; more = next_line(s, file, line)) {
         command(s);

@@ -12,10 +12,14 @@
  * reply to a get, and so on.
  *
  *   nodes 5                           before all else; 3 unless told
- *   s0 create r0 [via first] [in 2s]  asks: get, strict (get), put (nothing seen), update (what the
- * session saw last), overwrite, match (if-match), create (if-absent), delete (if-match) s0 is
- * done|conflict|unknown|...   waits for the answer: the name of err.h, `done`, `any` run 500ms time
- * passes crash n1 | start n1 | stop n1     processes; `crash` keeps nothing that was not answered
+ *   reap 20s                          next: with anti-entropy, and tombstones that all replicas
+ *                                     have held for so long go
+ *   s0 create r0 [via first] [in 2s]  asks: get, strict (get), put (nothing seen), update (what
+ *                                     the session saw last), overwrite, match (if-match), create
+ *                                     (if-absent), delete (if-match)
+ *   s0 is done|conflict|unknown|...   waits for the answer: the name of err.h, `done`, `any`
+ *   run 500ms                         time passes
+ *   crash n1 | start n1 | stop n1     processes; `crash` keeps nothing that was not answered
  *   pause n1 2s                       no event reaches it
  *   slow n1                           its disk is slow from now on
  *   cut n1 n2 | deaf n1 n2            neither hears the other | n2 does not hear n1

@@ -102,6 +102,19 @@ static int64_t disk_latency(void *context, enum disk_mem_work work) {
     return ns;
 }
 
+/* Of a row that goes every other replica has the same, or nothing any more. */
+static void check_removal(const struct world_node *node, struct bytes key, struct bytes old) {
+    struct world *world = node->world;
+    for (uint16_t i = 0; i < world->options.n_nodes; i++) {
+        struct bytes there = disk_mem_get(world->nodes[i].disk, key), sound;
+        bool rotten = stored_value(old, &sound) != 0 || stored_value(there, &sound) != 0;
+        if (there.size > 0 && !rotten && !bytes_equal(there, old) && !world->sim.failed) {
+            sim_fail(&world->sim, "%s removes a row of which %s has something else",
+                     node->process.name, world->nodes[i].process.name);
+        }
+    }
+}
+
 static void on_stored(void *context, struct bytes key, struct bytes old, struct bytes now) {
     struct world_node *node = context;
     struct world *world = node->world;
@@ -128,6 +141,9 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
             sim_fail(&world->sim, "%s stored row %d with a wrong checksum", node->process.name,
                      row);
             return;
+        }
+        if (after.size == 0) {
+            check_removal(node, key, old);
         }
         ledger_stored(&world->ledger, (uint32_t)row, node->process.name, before, after);
     }
@@ -184,6 +200,8 @@ void world_node_start(struct world_node *node) {
         .write_quorum = world->options.write_quorum,
         .credit_bytes = 1 << 20,
         .repair_round_ms = world->options.repair_round_ms,
+        .reap_age_ms = world->options.reap_ms / 2,
+        .reap_hold_ms = world->options.reap_ms,
         .boot = 1 + node->boots,
         .hint_bytes_max = world->options.hint_bytes_max,
     };
