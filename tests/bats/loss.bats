@@ -146,6 +146,29 @@ everything_is_there() { # NUMBER-OF-COPIES
     [ $kills -ge 2 ]
 }
 
+@test "two of five nodes killed at once: what others took in their place is there when they are back" {
+    local a b
+    stop_cluster
+    start_cluster 5
+    ringctl put /f before
+    background eventual bench --seconds 3600 --clients 8 --rows 400 --puts 100 --journal "$BASE/eventual"
+    for _ in $(seq $((ROUNDS / 2))); do
+        a=$((RANDOM % 5 + 1)) b=$(((a + RANDOM % 4) % 5 + 1))
+        random_sleep 800
+        kill_node $a
+        kill_node $b
+        random_sleep 3000
+        start_node $a
+        start_node $b
+        wait_for 20 ringctl status
+    done
+    kill -TERM "$STARTED"
+    wait_for 10 process_gone "$STARTED"
+    [ "$(wc -l <"$BASE/eventual")" -gt 500 ]
+    wait_for 60 replicas_agree
+    ringctl bench --check "$BASE/eventual"
+}
+
 @test "a node that was away while files were removed brings none back" {
     cp -r "$BASE/tree" "$MNT/kept"
     cp -r "$BASE/tree" "$MNT/gone"
