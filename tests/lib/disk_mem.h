@@ -67,7 +67,7 @@ uint32_t disk_mem_unsynced(const struct disk_mem *mem);
  * ends it. With DISK_MEM_ALWAYS it is a disk that fails until it is told otherwise: as with
  * LevelDB, commits that were asked for and not answered fail too, and those asked for before the
  * last of them was answered. */
-enum { DISK_MEM_ALWAYS = UINT32_MAX };
+#define DISK_MEM_ALWAYS UINT32_MAX
 void disk_mem_fail(struct disk_mem *mem, unsigned works, int status, uint32_t count);
 /* Everything is gone, as on a new disk; for a node that is down (after disk_mem_crash()). */
 void disk_mem_wipe(struct disk_mem *mem);

@@ -7,7 +7,7 @@
 #include "tests/lib/linear.h"
 #include "tests/sim/directories.h"
 
-enum { NOT_A_WRITE = UINT32_MAX };
+#define NOT_A_WRITE UINT32_MAX
 
 struct strict_history {
     struct world *world;
