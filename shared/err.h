@@ -40,6 +40,7 @@
     X(IO, 30, EIO, "input/output error")                                                           \
     X(IN_USE, 31, EBUSY, "in use by another process")                                              \
     X(SYMLINKS, 32, ELOOP, "too many symbolic links")                                              \
+    X(STALE_EPOCH, 33, EIO, "another node is the steward of the slice")                            \
     X(RECOVERING, 34, EIO, "this replica is catching up on the others")
 
 enum err {

@@ -60,10 +60,15 @@ enum message_type {
     MESSAGE_REPAIR = 19,    /* merge these rows, no conditions; answered unless the id is 0 */
     MESSAGE_HINT = 24,      /* coordinator -> stand-in: keep these rows for an absent replica */
     MESSAGE_HANDOFF = 25,   /* stand-in -> replica: rows kept for you; answered when durable */
-    MESSAGE_TREE = 26,      /* which of these sums of slices are different? Also from clients */
-    MESSAGE_LEAF = 27,      /* the keys and clocks of a page of a slice; also from clients */
-    MESSAGE_REAP = 29,      /* do you hold these tombstones, and for how long; remove them */
-    MESSAGE_SLICE = 28,     /* a page of all that you hold of slices: node/core/slice_page.h */
+    /* strict batches; payloads: node/core/chain.h */
+    MESSAGE_PREPARE = 20, /* would-be steward -> replica: promise this epoch */
+    MESSAGE_TAIL = 21,    /* steward -> replica: what have you applied, what is pending */
+    MESSAGE_PROPOSE = 22, /* steward -> replica: keep this batch as pending */
+    MESSAGE_CHOSEN = 23,  /* steward -> replica: these pendings were chosen; no reply */
+    MESSAGE_TREE = 26,    /* which of these sums of slices are different? Also from clients */
+    MESSAGE_LEAF = 27,    /* the keys and clocks of a page of a slice; also from clients */
+    MESSAGE_SLICE = 28,   /* a page of all that you hold of slices: node/core/slice_page.h */
+    MESSAGE_REAP = 29,    /* do you hold these tombstones, and for how long; remove them */
 };
 
 /* How many replicas a request asks for. */
@@ -80,10 +85,11 @@ enum message_flags {
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */
     MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; never passed on twice */
     MESSAGE_TOMBSTONES = 1 << 6, /* SCAN, READ_SCAN: deleted rows too */
+    MESSAGE_PENDING = 1 << 7,    /* reply to READ, READ_SCAN: with what may yet not be chosen */
     /* GET, SCAN, BATCH: at the steward, in line with conditional batches. READ, READ_SCAN: only
      * what is chosen. */
     MESSAGE_STRICT = 1 << 8,
-    MESSAGE_RETRY = 1 << 9,      /* BATCH: an earlier try of it may have been carried out */
+    MESSAGE_RETRY = 1 << 9, /* BATCH: an earlier try of it may have been carried out */
 };
 
 struct message {

@@ -35,8 +35,8 @@ static void count(struct node *node, int status) {
     }
 }
 
-static void answer_stamped(struct node *node, const struct asker *asker, int status,
-                           struct bytes payload, uint64_t stamp_ns) {
+static void send_answer(struct node *node, const struct asker *asker, int status, uint16_t flags,
+                        struct bytes payload, uint64_t stamp_ns) {
     if (payload.size > MESSAGE_PAYLOAD_MAX) {
         status = ERR_TOO_BIG;
         payload = bytes_of(NULL, 0);
@@ -44,6 +44,7 @@ static void answer_stamped(struct node *node, const struct asker *asker, int sta
     count(node, status);
     struct message reply = {.type = (uint8_t)(asker->type | MESSAGE_REPLY),
                             .status = (uint8_t)-status,
+                            .flags = flags,
                             .id = asker->id,
                             .ring_version = membership_ring(node->membership)->version,
                             .sender = node->config.id,
@@ -56,14 +57,19 @@ static void answer_stamped(struct node *node, const struct asker *asker, int sta
 }
 
 void answer(struct node *node, const struct asker *asker, int status, struct bytes payload) {
+    answer_flagged(node, asker, status, 0, payload);
+}
+
+void answer_flagged(struct node *node, const struct asker *asker, int status, uint16_t flags,
+                    struct bytes payload) {
     uint64_t now_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
-    answer_stamped(node, asker, status, payload, now_ns);
+    send_answer(node, asker, status, flags, payload, now_ns);
 }
 
 void answer_late(struct node *node, const struct asker *asker, uint64_t stamp_ns) {
     uint64_t now_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
     stamp_ns = stamp_ns > now_ns ? stamp_ns : now_ns;
-    answer_stamped(node, asker, ERR_BUSY, bytes_of(NULL, 0), stamp_ns);
+    send_answer(node, asker, ERR_BUSY, 0, bytes_of(NULL, 0), stamp_ns);
 }
 
 void answer_status(struct node *node, const struct asker *asker, int status) {

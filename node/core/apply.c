@@ -127,76 +127,6 @@ static int check_rows(struct apply *apply) {
     return 0;
 }
 
-/* Whether a conditional batch coordinated here is out for these rows. */
-static bool meets_exposed(struct apply *apply) {
-    struct node *node = apply->node;
-    for (uint32_t i = 0; i < apply->batch.n; i++) {
-        const struct row_op *op = &apply->batch.ops[i];
-        bool counts = op->condition == ROW_COUNT_MAX;
-        if (latches_exposed(node->latches, rows_held(&apply->hold, 1 + i)->key,
-                            writes(op) || counts, &apply->batch.op)) {
-            return true;
-        }
-    }
-    return latches_exposed(node->latches, rows_held(&apply->hold, 0)->key, false, &apply->batch.op);
-}
-
-/* Decodes the row of operation `index` to scratch 0 and what it is to become to scratch 1. */
-static void decode_op(struct apply *apply, uint32_t index) {
-    struct node *node = apply->node;
-    const struct row_op *op = &apply->batch.ops[index];
-    versions_decode(blob_bytes(rows_held(&apply->hold, 1 + index)->newest), &node->scratch[0]);
-    versions_decode(op->value, &node->scratch[1]);
-    context_decode(op->seen, &node->scratch_context);
-}
-
-/* Whether one of the written rows knows this batch already. */
-static bool knows_batch(struct apply *apply) {
-    for (uint32_t i = 0; i < apply->batch.n; i++) {
-        if (writes(&apply->batch.ops[i])) {
-            decode_op(apply, i);
-            if (row_knows(&apply->node->scratch[0], &apply->node->scratch[1], &apply->batch.op)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Operation `index`, decoded, in a batch that has written here before or not: 0, ERR_CONFLICT, or
- * ERR_UNKNOWN for a write that is here and should not be. */
-static int check_op(struct apply *apply, uint32_t index, bool known, const struct tally *tally) {
-    struct node *node = apply->node;
-    const struct row_op *op = &apply->batch.ops[index];
-    const struct versions *row = &node->scratch[0];
-    if (versions_find(row, &apply->batch.op) != NULL && writes(op)) {
-        bool stands = condition_stands(op, row, &node->scratch_context, &apply->batch.op);
-        return stands ? 0 : ERR_UNKNOWN;
-    }
-    bool passes = (known && !writes(op)) ||
-                  condition_holds(op, row, &node->scratch_context, tally) ||
-                  row_knows(row, &node->scratch[1], &apply->batch.op);
-    return passes ? 0 : ERR_CONFLICT;
-}
-
-/* The first operation that does not pass and why; 0 when all do. */
-static int check_conditions(struct apply *apply, uint32_t *ret_index) {
-    bool known = knows_batch(apply);
-    if (PLANTED(BLIND_REPLICA)) {
-        return 0;
-    }
-    struct tally tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
-    for (uint32_t i = 0; i < apply->batch.n; i++) {
-        decode_op(apply, i);
-        int err = check_op(apply, i, known, &tally);
-        if (err != 0) {
-            *ret_index = i;
-            return err;
-        }
-    }
-    return 0;
-}
-
 /* A planted bug, see plant.h. */
 static void acknowledge_early(struct apply *apply) {
     struct batch_reply reply = {0};
@@ -223,38 +153,10 @@ static void apply_commit(struct apply *apply) {
     }
 }
 
-static struct refusal *refusal_of(struct node *node, uint16_t peer, uint64_t id) {
-    uint64_t mixed = (id ^ peer) * 0x9e3779b97f4a7c15ull;
-    return &node->refusals[mixed >> 32 & (REFUSALS_MAX - 1)];
-}
-
-static void note_refusal(struct apply *apply) {
-    const struct asker *asker = &apply->asker;
-    uint16_t peer = asker->endpoint.node;
-    *refusal_of(apply->node, peer, asker->id) = (struct refusal){asker->id, peer};
-}
-
-static bool was_refused(struct node *node, uint16_t peer, uint64_t id) {
-    const struct refusal *refusal = refusal_of(node, peer, id);
-    return refusal->peer == peer && refusal->id == id;
-}
-
-static void answer_conflict(struct apply *apply, uint32_t index) {
-    struct batch_reply reply = {.failed_index = index};
-    if (apply->batch.ops[index].condition != ROW_COUNT_MAX) {
-        reply.current = blob_bytes(rows_held(&apply->hold, 1 + index)->newest);
-    }
-    reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->newest));
-    note_refusal(apply);
-    apply_end(apply, ERR_CONFLICT, &reply);
-}
-
 static void on_loaded(void *context) {
     struct apply *apply = context;
     struct node *node = apply->node;
-    bool repeated =
-        !apply->repairs && was_refused(node, apply->asker.endpoint.node, apply->asker.id);
-    if (repeated || (!apply->repairs && node_now(node) > apply->deadline_ns)) {
+    if (!apply->repairs && node_now(node) > apply->deadline_ns) {
         node->counters.late++;
         apply_end(apply, ERR_TIMEOUT, NULL);
         return;
@@ -264,28 +166,6 @@ static void on_loaded(void *context) {
         node->counters.messages_bad += err == ERR_INVALID ? 1 : 0;
         apply_end(apply, err, NULL);
         return;
-    }
-    if (!apply->repairs && batch_is_conditional(&apply->batch)) {
-        if (!node_trusts_itself(node, apply->slice)) {
-            apply_end(apply, ERR_RECOVERING, NULL);
-            return;
-        }
-        if (!PLANTED(BLIND_RACE) && meets_exposed(apply)) {
-            node->counters.refused++;
-            note_refusal(apply);
-            apply_end(apply, ERR_BUSY, NULL);
-            return;
-        }
-        uint32_t failing = 0;
-        err = check_conditions(apply, &failing);
-        if (err == ERR_CONFLICT) {
-            answer_conflict(apply, failing);
-            return;
-        }
-        if (err != 0) {
-            apply_end(apply, err, NULL);
-            return;
-        }
     }
     apply_commit(apply);
 }

@@ -24,28 +24,6 @@ bool condition_holds(const struct row_op *op, const struct versions *row,
     }
 }
 
-bool condition_stands(const struct row_op *op, const struct versions *row,
-                      const struct context *seen, const struct op_id *op_id) {
-    for (uint32_t i = 0; i < row->n_siblings; i++) {
-        const struct sibling *sibling = &row->siblings[i];
-        bool live = (sibling->flags & SIBLING_TOMBSTONE) == 0;
-        bool counts = op->condition == ROW_IF_MATCH || (op->condition == ROW_IF_ABSENT && live);
-        if (counts && !op_id_equal(&sibling->op, op_id) && !context_covers(seen, sibling->dot)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool row_knows(const struct versions *row, const struct versions *incoming,
-               const struct op_id *op) {
-    if (versions_find(row, op) != NULL || versions_had_replaced(row, op)) {
-        return true;
-    }
-    const struct sibling *sibling = versions_find(incoming, op);
-    return sibling != NULL && context_covers(&row->context, sibling->dot);
-}
-
 struct tally tally_of(struct bytes bytes) {
     struct reader r = reader_of(bytes);
     struct tally tally;

@@ -14,17 +14,6 @@ bool batch_is_conditional(const struct batch *batch);
 bool condition_holds(const struct row_op *op, const struct versions *row,
                      const struct context *seen, const struct tally *tally);
 
-/* Whether the write of operation `op_id`, which the row holds, stands as its condition wanted it
- * to: without its own sibling the condition would hold. If not, the write came here as a sibling of
- * what it should have refused (a first try that too few applied, and repair spread), and nobody may
- * call it done. */
-bool condition_stands(const struct row_op *op, const struct versions *row,
-                      const struct context *seen, const struct op_id *op_id);
-
-/* Whether the row knows the write of operation `op` that `incoming` brings: has it, or had it and
- * replaced it since. */
-bool row_knows(const struct versions *row, const struct versions *incoming, const struct op_id *op);
-
 /* ---- the tally of a partition: n_live, changed_ns, 8 bytes each, little-endian ---- */
 
 /* Reads a tally's bytes; none is the tally of an empty partition. */

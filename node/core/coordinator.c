@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/coordinator_strict.h"
 #include "node/core/forward.h"
 #include "node/core/plant.h"
 #include "node/core/recovery.h"
@@ -14,12 +15,16 @@
 
 /* From which state to which: the drawing in coordinator.h. */
 static const uint16_t moves[] = {
-    [REQUEST_NEW] = TO(LATCHING) | TO(READING) | TO(ANSWERED),
-    [REQUEST_LATCHING] = TO(LOADING) | TO(ANSWERED),
-    [REQUEST_LOADING] = TO(CONFIRMING) | TO(REPLICATING) | TO(ANSWERED),
-    [REQUEST_CONFIRMING] = TO(LOADING) | TO(ANSWERED),
-    [REQUEST_REPLICATING] = TO(PAUSING) | TO(COMMITTING) | TO(ANSWERED),
-    [REQUEST_PAUSING] = TO(LATCHING) | TO(ANSWERED),
+    [REQUEST_NEW] = TO(LATCHING) | TO(READING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_ROUTING] = TO(QUEUED) | TO(ANSWERED),
+    [REQUEST_QUEUED] = TO(LATCHING) | TO(ASSURING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_LATCHING] = TO(LOADING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_LOADING] = TO(CONFIRMING) | TO(COMMITTING) | TO(PROPOSING) | TO(ASSURING) |
+                        TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_CONFIRMING] = TO(LOADING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_PROPOSING] = TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_ASSURING] = TO(READING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_PAUSING] = TO(ROUTING) | TO(ANSWERED),
     [REQUEST_COMMITTING] = TO(ANSWERED),
     [REQUEST_READING] = TO(FETCHING) | TO(ANSWERED),
     [REQUEST_FETCHING] = TO(ANSWERED),
@@ -43,6 +48,10 @@ void request_arm(struct request *request, int64_t after_ns) {
 }
 
 static void request_free(struct request *request) {
+    if (request->strict != NULL) {
+        strict_release(request->strict);
+        free(request->strict);
+    }
     request->kind->release(request);
     for (uint32_t i = 0; i < request->n_peers; i++) {
         free((void *)(uintptr_t)request->peers[i].reply.data);
@@ -74,6 +83,11 @@ void coordinator_drop(struct node *node) {
         request_unlist(request);
         request_free(request);
     }
+}
+
+void request_leave(struct request *request) {
+    request_move(request, REQUEST_ANSWERED);
+    request_end(request);
 }
 
 void request_answer(struct request *request, int status, struct bytes payload) {
@@ -180,7 +194,11 @@ uint8_t request_needed(const struct request *request, uint8_t quorum) {
 
 static void on_timer(void *context) {
     struct request *request = context;
-    request->kind->expired(request);
+    if (request->strict != NULL && strict_waits(request)) {
+        strict_read_expired(request);
+    } else {
+        request->kind->expired(request);
+    }
 }
 
 static const struct request_kind *kind_of(uint8_t type) {
@@ -256,9 +274,9 @@ static bool is_copy(struct node *node, const struct endpoint *from, const struct
         return false;
     }
     uint64_t mixed = (message->id ^ from->node) * 0x9e3779b97f4a7c15ull;
-    struct refusal *last = &node->passed_on[mixed >> 32 & (REFUSALS_MAX - 1)];
+    struct passed_on *last = &node->passed_on[mixed >> 32 & (PASSED_ON_MAX - 1)];
     bool copy = last->peer == from->node && last->id == message->id;
-    *last = (struct refusal){message->id, from->node};
+    *last = (struct passed_on){message->id, from->node};
     return copy;
 }
 
@@ -294,7 +312,11 @@ void coordinator_receive(struct node *node, const struct endpoint *from,
         return;
     }
     struct request *request = request_new(node, from, message, slice);
-    request->kind->begin(request);
+    if ((request->flags & MESSAGE_STRICT) != 0 && message->type != MESSAGE_BATCH) {
+        strict_read_begin(request);
+    } else {
+        request->kind->begin(request);
+    }
 }
 
 struct request *coordinator_find(struct node *node, uint64_t message_id) {

@@ -11,26 +11,30 @@
  *   GET, SCAN     NEW ──► READING ──────────────────────────► ANSWERED
  *                            └──► FETCHING ──────────────────────┘
  *
- *   BATCH         NEW ──► LATCHING ──► LOADING ──► REPLICATING ──► COMMITTING ──► ANSWERED
- *                            ▲          │  ▲         │    └────────────────────────┘ ▲
- *                            │          ▼  │         ▼                               │
- *                            │       CONFIRMING    PAUSING                           │
- *                            └────────────────────────┘    any state may answer ─────┘
+ *   BATCH         NEW ──► LATCHING ──► LOADING ──► COMMITTING ──► ANSWERED
+ *                                       │  ▲
+ *                                       ▼  │
+ *                                    CONFIRMING                   any state may answer
+ *
+ *   strict        NEW ──► ROUTING ──► QUEUED ──► LATCHING ──► LOADING ──► PROPOSING ──► ANSWERED
+ *   BATCH           ▲                   │                       │
+ *                   └──── PAUSING ◄─────┴─────── ASSURING ◄─────┘
+ *
+ *   strict GET,   NEW ──► ROUTING ──► QUEUED ──► ASSURING ──► READING...
+ *   SCAN
  *
  *   state        waits for, and then
  *
  *   LATCHING     earlier batches on its rows
- *   LOADING      its rows from the disk; their conditions then hold, or
- *   CONFIRMING   what a quorum has of the row that failed: again with what was learnt
- *   REPLICATING  acknowledgements (conditions go along). W-1 applied it: commit here. All refused:
- *                CONFLICT, or PAUSING when it was only raced. Some may have: commit, UNKNOWN
- *   PAUSING      a few random milliseconds; nothing was applied anywhere
- *   COMMITTING   its own commit and missing acknowledgements, until W or nobody is left
- *   READING      the local copy, digests of R-1 others. Equal: answer. Else
+ *   LOADING      its rows from the disk. Those that are corrupt here:
+ *   CONFIRMING   what the others have of such a row
+ *   COMMITTING   its own commit, and acknowledgements of the rows it sent, until W or nobody is
+ * left ROUTING      the slice's promise: here, or passed on to the steward QUEUED       its turn
+ * (turn.h) PAUSING      a few random milliseconds, after another node was in the way PROPOSING the
+ * proposal to be chosen and committed here; see turn.h ASSURING     a majority to say that this
+ * node still is the steward READING      the local copy, digests of R-1 others. Equal: answer. Else
  *   FETCHING     the copies of those that differ: merge, answer, repair
- *   ANSWERED     its own commit, if it is still under way
- *
- * A batch without conditions commits here while it replicates: REPLICATING ──► COMMITTING at once.
+ *   ANSWERED     its own commit, or its turn, if it is still under way
  *
  * Invariants, checked on each move: only moves of the table above; one answer; from ANSWERED there
  * is no way out; a request that is not ANSWERED has its timer armed or an event under way that the
@@ -40,12 +44,15 @@ enum request_state {
     REQUEST_LATCHING = 1,
     REQUEST_LOADING = 2,
     REQUEST_CONFIRMING = 3,
-    REQUEST_REPLICATING = 4,
     REQUEST_PAUSING = 5,
     REQUEST_COMMITTING = 6,
     REQUEST_READING = 7,
     REQUEST_FETCHING = 8,
     REQUEST_ANSWERED = 9,
+    REQUEST_ROUTING = 10,
+    REQUEST_QUEUED = 11,
+    REQUEST_PROPOSING = 12,
+    REQUEST_ASSURING = 13,
 };
 
 enum {
@@ -57,12 +64,11 @@ enum {
 
 /* What another replica of the slice has said in the current phase. */
 enum peer_state {
-    PEER_IDLE = 0,     /* not asked */
-    PEER_ASKED = 1,    /* no answer yet */
-    PEER_DONE = 2,     /* a good answer */
-    PEER_CONFLICT = 3, /* REPLICATE: a condition did not hold there */
-    PEER_REFUSED = 4,  /* it did nothing; or it could not even be asked */
-    PEER_SILENT = 5,   /* no answer in time, or one that leaves open what it did */
+    PEER_IDLE = 0,    /* not asked */
+    PEER_ASKED = 1,   /* no answer yet */
+    PEER_DONE = 2,    /* a good answer */
+    PEER_REFUSED = 4, /* it did nothing; or it could not even be asked */
+    PEER_SILENT = 5,  /* it is asked and left open what it did */
 };
 
 struct peer {
@@ -77,6 +83,7 @@ struct peer {
 };
 
 struct request;
+struct strict;
 
 /* What a kind of request does. */
 struct request_kind {
@@ -110,6 +117,7 @@ struct request {
     size_t size;
     struct bytes key; /* owned, in one piece with payload */
     struct bytes payload;
+    struct strict *strict; /* owned: a strict read's (coordinator_strict.h) */
     struct peer peers[REQUEST_PEERS_MAX];
     UT_hash_handle hh;
 };
@@ -136,6 +144,8 @@ void request_move(struct request *request, enum request_state to);
 void request_arm(struct request *request, int64_t after_ns);
 /* Frees the request, which must be ANSWERED. The last thing a function does with it. */
 void request_end(struct request *request);
+/* Ends the request without an answer: another node's will be passed on. */
+void request_leave(struct request *request);
 /* Answers and moves to ANSWERED; the caller then ends the request. */
 void request_answer(struct request *request, int status, struct bytes payload);
 void request_answer_missed(struct request *request, int status, uint8_t answered);

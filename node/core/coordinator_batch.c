@@ -79,7 +79,6 @@ void batch_latch(struct batch_request *batch) {
     request_move(&batch->request, REQUEST_LATCHING);
     timers_set(node->timers, &batch->request.timer, batch->request.deadline_ns);
     latch_claim_init(&batch->claim, batch->batch.n + 1, on_granted, batch);
-    batch->claim.op = batch->batch.op;
     batch_key(batch, NULL);
     latch_claim_add(node->latches, &batch->claim, buffer_bytes(&node->key), false);
     for (uint32_t i = 0; i < batch->batch.n; i++) {
@@ -127,9 +126,12 @@ static void batch_begin(struct request *request) {
         batch_fail(batch, err);
         return;
     }
-    batch->conditional = batch_is_conditional(&batch->batch);
     batch->confirmed = UINT32_MAX;
     batch->ops = memory_new(batch->batch.n, sizeof *batch->ops);
+    if (batch_is_conditional(&batch->batch) || (request->flags & MESSAGE_STRICT) != 0) {
+        batch_propose_begin(batch);
+        return;
+    }
     request->needed = request_needed(request, node->config.write_quorum);
     uint32_t alive = request_alive(request);
     if (alive + batch_stand_ins_alive(batch) < request->needed) {
@@ -168,7 +170,7 @@ static uint32_t acknowledged(const struct batch_request *batch) {
 }
 
 /* The answer of a batch that is done: each row's new context, the tally. */
-static void answer_done(struct batch_request *batch) {
+void batch_answer_done(struct batch_request *batch) {
     struct request *request = &batch->request;
     struct batch_reply reply = {.tally = batch->tally,
                                 .n_contexts = batch->batch.n,
@@ -213,7 +215,7 @@ void batch_check_done(struct batch_request *batch) {
     bool local_done = !batch->committing;
     uint32_t open = request_count(request, PEER_ASKED) + batch_stand_ins_open(batch);
     if (have >= request->needed) {
-        answer_done(batch);
+        batch_answer_done(batch);
     } else if (local_done && open == 0) {
         int common = batch_stand_ins_refused(batch) ? common_error(batch) : 0;
         if (common == ERR_NO_SPACE || common == ERR_DISK) {
@@ -265,152 +267,21 @@ static void batch_commit(struct batch_request *batch) {
     batch_let_go(batch);
 }
 
-/* ---- REPLICATING ---- */
+/* ---- to the others ---- */
 
-/* Nothing was applied anywhere: the newest of the row that conflicted, learnt from those who have
- * it. */
-static void answer_conflict(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    struct batch_reply best = {0};
-    struct node *node = request->node;
-    struct buffer current = {0};
-    bool found = false;
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        struct batch_reply reply;
-        if (request->peers[i].state != PEER_CONFLICT ||
-            batch_reply_decode(request->peers[i].reply, &reply) != 0) {
-            continue;
-        }
-        if (!found) {
-            best = (struct batch_reply){.failed_index = reply.failed_index, .tally = reply.tally};
-            found = true;
-        }
-        if (reply.failed_index == best.failed_index && reply.failed_index < batch->batch.n) {
-            batch_join_row(batch, best.failed_index, reply.current, &current);
-        }
-        batch_reply_release(&reply);
-    }
-    best.current = buffer_bytes(&current);
-    node->counters.conflicts++;
-    batch_answer_conflict(batch, &best);
-    buffer_release(&current);
-    batch_end(batch);
-}
-
-/* Twice as long each time at most, then at random, so that rivals part. */
-static void arm_pause(struct batch_request *batch) {
-    struct node *node = batch->request.node;
-    uint64_t most_ms = (uint64_t)BATCH_PAUSE_MS << batch->n_pauses;
-    uint64_t pause_ms = 1 + node->env->random(node->env->self) % most_ms;
-    request_arm(&batch->request, (int64_t)pause_ms * NS_PER_MS);
-}
-
-/* Other coordinators' batches were in the way, and nobody applied this one. */
-static void pause_or_refuse(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    int status = 0;
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        const struct peer *peer = &request->peers[i];
-        if (peer->state == PEER_REFUSED && peer->status != ERR_BUSY) {
-            status = peer->status;
-        }
-    }
-    if (status == ERR_NO_SPACE || status == ERR_TOO_BIG) {
-        batch_fail(batch, status);
-        return;
-    }
-    if (status != 0 || ++batch->n_pauses > BATCH_PAUSES_MAX) {
-        batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
-        return;
-    }
-    request_move(request, REQUEST_PAUSING);
-    batch_release_ops(batch);
-    batch_let_go(batch);
-    arm_pause(batch);
-}
-
+/* What is seen was joined to the rows: replicas merge them as they are. */
 void batch_encode_replicate(struct batch_request *batch, struct buffer *into) {
     struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         ops[i] = batch->batch.ops[i];
         ops[i].value = blob_bytes(batch->ops[i].blob);
-        if (batch->ops[i].seen.size > 0) {
-            ops[i].seen = batch->ops[i].seen;
-        }
-        if (ops[i].condition == ROW_OVERWRITE || ops[i].condition == ROW_ANY ||
-            batch->ops[i].replaced) {
-            ops[i].condition = ROW_ANY;
-            ops[i].seen = bytes_of(NULL, 0);
-        }
+        ops[i].condition = ROW_ANY;
+        ops[i].seen = bytes_of(NULL, 0);
     }
     struct batch out = {.op = batch->batch.op, .n = batch->batch.n, .ops = ops};
     buffer_clear(into);
     batch_encode(&out, into);
     free(ops);
-}
-
-static void check_replicated(struct batch_request *batch);
-
-static bool was_busy(const struct peer *peer) {
-    return peer->state == PEER_REFUSED && peer->status == ERR_BUSY;
-}
-
-/* Some applied it, and W is in reach only with those who were busy with a rival: they are asked
- * again after a pause, rather than leaving the write unknown. */
-static bool will_ask_again(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    uint32_t within_reach = 1 + request_count(request, PEER_DONE);
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        within_reach += was_busy(&request->peers[i]) ? 1 : 0;
-    }
-    if (within_reach < request->needed || ++batch->n_pauses > BATCH_PAUSES_MAX ||
-        node_now(request->node) >= request->deadline_ns) {
-        return false;
-    }
-    batch->asks_again = true;
-    arm_pause(batch);
-    return true;
-}
-
-static void ask_again(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    struct buffer *encoded = &request->node->encoded;
-    batch->asks_again = false;
-    batch_encode_replicate(batch, encoded);
-    request_next_phase(request);
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        struct peer *peer = &request->peers[i];
-        if (was_busy(peer)) {
-            peer->state = PEER_IDLE;
-            request_ask(request, peer, MESSAGE_REPLICATE, request->flags & MESSAGE_SYNCED,
-                        buffer_bytes(encoded));
-        }
-    }
-    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
-    check_replicated(batch);
-}
-
-/* REPLICATING with conditions: may it be committed here, must it be, or did nobody take it? */
-static void check_replicated(struct batch_request *batch) {
-    struct request *request = &batch->request;
-    uint32_t done = request_count(request, PEER_DONE);
-    uint32_t open = request_count(request, PEER_ASKED);
-    uint32_t silent = request_count(request, PEER_SILENT);
-    if (done + 1 < request->needed && (open > 0 || batch->asks_again)) {
-        return;
-    }
-    if (done + 1 < request->needed && done > 0 && will_ask_again(batch)) {
-        return;
-    }
-    if (done + 1 >= request->needed || done > 0 || silent > 0 || batch->known) {
-        request_move(request, REQUEST_COMMITTING);
-        batch_commit(batch);
-        batch_check_done(batch);
-    } else if (request_count(request, PEER_CONFLICT) > 0) {
-        answer_conflict(batch);
-    } else {
-        pause_or_refuse(batch);
-    }
 }
 
 void batch_replicate(struct batch_request *batch) {
@@ -422,40 +293,19 @@ void batch_replicate(struct batch_request *batch) {
         return;
     }
     request_phase(request);
-    request_move(request, REQUEST_REPLICATING);
-    batch->claim.exposed = batch->conditional;
     request_ask_some(request, request->n_peers, MESSAGE_REPLICATE, request->flags & MESSAGE_SYNCED,
                      buffer_bytes(encoded));
     request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
-    if (batch->conditional) {
-        check_replicated(batch);
-    } else {
-        if (batch_may_stand_in(batch)) {
-            request_arm(request, BATCH_STAND_IN_MS * NS_PER_MS);
-        }
-        request_move(request, REQUEST_COMMITTING);
-        batch_commit(batch);
-        batch_stand_in(batch, 1u << PEER_IDLE | 1u << PEER_REFUSED);
-        batch_check_done(batch);
+    if (batch_may_stand_in(batch)) {
+        request_arm(request, BATCH_STAND_IN_MS * NS_PER_MS);
     }
+    request_move(request, REQUEST_COMMITTING);
+    batch_commit(batch);
+    batch_stand_in(batch, 1u << PEER_IDLE | 1u << PEER_REFUSED);
+    batch_check_done(batch);
 }
 
 /* ---- events ---- */
-
-/* What a replica's answer to REPLICATE says of what it did. */
-static enum peer_state verdict(int status) {
-    switch (status) {
-    case 0:
-        return PEER_DONE;
-    case ERR_CONFLICT:
-        return PEER_CONFLICT;
-    case ERR_UNKNOWN:
-    case ERR_RECOVERING: /* it may have taken it, which does not count */
-        return PEER_SILENT;
-    default:
-        return PEER_REFUSED;
-    }
-}
 
 static void batch_heard(struct request *request, struct peer *peer, const struct message *message) {
     struct batch_request *batch = batch_from(request);
@@ -463,24 +313,10 @@ static void batch_heard(struct request *request, struct peer *peer, const struct
         batch_confirm_heard(batch, peer, message);
         return;
     }
-    peer->state = (uint8_t)verdict(peer->status);
-    if (peer->state == PEER_CONFLICT) {
-        free((void *)(uintptr_t)peer->reply.data);
-        peer->reply = bytes_copy(message->payload);
-    }
-    if (request->state == REQUEST_REPLICATING) {
-        check_replicated(batch);
-    } else if (request->state == REQUEST_COMMITTING) {
+    peer->state = peer->status == 0 ? PEER_DONE : PEER_REFUSED;
+    if (request->state == REQUEST_COMMITTING) {
         batch_stand_in(batch, 1u << PEER_REFUSED);
         batch_check_done(batch);
-    }
-}
-
-static void silence(struct request *request) {
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        if (request->peers[i].state == PEER_ASKED) {
-            request->peers[i].state = PEER_SILENT;
-        }
     }
 }
 
@@ -501,24 +337,13 @@ static void committing_expired(struct batch_request *batch) {
 
 static void batch_expired(struct request *request) {
     struct batch_request *batch = batch_from(request);
+    if (batch_is_strict(batch) && request->state != REQUEST_CONFIRMING) {
+        batch_propose_expired(batch);
+        return;
+    }
     switch (request->state) {
-    case REQUEST_PAUSING:
-        if (node_now(request->node) < request->deadline_ns) {
-            batch_latch(batch);
-        } else {
-            batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
-        }
-        break;
     case REQUEST_CONFIRMING:
         batch_fail_missed(batch, ERR_UNAVAILABLE, 1 + request_count(request, PEER_DONE));
-        break;
-    case REQUEST_REPLICATING:
-        if (batch->asks_again) {
-            ask_again(batch);
-        } else {
-            silence(request);
-            check_replicated(batch);
-        }
         break;
     case REQUEST_COMMITTING:
         committing_expired(batch);
@@ -531,6 +356,7 @@ static void batch_expired(struct request *request) {
 
 static void batch_release_request(struct request *request) {
     struct batch_request *batch = batch_from(request);
+    strict_release(&batch->strict);
     batch_let_go(batch);
     batch_release_ops(batch);
     batch_release(&batch->batch);

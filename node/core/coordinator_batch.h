@@ -3,13 +3,11 @@
 #ifndef RINGFS_NODE_CORE_COORDINATOR_BATCH_H
 #define RINGFS_NODE_CORE_COORDINATOR_BATCH_H
 
-#include "node/core/coordinator.h"
+#include "node/core/coordinator_strict.h"
 
 enum {
-    BATCH_PAUSES_MAX = 6, /* after being in one another's way so often: UNAVAILABLE */
     /* After so long on its way a request may have been overtaken by its own repetition. */
     BATCH_LATE_NS = 1000 * 1000 * 1000,
-    BATCH_PAUSE_MS = 2, /* doubled with each pause, then a random part of it */
     /* Of a batch whose retries wrote rows under more dots than that, the others are forgotten: a
      * row that had only these, and replaced them, takes the write for a new one. */
     BATCH_KNOWN_DOTS_MAX = 4,
@@ -20,8 +18,6 @@ enum {
 /* What is made of one operation of the batch. */
 struct batch_op {
     struct blob *blob; /* the row as it is to become; NULL for guards */
-    struct bytes seen; /* owned; what replicas check, where it is more than the client sent */
-    bool replaced;     /* a retry's row that others have written since: it goes out as it stands */
     size_t context_at; /* in `contexts`: for the client's next write of the row */
     size_t context_size;
 };
@@ -35,16 +31,13 @@ struct stand_in {
 
 struct batch_request {
     struct request request;
-    struct batch batch; /* borrows the request's payload */
-    bool conditional;
+    struct batch batch;                          /* borrows the request's payload */
     bool known;                                  /* a row has the operation's id already: a retry */
     struct dot known_dots[BATCH_KNOWN_DOTS_MAX]; /* which it has there */
     uint32_t n_known;
     uint64_t known_stamp_ns; /* 0: it stands nowhere */
     bool committing;
     int local_status;
-    uint32_t n_pauses;
-    bool asks_again;    /* REPLICATING: the timer is the pause before that */
     uint32_t confirmed; /* the operation whose row was last confirmed; UINT32_MAX = none */
     struct latch_claim claim;
     struct rows_hold hold; /* the tally, then a row for each operation */
@@ -56,14 +49,22 @@ struct batch_request {
     uint32_t n_stand_ins;
     uint32_t noted; /* a bit for each peer that has been given a stand-in, or a note */
     bool overdue;   /* BATCH_STAND_IN_MS are over */
+    struct strict strict;
+    struct dot dot;   /* of the rows made for a proposal; 0: none were made */
+    uint32_t failing; /* ASSURING: the operation whose condition does not hold */
 };
+
+/* Whether it goes the way of coordinator_propose.c. */
+static inline bool batch_is_strict(const struct batch_request *batch) {
+    return batch->strict.request != NULL;
+}
 
 /* The batch that a request of this kind is. */
 struct batch_request *batch_from(struct request *request);
 
 /* ---- coordinator_batch.c ---- */
 
-/* Claims the latches; from NEW, and again from PAUSING. */
+/* Claims the latches; from NEW, or with the turn. */
 void batch_latch(struct batch_request *batch);
 /* All rows are made: sends them out, and commits when it may. */
 void batch_replicate(struct batch_request *batch);
@@ -99,20 +100,33 @@ bool batch_stand_ins_refused(const struct batch_request *batch);
 /* A reply to HINT. */
 void batch_hint_heard(struct node *node, const struct endpoint *from,
                       const struct message *message);
+/* Answers a batch that is done, with what its rows are now; ends the request. */
+void batch_answer_done(struct batch_request *batch);
+
+/* ---- coordinator_propose.c ---- */
+
+/* Begins on the way to a turn; may end the request. */
+void batch_propose_begin(struct batch_request *batch);
+/* Its turn has come, and the rows are made: they are proposed. May end the request. */
+void batch_propose(struct batch_request *batch);
+/* A condition does not hold: CONFLICT once it is sure that this node still is the steward. */
+void batch_propose_conflict(struct batch_request *batch, uint32_t index);
+/* Whether the tail remembers the operation: then its dot is among the known ones. */
+bool batch_propose_known(struct batch_request *batch);
+/* Whether an earlier attempt may have been done, and forgotten since. */
+bool batch_propose_forgotten(const struct batch_request *batch);
+void batch_propose_expired(struct batch_request *batch);
 
 /* ---- coordinator_rows.c ---- */
+
+/* Answers CONFLICT with the row as it is here, and ends the request. */
+void batch_conflict_here(struct batch_request *batch, uint32_t index);
 
 /* The rows are in memory and the latches granted: checks conditions, confirms what fails, makes the
  * new rows and goes on to batch_replicate(). May end the request. */
 void batch_loaded(struct batch_request *batch);
 void batch_confirm_heard(struct batch_request *batch, struct peer *peer,
                          const struct message *message);
-/* Joins `versions`, as another replica has the row of this operation, with what stands here;
- * encoded to `ret` (replaced); repairs this node's row where it learns. Ignores malformed ones. */
-void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
-                    struct buffer *ret);
-/* Answers CONFLICT; the caller ends the request. */
-void batch_answer_conflict(struct batch_request *batch, const struct batch_reply *reply);
 void batch_release_ops(struct batch_request *batch);
 
 #endif

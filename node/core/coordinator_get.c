@@ -4,6 +4,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/coordinator_read.h"
+#include "node/core/pending.h"
 #include "node/core/repair.h"
 #include "node/core/replica.h"
 #include "node/core/rowkey.h"
@@ -11,7 +12,7 @@
 
 struct get {
     struct quorum_read read;
-    struct rows_hold hold; /* the row, the tally */
+    struct rows_hold hold; /* the row, the tally, the pending */
     struct blob *local;
 };
 
@@ -30,7 +31,7 @@ static void get_answer(struct quorum_read *read, struct bytes versions) {
 /* Brings `versions` to those replicas, this one included, that are known to lack them. */
 static void repair(struct quorum_read *read, struct bytes versions) {
     struct request *request = &read->request;
-    if (versions.size == 0) {
+    if (versions.size == 0 || read->pending) {
         return;
     }
     for (uint32_t i = 0; i < request->n_peers; i++) {
@@ -71,12 +72,36 @@ static void get_fetched(struct quorum_read *read) {
     request_end(request);
 }
 
+/* The row as this node has it; of a strict read, without what is pending. */
+static struct blob *local_row(struct get *get, int *status) {
+    struct request *request = &get->read.request;
+    const struct row *pending = rows_held(&get->hold, 2);
+    struct blob *row = rows_held(&get->hold, 0)->durable;
+    if ((request->flags & MESSAGE_STRICT) != 0 || *status != 0) {
+        return blob_ref(row);
+    }
+    if (pending->durable_status != 0) {
+        *status = pending->durable_status;
+        return NULL;
+    }
+    get->read.pending |= pending->durable != NULL;
+    struct buffer joined = {0};
+    struct bytes versions = pending_join(request->node, blob_bytes(pending->durable),
+                                         request->payload, blob_bytes(row), &joined);
+    struct blob *ret = joined.size > 0 ? blob_new(versions) : blob_ref(row);
+    buffer_release(&joined);
+    return ret;
+}
+
 static void on_local(void *context) {
     struct get *get = context;
     const struct row *row = rows_held(&get->hold, 0);
     int status = row->durable_status;
     struct tally tally = tally_of(blob_bytes(rows_held(&get->hold, 1)->durable));
-    get->local = blob_ref(row->durable);
+    if ((get->read.request.flags & MESSAGE_STRICT) == 0) {
+        tally = pending_tally(blob_bytes(rows_held(&get->hold, 2)->durable), tally);
+    }
+    get->local = local_row(get, &status);
     quorum_read_learn_tally(&get->read, &tally);
     row_digest(blob_bytes(get->local), get->read.digest);
     rows_release(&get->hold);
@@ -98,12 +123,15 @@ static void get_begin(struct request *request) {
     if (!quorum_read_begin(&get->read)) {
         return;
     }
-    rows_hold_init(&get->hold, 2, on_local, get);
+    rows_hold_init(&get->hold, 3, on_local, get);
     buffer_clear(&node->key);
     rowkey_put_row(&node->key, request->slice, request->key, request->payload);
     rows_hold_add(node->rows, &get->hold, buffer_bytes(&node->key));
     buffer_clear(&node->key);
     rowkey_put_tally(&node->key, request->slice, request->key);
+    rows_hold_add(node->rows, &get->hold, buffer_bytes(&node->key));
+    buffer_clear(&node->key);
+    rowkey_put_pending(&node->key, request->slice, request->key);
     rows_hold_add(node->rows, &get->hold, buffer_bytes(&node->key));
     if (rows_hold_wait(&get->hold)) {
         on_local(get);
@@ -114,6 +142,7 @@ static void get_heard(struct request *request, struct peer *peer, const struct m
     struct get *get = get_from(request);
     struct get_reply reply = {0};
     bool full = request->state == REQUEST_FETCHING;
+    get->read.pending |= (message->flags & MESSAGE_PENDING) != 0;
     int err = peer->status == 0 ? get_reply_decode(message->payload, &reply) : 0;
     if (peer->status == 0 && err == 0 && full) {
         err = versions_decode(reply.versions, &request->node->scratch[0]);

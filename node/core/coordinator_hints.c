@@ -8,7 +8,7 @@
 enum { TARGET_AT = 0 }; /* where a HINT's payload has its target, 2 bytes */
 
 bool batch_may_stand_in(const struct batch_request *batch) {
-    return !batch->conditional && batch->request.level != LEVEL_ALL;
+    return !batch_is_strict(batch) && batch->request.level != LEVEL_ALL;
 }
 
 static bool asked(const struct batch_request *batch, uint16_t id) {

@@ -15,6 +15,7 @@ void quorum_read_learn_tally(struct quorum_read *read, const struct tally *tally
 static uint32_t ask_more(struct quorum_read *read, uint32_t n) {
     struct request *request = &read->request;
     uint16_t flags = request->state == REQUEST_FETCHING ? 0 : MESSAGE_DIGEST;
+    flags |= request->flags & MESSAGE_STRICT;
     return request_ask_some(request, n, read->ask_type, flags, request->payload);
 }
 
@@ -29,7 +30,8 @@ static uint32_t known(const struct quorum_read *read) {
 /* Too few can answer; yet a row that is corrupt elsewhere need not stay so. */
 static void give_up(struct quorum_read *read) {
     struct request *request = &read->request;
-    bool mends = read->ask_type == MESSAGE_READ && local_good(read) && read->local.size > 0;
+    bool mends = !read->pending && read->ask_type == MESSAGE_READ && local_good(read) &&
+                 read->local.size > 0;
     for (uint32_t i = 0; mends && i < request->n_peers; i++) {
         if (request->peers[i].broken) {
             repair_row(request->node, request->peers[i].node, request->key, request->payload,
@@ -75,7 +77,8 @@ static void fetch(struct quorum_read *read) {
         if (before[i] == PEER_REFUSED || (before[i] == PEER_DONE && peer->same)) {
             peer->state = before[i];
         } else if (before[i] == PEER_DONE) {
-            request_ask(request, peer, read->ask_type, 0, request->payload);
+            request_ask(request, peer, read->ask_type, request->flags & MESSAGE_STRICT,
+                        request->payload);
         }
     }
     check_fetched(read);

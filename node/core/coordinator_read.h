@@ -13,6 +13,7 @@ struct quorum_read {
     uint8_t ask_type; /* READ or READ_SCAN */
     bool local_known;
     bool hedged;
+    bool pending; /* somebody answered with what may not be chosen: nobody is repaired */
     int local_status;
     struct bytes local; /* the kind's; empty unless local_status is 0 */
     uint8_t digest[16]; /* of `local` */

@@ -37,7 +37,6 @@ static void decode_op(struct batch_request *batch, uint32_t index) {
 void batch_release_ops(struct batch_request *batch) {
     for (uint32_t i = 0; batch->ops != NULL && i < batch->batch.n; i++) {
         blob_unref(batch->ops[i].blob);
-        free((void *)(uintptr_t)batch->ops[i].seen.data);
         batch->ops[i] = (struct batch_op){0};
     }
     buffer_clear(&batch->contexts);
@@ -76,6 +75,7 @@ static bool known_batch(struct batch_request *batch) {
         }
         known |= mine != NULL || versions_had_replaced(versions, &batch->batch.op);
     }
+    known |= batch_is_strict(batch) && batch_propose_known(batch);
     return known && !PLANTED(FORGET_OP);
 }
 
@@ -115,24 +115,10 @@ static uint32_t first_failing(struct batch_request *batch) {
     return batch->batch.n;
 }
 
-/* Whether a retry's write stands somewhere as a sibling of what it should have refused. */
-static bool stands_beside(struct batch_request *batch) {
-    struct node *node = batch->request.node;
-    for (uint32_t i = 0; i < batch->batch.n && batch->known; i++) {
-        const struct row_op *op = &batch->batch.ops[i];
-        decode_op(batch, i);
-        if (writes(op) && versions_find(&node->scratch[0], &batch->batch.op) != NULL &&
-            !condition_stands(op, &node->scratch[0], &node->scratch_context, &batch->batch.op)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- CONFIRMING ---- */
 
-void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
-                    struct buffer *ret) {
+static void join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
+                     struct buffer *ret) {
     struct node *node = batch->request.node;
     struct versions *here = &node->scratch[0];
     struct versions *there = &node->scratch[1];
@@ -151,21 +137,21 @@ void batch_join_row(struct batch_request *batch, uint32_t index, struct bytes ve
     blob_unref(newest);
 }
 
-void batch_answer_conflict(struct batch_request *batch, const struct batch_reply *reply) {
+static void answer_conflict(struct batch_request *batch, const struct batch_reply *reply) {
     struct buffer *encoded = &batch->request.node->encoded;
     buffer_clear(encoded);
     batch_reply_encode(reply, encoded);
     request_answer(&batch->request, ERR_CONFLICT, buffer_bytes(encoded));
 }
 
-static void conflict_here(struct batch_request *batch, uint32_t index) {
+void batch_conflict_here(struct batch_request *batch, uint32_t index) {
     struct batch_reply reply = {.failed_index = index};
     reply.tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
     if (batch->batch.ops[index].condition != ROW_COUNT_MAX) {
         reply.current = blob_bytes(row_at(batch, index)->newest);
     }
     batch->request.node->counters.conflicts++;
-    batch_answer_conflict(batch, &reply);
+    answer_conflict(batch, &reply);
     batch_end(batch);
 }
 
@@ -182,7 +168,7 @@ static void confirm(struct batch_request *batch, uint32_t index) {
     request->node->counters.confirmed++;
     request_phase(request);
     request_move(request, REQUEST_CONFIRMING);
-    uint32_t asked = request_ask_some(request, request->n_peers, MESSAGE_READ, 0,
+    uint32_t asked = request_ask_some(request, request->n_peers, MESSAGE_READ, MESSAGE_STRICT,
                                       batch->batch.ops[index].sort_key);
     if (asked < needed || asked == 0) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
@@ -217,7 +203,7 @@ static void confirmed(struct batch_request *batch) {
     struct buffer joined = {0};
     for (uint32_t i = 0; i < request->n_peers; i++) {
         if (request->peers[i].state == PEER_DONE) {
-            batch_join_row(batch, batch->confirmed, request->peers[i].reply, &joined);
+            join_row(batch, batch->confirmed, request->peers[i].reply, &joined);
         }
     }
     buffer_release(&joined);
@@ -362,17 +348,11 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     struct context *seen = &batch->request.node->scratch_context;
     uint8_t condition = batch->batch.ops[index].condition;
     context_decode(batch->batch.ops[index].seen, seen);
-    /* A retry was let through without a look at the row: what lives there stays beside it. */
     bool absent = condition == ROW_IF_ABSENT && versions_live_outside(versions, seen) == 0;
     if (absent || (condition == ROW_OVERWRITE && !meets_newer(batch, versions))) {
         context_join(seen, &versions->context);
     } else if (condition == ROW_OVERWRITE) {
         see_older(batch, versions, seen);
-    }
-    if (condition == ROW_IF_ABSENT && seen->n > 0) {
-        struct buffer encoded = {0};
-        context_encode(seen, &encoded);
-        batch->ops[index].seen = buffer_bytes(&encoded);
     }
     return seen;
 }
@@ -485,7 +465,6 @@ static void put_write(struct batch_request *batch, uint32_t index, struct dot do
 static void keep_row(struct batch_request *batch, uint32_t index) {
     struct versions *versions = &batch->request.node->scratch[0];
     batch->ops[index].blob = blob_ref(row_at(batch, index)->newest);
-    batch->ops[index].replaced = versions_find(versions, &batch->batch.op) == NULL;
     put_context(batch, index, versions);
 }
 
@@ -507,6 +486,7 @@ static int make_rows(struct batch_request *batch) {
     if (!batch->known || any_row_missed(batch)) {
         dot = epoch_dot(node);
         stamp_ns = stamp_of(batch);
+        batch->dot = dot;
     }
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         int err = writes(&batch->batch.ops[i]) ? make_row(batch, i, dot, stamp_ns) : 0;
@@ -524,6 +504,52 @@ static uint32_t first_unreadable(const struct batch_request *batch) {
         index++;
     }
     return index;
+}
+
+/* A strict batch that is done: its rows are as they stand. */
+static void keep_rows(struct batch_request *batch) {
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (writes(&batch->batch.ops[i])) {
+            decode_op(batch, i);
+            keep_row(batch, i);
+        }
+    }
+    batch->tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
+}
+
+/* Whether a condition fails on a row of which this node knows nothing, and has not asked others: an
+ * unconditional write may not have reached it. */
+static bool lacks_row(struct batch_request *batch, uint32_t index) {
+    decode_op(batch, index);
+    return batch->confirmed != index &&
+           seen_and_gone(&batch->batch.ops[index], &batch->request.node->scratch[0],
+                         &batch->request.node->scratch_context);
+}
+
+/* A strict batch with its turn: done before, refused, or made and proposed. */
+static void strict_loaded(struct batch_request *batch, uint32_t failing) {
+    struct node *node = batch->request.node;
+    int err = 0;
+    if (!batch->known && batch_propose_forgotten(batch)) {
+        batch_fail_missed(batch, ERR_UNKNOWN, 1);
+    } else if (failing < batch->batch.n && lacks_row(batch, failing)) {
+        confirm(batch, failing);
+    } else if (failing < batch->batch.n) {
+        batch_propose_conflict(batch, failing);
+    } else if (batch->known) {
+        keep_rows(batch);
+        if (batch->request.needed <= round_majority(node)) {
+            batch_answer_done(batch);
+        } else {
+            batch_propose(batch);
+        }
+    } else if (!epoch_ready(node)) {
+        batch_fail(batch, ERR_NO_SPACE);
+    } else if ((err = make_rows(batch)) != 0) {
+        batch_fail(batch, err);
+    } else {
+        batch_propose(batch);
+    }
 }
 
 void batch_loaded(struct batch_request *batch) {
@@ -544,18 +570,8 @@ void batch_loaded(struct batch_request *batch) {
         return;
     }
     uint32_t failing = first_failing(batch);
-    if (failing < n) {
-        bool final = batch->confirmed == failing || confirm_needed(batch) == 1 ||
-                     batch->batch.ops[failing].condition == ROW_COUNT_MAX;
-        if (final) {
-            conflict_here(batch, failing);
-        } else {
-            confirm(batch, failing);
-        }
-        return;
-    }
-    if (stands_beside(batch)) {
-        batch_fail_missed(batch, ERR_UNKNOWN, 1);
+    if (batch_is_strict(batch)) {
+        strict_loaded(batch, failing);
         return;
     }
     uint64_t newer_ns = comes_late(batch);

@@ -176,7 +176,9 @@ static void scan_fetched(struct quorum_read *read) {
     bool all = !page_merge_has_next(&merge);
     page.more = merge.more || !all;
     page.cursor = merge.more && all ? merge.end : page.cursor;
-    mend_all(read, &page, lacking);
+    if (!read->pending) {
+        mend_all(read, &page, lacking);
+    }
     scan_answer(read, &page);
     scan_reply_release(&page);
     free(lacking);
@@ -214,7 +216,10 @@ static void scan_begin(struct request *request) {
     scan->read.agreed = scan_agreed;
     scan->read.fetched = scan_fetched;
     if (quorum_read_begin(&scan->read)) {
-        scan->reading = page_read(request->node, request->key, &asked, on_page, scan);
+        bool strict = (request->flags & MESSAGE_STRICT) != 0;
+        scan->reading = strict ? page_read(request->node, request->key, &asked, on_page, scan)
+                               : page_read_pending(request->node, request->key, &asked,
+                                                   &scan->read.pending, on_page, scan);
         if (scan->reading == NULL) {
             quorum_read_local(&scan->read, ERR_BUSY, bytes_of(NULL, 0));
         }
@@ -235,6 +240,7 @@ static void scan_heard(struct request *request, struct peer *peer, const struct 
     struct scan *scan = scan_from(request);
     struct scan_reply reply = {0};
     bool full = request->state == REQUEST_FETCHING;
+    scan->read.pending |= (message->flags & MESSAGE_PENDING) != 0;
     if (peer->status == 0) {
         bool sound =
             scan_reply_decode(message->payload, &reply) == 0 &&

@@ -2,6 +2,7 @@
 #include "node/core/forward.h"
 #include "node/core/hash.h"
 #include "node/core/recovery.h"
+#include "node/core/steward.h"
 
 #include <stdlib.h>
 
@@ -12,6 +13,8 @@ struct forward {
     struct asker asker;
     uint64_t id;
     uint16_t to;
+    bool strict;
+    uint16_t slice;
     struct timer timer;
     UT_hash_handle hh;
 };
@@ -107,10 +110,38 @@ void forward_receive(struct node *node, const struct endpoint *from, const struc
     timers_set(node->timers, &forward->timer, deadline_ns);
 }
 
+bool forward_strict(struct node *node, const struct asker *asker, const struct message *message,
+                    uint16_t slice, uint16_t to) {
+    struct message passed = *message;
+    passed.id = node_request_id(node);
+    passed.flags |= MESSAGE_FORWARDED;
+    if (node->n_forwards >= NODE_REQUESTS_MAX || node_ask(node, to, &passed) != 0) {
+        return false;
+    }
+    struct forward *forward = memory_new(1, sizeof *forward);
+    *forward = (struct forward){.node = node,
+                                .asker = *asker,
+                                .id = passed.id,
+                                .to = to,
+                                .strict = true,
+                                .slice = slice,
+                                .timer = {.fire = on_timer, .context = forward}};
+    HASH_ADD(hh, node->forwards, id, sizeof forward->id, forward);
+    node->n_forwards++;
+    node->counters.forwarded++;
+    steward_forwarded(node, slice);
+    timers_set(node->timers, &forward->timer,
+               node_now(node) + (int64_t)message->budget_ms * NS_PER_MS);
+    return true;
+}
+
 void forward_heard(struct node *node, const struct endpoint *from, const struct message *message) {
     struct forward *forward = NULL;
     HASH_FIND(hh, node->forwards, &message->id, sizeof message->id, forward);
     if (forward != NULL && forward->to == from->node) {
+        if (forward->strict) {
+            steward_answered(node, forward->slice, -(int)message->status);
+        }
         forward_end(forward, -(int)message->status, message->payload);
     }
 }

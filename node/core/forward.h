@@ -9,6 +9,10 @@
  * the deadline: UNKNOWN for a BATCH, TIMEOUT for the others. */
 void forward_receive(struct node *node, const struct endpoint *from, const struct message *message,
                      uint16_t slice);
+/* Passes a strict request on to the slice's steward; whether the message was taken. What comes of
+ * it is told to steward_answered(). */
+bool forward_strict(struct node *node, const struct asker *asker, const struct message *message,
+                    uint16_t slice, uint16_t to);
 /* A peer's reply to GET, BATCH or SCAN. */
 void forward_heard(struct node *node, const struct endpoint *from, const struct message *message);
 /* Frees all without an answer: the node is being freed. */

@@ -21,7 +21,7 @@ enum {
     /* Epochs made durable in advance at each start: one is used up when a commit fails. */
     NODE_EPOCHS_AHEAD = 64,
     NODE_SCRATCH = 3,
-    REFUSALS_MAX = 4096, /* a power of two */
+    PASSED_ON_MAX = 4096, /* a power of two */
 };
 
 struct request;
@@ -29,18 +29,24 @@ struct forward;
 struct recovery;
 struct hints;
 struct handoff;
+struct round;
+struct steward;
+struct partition;
+struct settle;
 
 /* What is kept of each member besides membership.h. */
 struct peer_link {
     int64_t reopened_ns;
-    bool read_only;     /* it said so */
-    uint8_t *untrusted; /* recovery.h: bits of the slices that it recovers; NULL = none, ever */
+    bool read_only;       /* it said so */
+    uint8_t *untrusted;   /* recovery.h: bits of the slices that it recovers; NULL = none, ever */
+    uint16_t incarnation; /* that it last showed in a strict reply */
+    struct buffer chosen; /* chosen.c: what it is about to be told */
     char stat_name[24];
 };
 
-/* A REPLICATE that was answered CONFLICT or BUSY: its coordinator may have told the client that
- * nothing was applied, so a copy of the message that comes later must not be. */
-struct refusal {
+/* A request that a peer passed on. A network that doubles messages must not have it done twice: the
+ * copy could pass where the first was refused. */
+struct passed_on {
     uint64_t id;
     uint16_t peer; /* 0 = empty */
 };
@@ -57,7 +63,9 @@ struct counters {
     uint64_t gets, batches, scans, hellos, pings;
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
-    uint64_t repairs_sent, refused, rows_applied, forwarded, late, reopened, confirmed;
+    uint64_t strict_batches, strict_applied, strict_behind, campaigns, touches, takeovers,
+        partition_syncs, proposals_resent, stale_epochs, settles;
+    uint64_t repairs_sent, rows_applied, forwarded, late, reopened, confirmed;
     uint64_t slice_pages, recovering;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
@@ -82,8 +90,7 @@ struct node {
     struct anti_entropy *anti_entropy;
     struct reap_notes *reap_notes; /* reap.c */
     struct reaper *reaper;
-    struct refusal *passed_on; /* coordinator.c: the latest requests of peers, as `refusals` */
-    struct refusal *refusals;  /* apply.c: the latest, a table of REFUSALS_MAX */
+    struct passed_on *passed_on; /* coordinator.c: the latest, a table of PASSED_ON_MAX */
 
     /* This node's dots. */
     uint32_t epoch;
@@ -103,10 +110,21 @@ struct node {
     struct timer ping;
     struct recovery *recovery; /* recovery.c */
     uint32_t n_slice_pages;    /* being served */
-    struct peer_link *links;   /* by member index */
     struct hints *hints;
     struct handoff *handoff;
     struct read_only read_only;
+    /* strict batches */
+    struct round *rounds;              /* round.c: out, by id */
+    struct steward **stewards;         /* steward.c: by slice */
+    struct partition *partitions;      /* turn.c: by key */
+    struct partition *partitions_idle; /* the oldest first */
+    uint32_t partitions_pinned;        /* they are being walked: none is freed */
+    uint32_t n_syncs;                  /* partition_sync.c */
+    struct timer chosen;               /* chosen.c */
+    struct settle *settles;            /* settle.c: by key */
+    struct timer settling;
+    struct disk_scan *settle_scan;
+    struct peer_link *links; /* by member index */
 
     struct counters counters;
     struct complaints complaints; /* of rows with many siblings */
@@ -153,6 +171,9 @@ struct asker {
 struct asker asker_of(const struct endpoint *from, const struct message *message);
 /* Answers; the payload is copied by the wire, and one larger than a message becomes TOO_BIG. */
 void answer(struct node *node, const struct asker *asker, int status, struct bytes payload);
+/* The same with flags in the reply. */
+void answer_flagged(struct node *node, const struct asker *asker, int status, uint16_t flags,
+                    struct bytes payload);
 void answer_status(struct node *node, const struct asker *asker, int status);
 /* BUSY, and a clock that is at `stamp_ns` at least: however far that is ahead of this node's, so
  * that the client's next try is later than what it met. */

@@ -146,19 +146,3 @@ void latches_drop(struct latches *latches, struct latch_claim *claim) {
     *claim = (struct latch_claim){0};
     tell_ready(latches);
 }
-
-bool latches_exposed(const struct latches *latches, struct bytes key, bool exclusive,
-                     const struct op_id *op) {
-    const struct latch *latch = latch_find(latches, key);
-    if (latch == NULL) {
-        return false;
-    }
-    const struct latch_ticket *ticket = latch->queue;
-    for (; ticket != NULL && ticket->granted; ticket = ticket->next) {
-        if (ticket->claim->exposed && (exclusive || ticket->exclusive) &&
-            !op_id_equal(&ticket->claim->op, op)) {
-            return true;
-        }
-    }
-    return false;
-}

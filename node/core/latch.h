@@ -8,12 +8,7 @@
 /* A coordinator claims the rows of a batch before it looks at them: exclusively those it writes,
  * shared those it only checks. A claim takes its place in the queues of all its rows at one moment,
  * so claims never wait for each other in a circle. Granted when, for each row, nobody stands before
- * it (shared: nobody exclusive).
- *
- * A claim is *exposed* while its batch is out at other replicas with conditions and not applied
- * here yet; meanwhile another coordinator's conditional batch that would have had to queue behind
- * it is refused (latches_exposed()): of two such batches, no two coordinators can win. One thread.
- */
+ * it (shared: nobody exclusive). One thread. */
 enum { LATCH_TICKETS_INLINE = 3 };
 
 struct latches;
@@ -32,8 +27,6 @@ struct latch_claim {
     /* Called from somebody's latches_drop() when a claim that had to wait is granted. */
     void (*granted)(void *context);
     void *context;
-    struct op_id op;
-    bool exposed; /* set by the owner */
     /* latch.c's own */
     uint32_t n;
     uint32_t capacity;
@@ -63,9 +56,5 @@ bool latch_claim_wait(struct latch_claim *claim);
 /* Gives everything up, in any state. Harmless on a zeroed or dropped claim. Those who waited are
  * called before the outermost drop returns. */
 void latches_drop(struct latches *latches, struct latch_claim *claim);
-
-/* Whether an exposed claim of another operation stands against this use of the row. */
-bool latches_exposed(const struct latches *latches, struct bytes key, bool exclusive,
-                     const struct op_id *op);
 
 #endif

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/core/acceptor.h"
 #include "node/core/anti_entropy.h"
 #include "node/core/apply.h"
+#include "node/core/chosen.h"
 #include "node/core/coordinator.h"
 #include "node/core/coordinator_batch.h"
 #include "node/core/forward.h"
@@ -17,8 +19,11 @@
 #include "node/core/reaper.h"
 #include "node/core/recovery.h"
 #include "node/core/replica.h"
+#include "node/core/round.h"
+#include "node/core/settle.h"
 #include "node/core/slice_page.h"
 #include "node/core/stats.h"
+#include "node/core/steward.h"
 #include "node/core/tree_build.h"
 #include "shared/err.h"
 
@@ -38,6 +43,12 @@ static bool value_sound(void *context, struct bytes key, struct bytes bytes) {
         return bytes.size == 16;
     case 'h':
         return hint_sound(node, bytes);
+    case 'p':
+        return bytes.size == CHAIN_PROMISE_SIZE;
+    case 's':
+        return chain_tail_decode(bytes, &(struct chain_tail){0}) == 0;
+    case 'q':
+        return chain_proposal_decode(bytes, &(struct chain_proposal){0}) == 0;
     default:
         return true;
     }
@@ -72,8 +83,7 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     if (config->repair_round_ms > 0) {
         rows_watch(node->rows, on_row_changed, node);
     }
-    node->refusals = memory_new(REFUSALS_MAX, sizeof *node->refusals);
-    node->passed_on = memory_new(REFUSALS_MAX, sizeof *node->passed_on);
+    node->passed_on = memory_new(PASSED_ON_MAX, sizeof *node->passed_on);
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
     node->links = memory_new(ring->n_members, sizeof *node->links);
@@ -94,8 +104,11 @@ void node_free(struct node *node) {
     timers_cancel(node->timers, &node->ping);
     node->state = NODE_STOPPED;
     latches_hush(node->latches); /* one request's end must not set another one going */
+    settle_drop(node);
     coordinator_drop(node);
     forward_drop(node);
+    stewards_drop(node);
+    chosen_drop(node);
     while (node->works != NULL) {
         struct work *work = node->works;
         work_end(node, work);
@@ -122,7 +135,6 @@ void node_free(struct node *node) {
         free(node->links[i].untrusted);
     }
     free(node->links);
-    free(node->refusals);
     free(node->passed_on);
     free(node);
 }
@@ -137,6 +149,7 @@ void node_start(struct node *node) {
         }
     }
     timers_set(node->timers, &node->ping, node_now(node));
+    settle_start(node);
     recovery_start(node);
     if (node->config.repair_round_ms > 0) {
         tree_build_start(node->tree_build);
@@ -387,6 +400,12 @@ static bool receive_from_node(struct node *node, const struct endpoint *from,
     case MESSAGE_REAP:
         reap_receive(node, from, message);
         return true;
+    case MESSAGE_PREPARE:
+    case MESSAGE_TAIL:
+    case MESSAGE_PROPOSE:
+    case MESSAGE_CHOSEN:
+        acceptor_receive(node, from, message);
+        return true;
     case MESSAGE_READ:
         node->counters.reads++;
         replica_read(node, from, message);
@@ -421,7 +440,15 @@ static void receive_reply(struct node *node, const struct endpoint *from,
         reaper_heard(node->reaper, from, message)) {
         return;
     }
+    if (round_heard(node, from, message)) {
+        return;
+    }
     switch (message->type & ~MESSAGE_REPLY) {
+    case MESSAGE_PREPARE:
+    case MESSAGE_TAIL:
+    case MESSAGE_PROPOSE:
+    case MESSAGE_CHOSEN:
+        break; /* too late */
     case MESSAGE_REPAIR:
     case MESSAGE_TREE:
     case MESSAGE_LEAF:

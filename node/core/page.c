@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "node/core/condition.h"
+#include "node/core/pending.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
@@ -19,7 +20,10 @@ struct page_read {
     page_done *done; /* NULL: given up */
     void *context;
     struct disk_scan scan;
-    struct rows_hold hold; /* the tally */
+    struct rows_hold hold; /* the tally; then perhaps the pending */
+    bool *ret_pending;     /* NULL: it is not looked at */
+    struct blob *pending;  /* as it was before the rows were read */
+    struct scan_request request;
     bool tally_held;
     bool scanned;
     int status;
@@ -32,6 +36,7 @@ struct page_read {
 
 static void page_free(struct page_read *page) {
     rows_release(&page->hold);
+    blob_unref(page->pending);
     buffer_release(&page->keys);
     buffer_release(&page->payload);
     free((void *)(uintptr_t)page->first_row.data);
@@ -53,6 +58,15 @@ void page_digest(struct bytes payload, uint8_t ret[PAGE_DIGEST_SIZE]) {
     bytes_store_u64(ret + 8, hash.high64);
 }
 
+/* The page with the pending. */
+static void join_pending(struct page_read *page) {
+    struct buffer joined = {0};
+    page->status = pending_join_page(blob_bytes(page->pending), &page->request,
+                                     buffer_bytes(&page->payload), &joined);
+    buffer_release(&page->payload);
+    page->payload = joined;
+}
+
 /* Ends when both the tally and the rows are there. */
 static void page_check_end(struct page_read *page) {
     if (!page->tally_held || !page->scanned) {
@@ -60,9 +74,16 @@ static void page_check_end(struct page_read *page) {
     }
     struct node *node = page->node;
     const struct row *tally_row = rows_held(&page->hold, 0);
+    if (page->done != NULL && page->ret_pending != NULL) {
+        *page->ret_pending = page->pending != NULL;
+    }
+    if (page->status == 0 && page->pending != NULL) {
+        join_pending(page);
+    }
     if (page->status == 0) {
         /* A tally that cannot be read is not worth failing a listing for. */
-        struct tally tally = tally_of(blob_bytes(tally_row->durable));
+        struct tally tally =
+            pending_tally(blob_bytes(page->pending), tally_of(blob_bytes(tally_row->durable)));
         bytes_store_u64(page->payload.data, tally.n_live);
         bytes_store_u64(page->payload.data + 8, tally.changed_ns);
     }
@@ -76,10 +97,24 @@ static void page_check_end(struct page_read *page) {
     node_check_idle(node);
 }
 
-static void on_tally(void *context) {
+static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max);
+
+static void on_held(void *context) {
     struct page_read *page = context;
     page->tally_held = true;
-    page_check_end(page);
+    if (page->ret_pending == NULL) {
+        page_check_end(page);
+        return;
+    }
+    /* First the pending, then the rows: one that is applied in between is in both. */
+    page->pending = blob_ref(rows_held(&page->hold, 1)->durable);
+    page->status = rows_held(&page->hold, 1)->durable_status;
+    if (page->status != 0) {
+        page->scanned = true;
+        page_check_end(page);
+    } else {
+        scan_on(page, page->scan.first, page->request.rows_max);
+    }
 }
 
 /* The rows of the disk as rows of a reply, borrowed; ERR_CORRUPT when one cannot be trusted. */
@@ -99,8 +134,6 @@ static int take_rows(struct page_read *page, const struct disk_row *rows, uint32
     }
     return 0;
 }
-
-static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max);
 
 /* The row of the empty sort key came alone though there are more: keeps it and reads on, since a
  * page must not end there. */
@@ -158,8 +191,8 @@ static void page_range(struct page_read *page, uint16_t slice, struct bytes part
                        const struct scan_request *request) {
     struct buffer *keys = &page->keys;
     bool resumes = request->after.size > 0 && bytes_compare(request->after, request->first) >= 0;
-    /* Room for all of it and for scan_past_first(), so that nothing moves. */
-    size_t room = 4 * (size_t)(ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX + 1);
+    /* Room for all of it, for scan_past_first() and for copy_range(), so that nothing moves. */
+    size_t room = 7 * (size_t)(ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX + 1);
     buffer_extend(keys, room);
     buffer_clear(keys);
     buffer_put_bytes(keys, partition_key);
@@ -179,8 +212,22 @@ static void page_range(struct page_read *page, uint16_t slice, struct bytes part
     page->scan.before = bytes_of(keys->data + at, keys->size - at);
 }
 
-struct page_read *page_read(struct node *node, struct bytes partition_key,
-                            const struct scan_request *request, page_done *done, void *context) {
+static void put_key(struct buffer *keys, struct bytes key, struct bytes *ret) {
+    size_t at = keys->size;
+    buffer_put_bytes(keys, key);
+    *ret = bytes_of(keys->data + at, key.size);
+}
+
+/* The request's keys, for the length of the read; page_range() made room for them. */
+static void copy_range(struct page_read *page, const struct scan_request *request) {
+    put_key(&page->keys, request->after, &page->request.after);
+    put_key(&page->keys, request->first, &page->request.first);
+    put_key(&page->keys, request->before, &page->request.before);
+}
+
+static struct page_read *read_page(struct node *node, struct bytes partition_key,
+                                   const struct scan_request *request, bool *ret_pending,
+                                   page_done *done, void *context) {
     struct page_read *page = memory_new(1, sizeof *page);
     uint16_t slice = ring_slice(membership_ring(node->membership), partition_key);
     if (!work_begin(node, &page->work, request->bytes_max)) {
@@ -191,17 +238,41 @@ struct page_read *page_read(struct node *node, struct bytes partition_key,
     page->work.drop = page_drop;
     page->done = done;
     page->context = context;
+    page->ret_pending = ret_pending;
     page_range(page, slice, partition_key, request);
     page->scan.bytes_max = request->bytes_max;
     page->scan.done = on_scanned;
     page->scan.context = page;
-    scan_on(page, page->scan.first, request->rows_max);
-    rows_hold_init(&page->hold, 1, on_tally, page);
+    /* With the keys where they stay. */
+    page->request =
+        (struct scan_request){.rows_max = request->rows_max, .bytes_max = request->bytes_max};
+    if (ret_pending == NULL) {
+        scan_on(page, page->scan.first, request->rows_max);
+    } else {
+        copy_range(page, request);
+    }
+    rows_hold_init(&page->hold, 2, on_held, page);
     buffer_clear(&node->key);
     rowkey_put_tally(&node->key, slice, partition_key);
     rows_hold_add(node->rows, &page->hold, buffer_bytes(&node->key));
+    if (ret_pending != NULL) {
+        buffer_clear(&node->key);
+        rowkey_put_pending(&node->key, slice, partition_key);
+        rows_hold_add(node->rows, &page->hold, buffer_bytes(&node->key));
+    }
     if (rows_hold_wait(&page->hold)) {
-        on_tally(page);
+        on_held(page);
     }
     return page;
+}
+
+struct page_read *page_read(struct node *node, struct bytes partition_key,
+                            const struct scan_request *request, page_done *done, void *context) {
+    return read_page(node, partition_key, request, NULL, done, context);
+}
+
+struct page_read *page_read_pending(struct node *node, struct bytes partition_key,
+                                    const struct scan_request *request, bool *ret_pending,
+                                    page_done *done, void *context) {
+    return read_page(node, partition_key, request, ret_pending, done, context);
 }

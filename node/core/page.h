@@ -18,6 +18,11 @@ typedef void page_done(void *context, int status, struct bytes payload);
 /* Asks for a page; the keys are copied. NULL when too much is in flight (`done` is not called). */
 struct page_read *page_read(struct node *node, struct bytes partition_key,
                             const struct scan_request *request, page_done *done, void *context);
+/* The same, but as if what is pending here were applied (pending.h). `*ret_pending` is set before
+ * `done` is called, unless the answer was given up. */
+struct page_read *page_read_pending(struct node *node, struct bytes partition_key,
+                                    const struct scan_request *request, bool *ret_pending,
+                                    page_done *done, void *context);
 /* Gives the answer up; before `done` was called. */
 void page_forget(struct page_read *page);
 

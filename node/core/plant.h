@@ -14,8 +14,6 @@
     X(EARLY_ACK, "early-ack")                 /* its own commit counts before it is done */        \
     X(REPLICA_EARLY_ACK, "replica-early-ack") /* a replica answers before its commit is done */    \
     X(OLD_EPOCH, "old-epoch")                 /* dots start over after a crash */                  \
-    X(BLIND_REPLICA, "blind-replica")         /* replicas do not check conditions */               \
-    X(BLIND_RACE, "blind-race")               /* racing coordinators do not see one another */     \
     X(LAST_WRITER, "last-writer-wins")        /* a merge keeps the youngest sibling only */        \
     X(NO_REPAIR, "no-repair")                 /* reads repair nobody */                            \
     X(STALE_TALLY, "stale-tally")             /* deletes are not counted */                        \
@@ -28,7 +26,16 @@
     X(LOSE_HINT, "lose-hint")                 /* a stand-in acknowledges what it does not keep */  \
     X(DELETE_HINT_EARLY, "delete-hint-early") /* hints go when they are sent, not when received */ \
     X(FORGET_OP, "forget-op")                 /* a retry is taken for another write */             \
-    X(PRUNE_CLOCK, "prune-clock")             /* a merge forgets the eldest of three actors */
+    X(PRUNE_CLOCK, "prune-clock")             /* a merge forgets the eldest of three actors */     \
+    X(MAJORITY_ONE, "majority-one")           /* a steward asks nobody */                          \
+    X(NO_TOUCH, "no-touch")                   /* a new steward does not look for pendings */       \
+    X(ABANDON, "abandon")                     /* a proposal that timed out is given up */          \
+    X(UNCONFIRMED, "unconfirmed")             /* strict reads do not ask who is the steward */     \
+    X(PROMISE_LOST, "promise-lost")           /* a promise is told before it is durable */         \
+    X(EPOCH_EARLY, "epoch-early")             /* an epoch is used before it is durable */          \
+    X(ACCEPT_EARLY, "accept-early")           /* a pending is acknowledged before it is durable */ \
+    X(APPLY_EARLY, "apply-early")             /* a replica's rows take what is not chosen */       \
+    X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */
 
 enum plant {
     PLANT_NONE = 0,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "node/core/apply.h"
+#include "node/core/chain_recover.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "node/core/slice_page.h"
@@ -30,6 +31,8 @@ struct pull {
     uint16_t next_slice;
     uint8_t next_kind;
     struct buffer next_after;
+    struct buffer tails; /* keys and values of kind 's', until their slices are here */
+    bool adding_tails;
     uint32_t n_merging; /* commits under way, and one while more are being made */
     int status;         /* the first error of them */
     size_t size;        /* of the page */
@@ -148,11 +151,21 @@ static void page_merged(struct pull *pull) {
     }
 }
 
+static void add_tails(struct pull *pull);
+
 static void merged_one(struct pull *pull) {
     assert(pull->n_merging > 0);
-    if (--pull->n_merging == 0) {
-        page_merged(pull);
+    if (--pull->n_merging > 0) {
+        return;
     }
+    if (pull->status == 0 && !pull->adding_tails) {
+        pull->adding_tails = true;
+        pull->n_merging = 1;
+        add_tails(pull);
+        merged_one(pull);
+        return;
+    }
+    page_merged(pull);
 }
 
 static void on_applied(void *context, int status) {
@@ -194,7 +207,49 @@ static int split_key(const struct pull *pull, struct bytes key, struct bytes *re
     return ring_is_replica(ring, slice, recovery->node->config.id) ? 0 : ERR_INVALID;
 }
 
+static void recover_chain(struct pull *pull, struct bytes key, struct bytes value) {
+    pull->n_merging++;
+    int err = chain_recover(pull->recovery->node, key, value, on_applied, pull);
+    if (err != 0) {
+        on_applied(pull, err);
+    }
+}
+
+/* Promises and pendings at once; tails when the rows of their slice are here. */
+static void add_chain(struct pull *pull, const struct slice_row *row) {
+    if (row->key.data[0] == 's') {
+        buffer_put_sized16(&pull->tails, row->key);
+        buffer_put_sized16(&pull->tails, row->value);
+    } else {
+        recover_chain(pull, row->key, row->value);
+    }
+}
+
+/* The tails of slices that were read to their end. */
+static void add_tails(struct pull *pull) {
+    struct reader r = reader_of(buffer_bytes(&pull->tails));
+    struct buffer rest = {0};
+    struct bytes partition_key;
+    while (r.left > 0) {
+        struct bytes key = reader_sized16(&r);
+        struct bytes value = reader_sized16(&r);
+        uint16_t slice = 0;
+        if (rowkey_chain(key, &slice, &partition_key) == 0 && slice >= pull->next_slice) {
+            buffer_put_sized16(&rest, key);
+            buffer_put_sized16(&rest, value);
+        } else {
+            recover_chain(pull, key, value);
+        }
+    }
+    buffer_release(&pull->tails);
+    pull->tails = rest;
+}
+
 static int add_row(struct pull *pull, const struct slice_row *row) {
+    if (row->key.size > 0 && row->key.data[0] != 'r') {
+        add_chain(pull, row);
+        return 0;
+    }
     struct bytes partition_key;
     struct bytes sort_key;
     int err = split_key(pull, row->key, &partition_key, &sort_key);
@@ -221,6 +276,7 @@ static void merge_page(struct pull *pull, struct slice_reply *reply) {
     pull->next_kind = reply->next.kind;
     copy_into(&pull->next_after, reply->next.after);
     pull->status = 0;
+    pull->adding_tails = false;
     pull->n_merging = 1;
     recovery->rows += reply->n;
     recovery->bytes += pull->size;
@@ -303,6 +359,7 @@ void pulls_free(struct recovery *recovery) {
     const struct ring *ring = membership_ring(recovery->node->membership);
     pulls_stop(recovery);
     for (uint16_t i = 0; recovery->pulls != NULL && i < ring->n_members; i++) {
+        buffer_release(&recovery->pulls[i].tails);
         buffer_release(&recovery->pulls[i].after);
         buffer_release(&recovery->pulls[i].next_after);
         free(recovery->pulls[i].ops);

@@ -8,6 +8,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/page.h"
+#include "node/core/pending.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -17,8 +18,11 @@ struct reading {
     struct node *node;
     struct asker asker;
     bool digest;
+    bool strict;           /* only what is chosen */
+    bool pending;          /* the answer has what may not be */
+    struct bytes sort_key; /* READ: owned */
     int64_t deadline_ns;
-    struct rows_hold hold; /* READ: the row, the tally */
+    struct rows_hold hold; /* READ: the row, the tally, the pending */
 };
 
 void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
@@ -30,6 +34,7 @@ void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
 static void reading_drop(struct work *work) {
     struct reading *reading = (struct reading *)(void *)work;
     rows_release(&reading->hold);
+    free((void *)(uintptr_t)reading->sort_key.data);
     free(reading);
 }
 
@@ -39,11 +44,11 @@ static void reading_end(struct reading *reading, int status, struct bytes payloa
     if (node_now(node) > reading->deadline_ns) {
         node->counters.late++;
     } else {
-        answer(node, &reading->asker, status, payload);
+        uint16_t flags = reading->pending ? MESSAGE_PENDING : 0;
+        answer_flagged(node, &reading->asker, status, flags, payload);
     }
-    rows_release(&reading->hold);
     work_end(node, &reading->work);
-    free(reading);
+    reading_drop(&reading->work);
     node_check_idle(node);
 }
 
@@ -71,6 +76,7 @@ static struct reading *reading_new(struct node *node, const struct endpoint *fro
     reading->work.drop = reading_drop;
     reading->node = node;
     reading->asker = asker;
+    reading->strict = (message->flags & MESSAGE_STRICT) != 0;
     reading->digest = (message->flags & MESSAGE_DIGEST) != 0;
     reading->deadline_ns = node_deadline(node, message);
     return reading;
@@ -84,15 +90,30 @@ static void on_row(void *context) {
         reading_end(reading, row->durable_status, bytes_of(NULL, 0));
         return;
     }
+    const struct row *pending = rows_held(&reading->hold, 2);
+    if (pending->durable_status != 0 && !reading->strict) {
+        reading_end(reading, pending->durable_status, bytes_of(NULL, 0));
+        return;
+    }
     uint8_t digest[ROW_DIGEST_SIZE];
+    struct buffer joined = {0};
     struct get_reply reply = {.versions = blob_bytes(row->durable)};
+    if (!reading->strict && pending->durable != NULL) {
+        reading->pending = true;
+        reply.versions = pending_join(node, blob_bytes(pending->durable), reading->sort_key,
+                                      reply.versions, &joined);
+    }
     reply.tally = tally_of(blob_bytes(rows_held(&reading->hold, 1)->durable));
+    if (reading->pending) {
+        reply.tally = pending_tally(blob_bytes(pending->durable), reply.tally);
+    }
     if (reading->digest) {
         row_digest(reply.versions, digest);
         reply.versions = bytes_of(digest, sizeof digest);
     }
     buffer_clear(&node->encoded);
     get_reply_encode(&reply, &node->encoded);
+    buffer_release(&joined);
     reading_end(reading, 0, buffer_bytes(&node->encoded));
 }
 
@@ -108,12 +129,16 @@ void replica_read(struct node *node, const struct endpoint *from, const struct m
         return;
     }
     uint16_t slice = ring_slice(membership_ring(node->membership), message->key);
-    rows_hold_init(&reading->hold, 2, on_row, reading);
+    reading->sort_key = bytes_copy(message->payload);
+    rows_hold_init(&reading->hold, 3, on_row, reading);
     buffer_clear(&node->key);
     rowkey_put_row(&node->key, slice, message->key, message->payload);
     rows_hold_add(node->rows, &reading->hold, buffer_bytes(&node->key));
     buffer_clear(&node->key);
     rowkey_put_tally(&node->key, slice, message->key);
+    rows_hold_add(node->rows, &reading->hold, buffer_bytes(&node->key));
+    buffer_clear(&node->key);
+    rowkey_put_pending(&node->key, slice, message->key);
     rows_hold_add(node->rows, &reading->hold, buffer_bytes(&node->key));
     if (rows_hold_wait(&reading->hold)) {
         on_row(reading);
@@ -146,7 +171,14 @@ void replica_scan(struct node *node, const struct endpoint *from, const struct m
         return;
     }
     struct reading *reading = reading_new(node, from, message);
-    if (reading != NULL && page_read(node, message->key, &request, on_page, reading) == NULL) {
+    if (reading == NULL) {
+        return;
+    }
+    struct page_read *page =
+        reading->strict
+            ? page_read(node, message->key, &request, on_page, reading)
+            : page_read_pending(node, message->key, &request, &reading->pending, on_page, reading);
+    if (page == NULL) {
         reading_end(reading, ERR_BUSY, bytes_of(NULL, 0));
     }
 }

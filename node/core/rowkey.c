@@ -55,6 +55,33 @@ void rowkey_put_slice(struct buffer *into, uint32_t slice) {
     at[2] = (uint8_t)slice;
 }
 
+void rowkey_put_promise(struct buffer *into, uint16_t slice) {
+    uint8_t *at = buffer_extend(into, ROWKEY_SLICE_SIZE);
+    at[0] = 'p';
+    at[1] = (uint8_t)(slice >> 8);
+    at[2] = (uint8_t)slice;
+}
+
+void rowkey_put_tail(struct buffer *into, uint16_t slice, struct bytes partition_key) {
+    put_prefix(into, 's', slice, partition_key);
+}
+
+void rowkey_put_pending(struct buffer *into, uint16_t slice, struct bytes partition_key) {
+    put_prefix(into, 'q', slice, partition_key);
+}
+
+int rowkey_chain(struct bytes key, uint16_t *ret_slice, struct bytes *ret_partition) {
+    bool promise = key.size == ROWKEY_SLICE_SIZE && key.data[0] == 'p';
+    bool other = key.size >= ROWKEY_HEAD && (key.data[0] == 's' || key.data[0] == 'q') &&
+                 key.size == ROWKEY_HEAD + (size_t)key.data[3];
+    if (!promise && !other) {
+        return ERR_INVALID;
+    }
+    *ret_slice = (uint16_t)(key.data[1] << 8 | key.data[2]);
+    *ret_partition = bytes_of(promise ? NULL : key.data + ROWKEY_HEAD, promise ? 0 : key.data[3]);
+    return 0;
+}
+
 int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret) {
     size_t prefix = ROWKEY_HEAD + partition_key.size;
     if (key.size < prefix || key.data[0] != 'r' || key.data[3] != partition_key.size ||

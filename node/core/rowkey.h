@@ -12,6 +12,12 @@
  *   marks  'm'  name
  *   hints  'h'  target, 2 bytes big-endian  then as a row from its slice on
  *
+ * Of strict batches (chain.h):
+ *
+ *   promise 'p'  slice
+ *   tail    's'  slice  size of partition key  partition key
+ *   pending 'q'  slice  size of partition key  partition key
+ *
  * Pure. */
 enum { ROWKEY_HEAD = 4, ROWKEY_HINT_HEAD = 6 };
 
@@ -44,6 +50,13 @@ struct hint_key {
     struct bytes sort_key;
 };
 int rowkey_hint(struct bytes key, struct hint_key *ret);
+/* The keys of chain.h. */
+void rowkey_put_promise(struct buffer *into, uint16_t slice);
+void rowkey_put_tail(struct buffer *into, uint16_t slice, struct bytes partition_key);
+void rowkey_put_pending(struct buffer *into, uint16_t slice, struct bytes partition_key);
+/* Takes one of them apart: the partition key, borrowed, is empty for a promise. ERR_INVALID when it
+ * is none. */
+int rowkey_chain(struct bytes key, uint16_t *ret_slice, struct bytes *ret_partition);
 
 /* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
  * partition. */

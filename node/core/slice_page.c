@@ -8,7 +8,7 @@
 #include "node/core/recovery.h"
 #include "shared/err.h"
 
-const char slice_kinds[] = "r";
+const char slice_kinds[] = "psqr";
 
 enum { KEY_PREFIX = 3, REPLY_HEAD = 1 };
 

@@ -36,7 +36,8 @@ enum {
     SLICE_BUDGET_MS = 2000,         /* of a request; a page ends early after half of it */
     SLICE_BARRIER_MS = 2,           /* how often it looks whether the commits have ended */
 };
-/* The first bytes of the disk keys that recovery copies, in this order. */
+/* The first bytes of the disk keys that recovery copies, in this order: the tails before the rows,
+ * so that these hold all that those tell. */
 extern const char slice_kinds[];
 
 struct slice_cursor {

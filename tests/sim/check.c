@@ -113,9 +113,19 @@ static bool twin_came_between(struct ledger *ledger, const struct write_row *par
     return false;
 }
 
-/* An acknowledged IF_MATCH knew every write of the row that was acknowledged before it began; an
- * acknowledged IF_ABSENT met no live one. (But for writes with stand-ins, which no quorum need
- * find.) */
+/* Whether it went through the steward: a batch with any condition. */
+static bool is_strict(const struct write *write) {
+    for (uint32_t i = 0; i < write->n; i++) {
+        uint8_t condition = write->rows[i].condition;
+        if (condition != ROW_ANY && condition != ROW_OVERWRITE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An acknowledged IF_MATCH knew every strict write of the row that was acknowledged before it
+ * began; an acknowledged IF_ABSENT met no live one. */
 static void check_condition_over(struct world *world, uint32_t index, const struct write_row *part,
                                  uint32_t earlier_index) {
     struct ledger *ledger = &world->ledger;
@@ -126,8 +136,8 @@ static void check_condition_over(struct world *world, uint32_t index, const stru
         earlier->end_ns >= write->start_ns || write_row_covered(earlier_part, &part->seen)) {
         return;
     }
-    if (write_row_reaped(ledger, earlier_part)) {
-        return;
+    if (write_row_reaped(ledger, earlier_part) || !is_strict(earlier)) {
+        return; /* the steward may not have heard of it yet: they stay side by side */
     }
     bool live = earlier_part->kind == ROW_PUT && !replaced(ledger, earlier, earlier_part, true);
     if (twin_came_between(ledger, part, earlier, earlier_part)) {

@@ -9,7 +9,11 @@
 enum { CONVERGE_MAX_S = 120, KNOWN_MAX_S = 30 };
 
 static const struct ring *ring_of(const struct world *world) {
-    return membership_ring(world->nodes[0].membership);
+    uint16_t i = 0; /* one that is between two lives has none */
+    while (i + 1 < world->options.n_nodes && world->nodes[i].membership == NULL) {
+        i++;
+    }
+    return membership_ring(world->nodes[i].membership);
 }
 
 /* The first slice whose replicas have different sums, or unknown ones; -1 = none. */

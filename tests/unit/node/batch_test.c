@@ -109,7 +109,9 @@ static void of_three_creators_at_three_coordinators_one_wins(void **state) {
 static void a_blind_put_does_not_overtake_a_conditional_one_that_is_out(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_hold(c, 0, MESSAGE_REPLICATE | MESSAGE_REPLY);
+    struct write first = {.value = "1", .sort_key = "f", .condition = ROW_IF_ABSENT};
+    assert_int_equal(do_write(c, &first, NULL), 0);
+    cluster_hold(c, 0, MESSAGE_PROPOSE | MESSAGE_REPLY);
     uint64_t tickets[2];
     tickets[0] = ask_write(c, &(struct write){.value = "a", .condition = ROW_IF_ABSENT});
     tickets[1] = ask_write(c, &(struct write){.value = "b"});
@@ -132,7 +134,6 @@ static void with_a_node_down_two_creators_do_not_both_win(void **state) {
     tickets[1] = ask_write(c, &create);
     assert_int_equal(n_won(c, tickets, 2), 1);
     assert_int_equal(do_get(c, 1, NULL, NULL, 0).n_siblings, 1);
-    assert_true(cluster_stat(c, 1, "refused") + cluster_stat(c, 2, "refused") > 0);
     cluster_free(c);
 }
 
@@ -177,13 +178,11 @@ static void a_guard_checks_without_writing(void **state) {
     cluster_free(c);
 }
 
-static void creators_under_one_guard_do_not_wait_for_each_other(void **state) {
+static void creators_under_one_guard_all_win(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     struct bytes header;
     assert_int_equal(do_write(c, &(struct write){.value = "live", .sort_key = "h"}, &header), 0);
-    cluster_hold(c, 0, MESSAGE_REPLICATE | MESSAGE_REPLY);
-    uint64_t before = cluster_stat(c, 2, "replicates");
     uint64_t tickets[4];
     const char *names[4] = {"a", "b", "c", "d"};
     for (int i = 0; i < 4; i++) {
@@ -194,9 +193,6 @@ static void creators_under_one_guard_do_not_wait_for_each_other(void **state) {
                                  .seen = header}};
         tickets[i] = ask_batch(c, &(struct write){0}, ops, 2);
     }
-    cluster_run(c);
-    assert_int_equal(cluster_stat(c, 2, "replicates") - before, 4);
-    cluster_release(c);
     assert_int_equal(n_won(c, tickets, 4), 4);
     cluster_free(c);
 }
@@ -411,12 +407,12 @@ static void too_many_siblings_are_refused_and_can_be_merged_away(void **state) {
 static void a_conditional_batch_that_some_may_have_applied_is_unknown_and_kept(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_hold(c, 0, MESSAGE_REPLICATE);
+    cluster_hold(c, 0, MESSAGE_PROPOSE);
     struct write create = {.value = "x", .condition = ROW_IF_ABSENT, .op = 3};
     uint64_t ticket = ask_write(c, &create);
     cluster_advance(c, NODE_REPLICA_TIMEOUT_MS + 5);
     assert_int_equal(cluster_answer(c, ticket).status, ERR_UNKNOWN);
-    assert_int_equal(stored_row(c, 1, NULL, NULL).n_live, 1);
+    assert_int_equal(stored_row(c, 1, NULL, NULL).n_live, 0);
     cluster_release(c);
     cluster_advance(c, 5);
     assert_int_equal(do_write(c, &create, NULL), 0);
@@ -483,7 +479,7 @@ int main(void) {
         cmocka_unit_test(with_a_node_down_two_creators_do_not_both_win),
         cmocka_unit_test(a_batch_is_applied_whole_or_not_at_all),
         cmocka_unit_test(a_guard_checks_without_writing),
-        cmocka_unit_test(creators_under_one_guard_do_not_wait_for_each_other),
+        cmocka_unit_test(creators_under_one_guard_all_win),
         cmocka_unit_test(a_count_guard_holds_up_to_its_number_of_live_rows),
         cmocka_unit_test(of_a_creator_and_a_remover_of_the_directory_one_wins),
         cmocka_unit_test(the_tally_counts_live_rows_on_every_replica),

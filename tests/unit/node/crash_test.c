@@ -53,7 +53,7 @@ static void no_dot_is_given_out_twice_across_stops_and_crashes(void **state) {
 
 static void a_crash_between_replicate_and_local_commit_loses_nothing_acknowledged(void **state) {
     (void)state;
-    const uint8_t conditions[] = {ROW_ANY, ROW_IF_ABSENT};
+    const uint8_t conditions[] = {ROW_ANY, ROW_OVERWRITE};
     for (size_t i = 0; i < sizeof conditions; i++) {
         struct cluster *c = cluster_new(3, 3);
         cluster_pause_disk(c, 1, true);
@@ -139,7 +139,7 @@ static void a_buffered_write_survives_when_all_processes_die(void **state) {
 static void a_stopping_node_ends_what_it_has_begun(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_hold(c, 0, MESSAGE_REPLICATE);
+    cluster_hold(c, 0, MESSAGE_PROPOSE);
     uint64_t ticket = ask_write(c, &(struct write){.value = "x", .condition = ROW_IF_ABSENT});
     cluster_run(c);
     node_stop(cluster_node(c, 1));

@@ -53,26 +53,6 @@ static void a_retry_writes_the_rows_that_repair_has_not_brought(void **state) {
     cluster_free(c);
 }
 
-/* The retry of a create passes unseen; what others created meanwhile must not be taken for dead. */
-static void a_retried_create_stands_beside_what_lives_there(void **state) {
-    (void)state;
-    struct cluster *c = cluster_new(3, 3);
-    struct write first = {.node = 1, .op = 7};
-    struct row_op ops[2] = {put_op("a", "mine", ROW_IF_ABSENT), put_op("b", "b", ROW_OVERWRITE)};
-    cluster_lose(c, 0, MESSAGE_REPLICATE);
-    assert_int_equal(do_batch(c, &first, ops, 2), ERR_UNKNOWN);
-    cluster_release(c);
-    assert_string_equal(do_get(c, 2, NULL, "b", LEVEL_ALL).value, "b");
-    cluster_run(c);
-    cluster_crash(c, 1, false);
-    struct write other = {.node = 2, .sort_key = "a", .value = "theirs"};
-    assert_int_equal(do_write(c, &other, NULL), 0);
-    first.node = 2;
-    assert_int_equal(do_batch(c, &first, ops, 2), ERR_UNKNOWN); /* node 3 refuses it */
-    assert_int_equal(do_get(c, 3, NULL, "a", 0).n_live, 2);
-    cluster_free(c);
-}
-
 /* The row that repair has not brought is written under a dot of the coordinator's own: the
  * first try's would claim earlier writes of the first coordinator, which this one has not seen.
  */
@@ -199,7 +179,6 @@ static void a_retry_of_what_was_replaced_writes_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_that_is_freed_with_batches_in_line_asks_its_disk_for_nothing),
-        cmocka_unit_test(a_retried_create_stands_beside_what_lives_there),
         cmocka_unit_test(a_retry_writes_the_rows_that_repair_has_not_brought),
         cmocka_unit_test(a_retry_does_not_swallow_what_its_coordinator_never_got),
         cmocka_unit_test(a_late_first_try_replaces_nothing_that_was_written_since),

@@ -1,0 +1,186 @@
+/* coordinator_propose: a batch with conditions, from its turn to its answer. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "node/core/condition.h"
+#include "node/core/coordinator_batch.h"
+#include "node/core/plant.h"
+#include "shared/err.h"
+
+static uint8_t needed_of(const struct request *request) {
+    uint8_t majority = (uint8_t)round_majority(request->node);
+    uint8_t asked = request_needed(request, request->node->config.write_quorum);
+    return asked > majority ? asked : majority;
+}
+
+static void on_ready(struct request *request) {
+    batch_latch(batch_from(request));
+}
+
+static void fail(struct batch_request *batch, int status) {
+    if (status == ERR_STALE_EPOCH) {
+        status = ERR_UNKNOWN; /* after it was proposed */
+    }
+    if (status == ERR_UNAVAILABLE || status == ERR_UNKNOWN) {
+        uint32_t answered = batch->strict.turn.acknowledged;
+        batch_fail_missed(batch, status, answered > 0 ? answered : 1);
+    } else {
+        batch_fail(batch, status);
+    }
+}
+
+/* Another node became the steward. It finds out what became of a proposal that was out, so asking
+ * again, now as a retry, gets a definite answer. */
+static bool goes_on(const struct batch_request *batch, bool proposed, int status) {
+    const struct request *request = &batch->request;
+    bool forwarded = (request->flags & MESSAGE_FORWARDED) != 0;
+    return proposed ? status == ERR_STALE_EPOCH && !forwarded : status == ERR_STALE_EPOCH;
+}
+
+/* The turn is over: done, or it failed before or after anything was sent. */
+static void on_over(struct request *request, int status) {
+    struct batch_request *batch = batch_from(request);
+    bool proposed = batch->committing;
+    batch->committing = false;
+    batch->tally = batch->strict.turn.tally;
+    if (request->state == REQUEST_ANSWERED) {
+        batch_end(batch);
+    } else if (proposed && status == 0) {
+        batch_answer_done(batch);
+    } else if (goes_on(batch, proposed, status)) {
+        request->flags |= proposed ? MESSAGE_RETRY : 0;
+        batch_release_ops(batch);
+        batch_let_go(batch);
+        strict_again(&batch->strict);
+    } else {
+        fail(batch, status);
+    }
+}
+
+static void on_assured(struct request *request) {
+    struct batch_request *batch = batch_from(request);
+    batch_conflict_here(batch, batch->failing);
+}
+
+void batch_propose_begin(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct node *node = request->node;
+    batch->strict = (struct strict){
+        .request = request, .ready = on_ready, .over = on_over, .assured = on_assured};
+    request->needed = needed_of(request);
+    uint32_t alive = request_alive(request);
+    if (alive < request->needed) {
+        batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
+    } else if (!epoch_ready(node)) {
+        batch_fail(batch, ERR_NO_SPACE);
+    } else {
+        strict_enter(&batch->strict);
+    }
+}
+
+void batch_propose_conflict(struct batch_request *batch, uint32_t index) {
+    batch->failing = index;
+    strict_assure(&batch->strict);
+}
+
+bool batch_propose_known(struct batch_request *batch) {
+    struct chain_tail tail;
+    turn_tail(&batch->strict.turn, &tail);
+    const struct chain_op *op = chain_tail_find(&tail, &batch->batch.op);
+    if (op != NULL) {
+        batch->known_dots[0] = op->dot;
+        batch->n_known = 1;
+        batch->known_stamp_ns = op->stamp_ns;
+    }
+    return op != NULL;
+}
+
+bool batch_propose_forgotten(const struct batch_request *batch) {
+    struct node *node = batch->request.node;
+    struct chain_tail tail;
+    uint64_t now_ns = node->env->wall_ns(node->env->self);
+    uint64_t sent_ns = batch->request.stamp_ns;
+    if (sent_ns == 0) {
+        sent_ns = now_ns - STRICT_RETRY_MS * (uint64_t)NS_PER_MS;
+    }
+    bool late = now_ns > sent_ns && now_ns - sent_ns > BATCH_LATE_NS;
+    if ((batch->request.flags & MESSAGE_RETRY) == 0 && (batch->request.stamp_ns == 0 || !late)) {
+        return false;
+    }
+    turn_tail(&batch->strict.turn, &tail);
+    return tail.n == CHAIN_RECENT_MAX && tail.ops[tail.n - 1].stamp_ns > sent_ns;
+}
+
+/* The tally as it is to become. */
+static struct tally tally_after(const struct batch_request *batch) {
+    struct versions *versions = &batch->request.node->scratch[0];
+    struct tally tally = tally_of(blob_bytes(rows_held(&batch->hold, 0)->newest));
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        if (batch->ops[i].blob != NULL) {
+            versions_decode(blob_bytes(rows_held(&batch->hold, 1 + i)->newest), versions);
+            bool was_live = versions_live(versions) > 0;
+            versions_decode(blob_bytes(batch->ops[i].blob), versions);
+            tally_follow(&tally, was_live, versions);
+        }
+    }
+    return tally;
+}
+
+/* All that a replica needs: whole rows, no conditions. */
+static void encode(const struct batch_request *batch, struct buffer *into) {
+    struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
+    for (uint32_t i = 0; i < batch->batch.n; i++) {
+        const struct row_op *op = &batch->batch.ops[i];
+        ops[i] = (struct row_op){.kind = op->kind,
+                                 .condition = ROW_ANY,
+                                 .sort_key = op->sort_key,
+                                 .value = blob_bytes(batch->ops[i].blob)};
+    }
+    struct batch out = {.op = batch->batch.op, .n = batch->batch.n, .ops = ops};
+    batch_encode(&out, into);
+    free(ops);
+}
+
+void batch_propose(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct buffer encoded = {0};
+    encode(batch, &encoded);
+    struct node *node = request->node;
+    struct chain_proposal content = {.batch = buffer_bytes(&encoded),
+                                     .dot = batch->known ? batch->known_dots[0] : batch->dot};
+    content.tally = tally_after(batch);
+    content.stamp_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
+    request_move(request, REQUEST_PROPOSING);
+    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    batch->committing = true;
+    int err = turn_propose(&batch->strict.turn, &content, request->needed,
+                           (request->flags & MESSAGE_SYNCED) != 0);
+    buffer_release(&encoded);
+    if (err != 0) {
+        batch->committing = false;
+        batch_fail(batch, err);
+    }
+}
+
+void batch_propose_expired(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    bool late = node_now(request->node) >= request->deadline_ns;
+    switch (request->state) {
+    case REQUEST_PAUSING:
+        if (late) {
+            batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
+        } else {
+            strict_enter(&batch->strict);
+        }
+        break;
+    case REQUEST_PROPOSING:
+        batch_fail_missed(batch, ERR_UNKNOWN, turn_acknowledged(&batch->strict.turn));
+        break;
+    case REQUEST_ASSURING:
+        batch_fail_missed(batch, ERR_UNAVAILABLE, 1);
+        break;
+    default:
+        batch_fail(batch, ERR_TIMEOUT);
+        break;
+    }
+}
