@@ -73,6 +73,14 @@ static uint32_t budget_ms(const struct client_request *request, int64_t now) {
     return left > 0 ? (uint32_t)left : 1;
 }
 
+/* How much of the nodes' time has passed since the request's stamp. */
+static uint32_t age_ms(const struct client *client, const struct client_request *request) {
+    uint64_t now_ns = client_time_ns(client);
+    uint64_t ns = now_ns > request->stamp_ns ? now_ns - request->stamp_ns : 0;
+    uint64_t ms = ns / (uint64_t)CLIENT_MS;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 static void send_request(struct client *client, int32_t index, struct client_request *request) {
     struct link *link = &client->links[index];
     int64_t now = now_of(client);
@@ -87,6 +95,7 @@ static void send_request(struct client *client, int32_t index, struct client_req
     if (request->uncertain) {
         message.flags |= request->type == MESSAGE_BATCH ? MESSAGE_RETRY : 0;
         message.stamp_ns = request->stamp_ns;
+        message.age_ms = age_ms(client, request);
     }
     if (send_on(client, index, &message) != 0) {
         request->last_error = ERR_BUSY;

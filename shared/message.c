@@ -17,7 +17,7 @@ enum offset {
     AT_SENDER = 28,
     AT_KEY_SIZE = 30,
     AT_PAYLOAD_SIZE = 32,
-    AT_RESERVED = 36,
+    AT_AGE_MS = 36,
     AT_STAMP_NS = 40,
 };
 
@@ -45,7 +45,7 @@ void message_encode(const struct message *message, struct buffer *into) {
     store_u16(at + AT_SENDER, message->sender);
     store_u16(at + AT_KEY_SIZE, (uint16_t)message->key.size);
     bytes_store_u32(at + AT_PAYLOAD_SIZE, (uint32_t)message->payload.size);
-    bytes_store_u32(at + AT_RESERVED, 0);
+    bytes_store_u32(at + AT_AGE_MS, message->age_ms);
     bytes_store_u64(at + AT_STAMP_NS, message->stamp_ns);
     at += MESSAGE_HEADER_SIZE;
     if (message->key.size > 0) {
@@ -71,9 +71,6 @@ int message_decode(struct bytes from, struct message *ret, size_t *ret_size) {
     if (size != MESSAGE_HEADER_SIZE + key_size + payload_size || size > from.size) {
         return ERR_INVALID;
     }
-    if (bytes_load_u32(at + AT_RESERVED) != 0) {
-        return ERR_INVALID;
-    }
     *ret = (struct message){
         .type = at[AT_TYPE],
         .status = at[AT_STATUS],
@@ -82,6 +79,7 @@ int message_decode(struct bytes from, struct message *ret, size_t *ret_size) {
         .ring_version = bytes_load_u64(at + AT_RING_VERSION),
         .budget_ms = bytes_load_u32(at + AT_BUDGET_MS),
         .sender = load_u16(at + AT_SENDER),
+        .age_ms = bytes_load_u32(at + AT_AGE_MS),
         .stamp_ns = bytes_load_u64(at + AT_STAMP_NS),
         .key = bytes_of(at + MESSAGE_HEADER_SIZE, key_size),
         .payload = bytes_of(at + MESSAGE_HEADER_SIZE + key_size, payload_size),

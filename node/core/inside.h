@@ -16,6 +16,9 @@
 
 enum {
     NODE_BUDGET_MAX_MS = 60 * 1000, /* a longer budget is cut to this */
+    /* By how much clients' notion of the nodes' time may be behind (they hear of it by heartbeats):
+     * a write is dropped that is overdue by more. */
+    NODE_OVERDUE_MS = 1000,
     /* A row as encoded may be no larger, so that it fits into one message. */
     NODE_ROW_SIZE_MAX = 4 << 20,
     /* Epochs made durable in advance at each start: one is used up when a commit fails. */

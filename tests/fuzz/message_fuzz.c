@@ -8,6 +8,7 @@
 #include "shared/err.h"
 #include "shared/exchange.h"
 #include "shared/request.h"
+#include "shared/shortfall.h"
 #include "tests/fuzz/fuzz.h"
 
 const uint32_t fuzz_rounds = 1000000;
@@ -74,6 +75,23 @@ static void try_hello_reply(struct bytes payload, struct buffer *again) {
         hello_reply_encode(&reply, again);
         FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
     }
+}
+
+/* What every reply carries that is UNAVAILABLE or UNKNOWN, whatever its type. */
+enum { SHORTFALL = 0xff };
+
+static void try_shortfall(struct bytes payload, struct buffer *again) {
+    struct shortfall shortfall;
+    char text[SHORTFALL_TEXT_MAX];
+    if (shortfall_decode(payload, &shortfall) == 0) {
+        shortfall_encode(&shortfall, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+        FUZZ_CHECK(strlen(shortfall_text(&shortfall, text, sizeof text)) < sizeof text);
+    }
+}
+
+static bool fell_short(const struct message *message) {
+    return message->status == -ERR_UNAVAILABLE || message->status == -ERR_UNKNOWN;
 }
 
 static void try_stats(struct bytes payload, struct buffer *again) {
@@ -188,6 +206,9 @@ static void try_payload(uint8_t type, struct bytes payload, struct buffer *again
     case MESSAGE_STATS | MESSAGE_REPLY:
         try_stats(payload, again);
         return;
+    case SHORTFALL:
+        try_shortfall(payload, again);
+        return;
     default:
         try_exchange(type, payload, again);
         return;
@@ -206,7 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         message_encode(&message, &again);
         FUZZ_CHECK(bytes_equal(buffer_bytes(&again), bytes_of(left.data, taken)));
         buffer_clear(&again);
-        try_payload(message.type, message.payload, &again);
+        uint8_t type = fell_short(&message) ? (uint8_t)SHORTFALL : message.type;
+        try_payload(type, message.payload, &again);
         left = bytes_of(left.data + taken, left.size - taken);
     }
     if (size > 0) {

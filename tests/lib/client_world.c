@@ -56,6 +56,7 @@ static int env_send(void *self, const struct endpoint *to, const struct message 
                           .budget_ms = message->budget_ms,
                           .flags = message->flags,
                           .stamp_ns = message->stamp_ns,
+                          .age_ms = message->age_ms,
                           .payload_size = message->payload.size};
     assert_true(message->payload.size <= sizeof sent->payload);
     if (message->payload.size > 0) {

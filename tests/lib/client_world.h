@@ -22,6 +22,7 @@ struct sent {
     uint32_t budget_ms;
     uint16_t flags;
     uint64_t stamp_ns;
+    uint32_t age_ms;
     uint8_t payload[32];
     size_t payload_size;
 };

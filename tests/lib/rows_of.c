@@ -30,6 +30,7 @@ uint64_t ask_batch(struct cluster *cluster, const struct write *head, const stru
                               .flags = head->flags,
                               .budget_ms = head->budget_ms != 0 ? head->budget_ms : 3000,
                               .stamp_ns = head->stamp_ns,
+                              .age_ms = head->age_ms,
                               .key = text(head->key, "p"),
                               .payload = buffer_bytes(&payload)};
     uint64_t ticket = cluster_ask(cluster, head->node != 0 ? head->node : 1, &message);

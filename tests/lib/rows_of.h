@@ -16,6 +16,7 @@ struct write {
     uint16_t flags;
     uint32_t budget_ms; /* 0 = 3000 */
     uint64_t stamp_ns;  /* when the client sent it first; 0 = does not say */
+    uint32_t age_ms;
 };
 
 struct op_id op_of(uint32_t number);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "node/core/inside.h"
 #include "shared/err.h"
 #include "tests/lib/rows_of.h"
 
@@ -160,6 +161,23 @@ static void a_late_retry_stands_beside_and_behind_what_was_written_since(void **
     cluster_free(c);
 }
 
+/* A node that hung for minutes finds in its buffers what clients have long given up. */
+static void a_write_that_its_client_has_given_up_is_dropped(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write write = {.value = "x", .budget_ms = 500, .age_ms = 200};
+    write.stamp_ns = clock_of(c);
+    cluster_advance(c, 200 + 500 + NODE_OVERDUE_MS - 50);
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    write.value = "late";
+    write.op = 7;
+    cluster_advance(c, 100);
+    assert_int_equal(do_write(c, &write, NULL), ERR_BUSY);
+    assert_int_equal(cluster_stat(c, 1, "late"), 1);
+    assert_string_equal(do_get(c, 2, NULL, "", LEVEL_ALL).value, "x");
+    cluster_free(c);
+}
+
 /* Replaced by another's write, of which the retry's coordinator has heard. */
 static void a_retry_of_what_was_replaced_writes_nothing(void **state) {
     (void)state;
@@ -183,6 +201,7 @@ int main(void) {
         cmocka_unit_test(a_retry_does_not_swallow_what_its_coordinator_never_got),
         cmocka_unit_test(a_late_first_try_replaces_nothing_that_was_written_since),
         cmocka_unit_test(a_late_retry_stands_beside_and_behind_what_was_written_since),
+        cmocka_unit_test(a_write_that_its_client_has_given_up_is_dropped),
         cmocka_unit_test(a_retry_of_what_was_replaced_writes_nothing),
         cmocka_unit_test(a_second_retry_leaves_alone_what_was_replaced_after_the_first),
     };

@@ -57,6 +57,8 @@ static void a_retry_says_so_and_when_the_first_try_was_sent(void **state) {
     world_pass(CLIENT_ATTEMPT_MS, ALL);
     assert_int_not_equal(world_sent(2)->flags & MESSAGE_RETRY, 0);
     assert_true(world_sent(2)->stamp_ns == world_sent(1)->stamp_ns);
+    assert_int_equal(world_sent(1)->age_ms, 0);
+    assert_int_equal(world_sent(2)->age_ms, CLIENT_ATTEMPT_MS);
     world_answer(2, 0, "");
     assert_int_equal(outcome.status, 0);
 }
