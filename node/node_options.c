@@ -150,6 +150,15 @@ static int set_reserve(struct node_options *o, const char *text, char *why) {
     return 0;
 }
 
+static int set_hints(struct node_options *o, const char *text, char *why) {
+    long long mib = 0;
+    if (number_read(text, 1, RESERVE_MIB_MAX, &mib, why)) {
+        return ERR_INVALID;
+    }
+    o->hint_bytes = (uint64_t)mib * MIB;
+    return 0;
+}
+
 static int set_spin(struct node_options *o, const char *text, char *why) {
     long long us = 0;
     if (number_read(text, 0, SPIN_US_MAX, &us, why)) {
@@ -218,6 +227,8 @@ static const struct row table[] = {
     {"key-file", "FILE", set_key_file, false, 0, "the cluster's key: needed for tcp://"},
     {"reserve-mib", "MIB", set_reserve, false, 0,
      "free disk space below which writes are refused (default: 256)"},
+    {"hint-mib", "MIB", set_hints, false, 0,
+     "kept for nodes that are away at most (default: a tenth of the disk)"},
     {"spin-us", "US", set_spin, false, 0,
      "look for more work this long before sleeping (default: 0)"},
     {"pid-file", "FILE", set_pid_file, false, 0, "holds the process id while the node runs"},

@@ -38,6 +38,7 @@ struct node_options {
     uint16_t n_members;
     struct ring_member members[RING_MEMBERS_MAX];
     uint64_t reserve_bytes; /* of free disk space; 0 = the disk's default */
+    uint64_t hint_bytes;    /* kept for other nodes at most; 0 = a share of the disk */
     uint32_t spin_us;       /* of the loop (shared/loop.h) */
     bool rebuild;           /* set the rows aside and refill the directory from the others */
     bool trust_disk;        /* serve without recovering what may be lost */

@@ -314,6 +314,7 @@ static void node_open(struct node_server *s) {
         .read_quorum = o->read_quorum,
         .write_quorum = o->write_quorum,
         .credit_bytes = transport_credit(s->transport),
+        .hint_bytes_max = o->hint_bytes,
         .repair_round_ms = NODE_REPAIR_ROUND_MS,
         .reap_age_ms = NODE_REAP_AGE_MS,
         .reap_hold_ms = NODE_REAP_HOLD_MS,

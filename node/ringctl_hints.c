@@ -70,6 +70,9 @@ static void print_keeper(const struct keeper *keeper) {
     }
     for (uint32_t i = 0; i < report->n_targets; i++) {
         const struct hint_target *target = &report->targets[i];
+        if (target->n == 0 && target->dropped == 0) {
+            continue; /* all delivered */
+        }
         reason_of(target, reason);
         printf("%4u  %4u %8llu %10llu %6.0f s %8llu  %s: %s\n", keeper->member.id, target->node,
                (unsigned long long)target->n, (unsigned long long)target->bytes,

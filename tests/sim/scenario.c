@@ -96,7 +96,8 @@ static uint8_t type_of(struct scenario *s, const char *name) {
                  {"tail", 21},
                  {"propose", 22},
                  {"chosen", 23},
-                 {"hint", 24},
+                 {"hint", MESSAGE_HINT},
+                 {"handoff", MESSAGE_HANDOFF},
                  {"slice", 28}};
     size_t size = strcspn(name, "+");
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {

@@ -8,8 +8,8 @@
  * ends like every run: all heals, is drained and judged. One command a line, # begins a comment.
  * Nodes: n1 .. n7, or first, second, third = the replicas of row r0's partition in the order of
  * preference. Sessions s0 .. s3 are clients of their own; rows r0 .. r4 lie in one partition.
- * Messages: batch replicate read repair prepare tail propose chosen hint slice any; `get+` is the
- * reply to a get, and so on.
+ * Messages: batch replicate read repair prepare tail propose chosen hint handoff slice any; `get+`
+ * is the reply to a get, and so on.
  *
  *   nodes 5                           before all else; 3 unless told
  *   reap 20s                          next: with anti-entropy, and tombstones that all replicas

@@ -388,6 +388,35 @@ static void bad_members_and_sizes_are_refused(void **state) {
     assert_true(ring.version == 99);
 }
 
+static void
+behind_the_replicas_come_all_other_members_once_owners_of_the_next_slices_first(void **state) {
+    (void)state;
+    members_fill(9);
+    struct ring ring = build(SEED, 256, 3, 9);
+    for (uint16_t slice = 0; slice < ring.n_slices; slice++) {
+        uint16_t beyond[9];
+        bool seen[9] = {false};
+        assert_int_equal(ring_beyond(&ring, slice, beyond, 2), 2);
+        uint16_t first = beyond[0];
+        assert_int_equal(ring_beyond(&ring, slice, beyond, 9), 6);
+        assert_int_equal(beyond[0], first);
+        for (int i = 0; i < 6; i++) {
+            assert_false(seen[beyond[i]]);
+            seen[beyond[i]] = true;
+            assert_false(ring_is_replica(&ring, slice, ring.members[beyond[i]].id));
+        }
+        uint16_t at = slice;
+        while (ring_is_replica(&ring, slice, ring.members[ring.owners[at]].id)) {
+            at = (uint16_t)((at + 1) % ring.n_slices);
+        }
+        assert_int_equal(ring.owners[at], first);
+    }
+    ring_release(&ring);
+    ring = build(SEED, 256, 3, 3);
+    assert_int_equal(ring_beyond(&ring, 0, &(uint16_t){0}, 1), 0);
+    ring_release(&ring);
+}
+
 static void members_are_found_by_id(void **state) {
     (void)state;
     members_fill(100);
@@ -420,6 +449,8 @@ int main(void) {
         cmocka_unit_test(an_encoded_ring_decodes_to_itself),
         cmocka_unit_test(every_truncation_and_flipped_bit_is_refused_or_makes_a_sound_ring),
         cmocka_unit_test(bad_members_and_sizes_are_refused),
+        cmocka_unit_test(
+            behind_the_replicas_come_all_other_members_once_owners_of_the_next_slices_first),
         cmocka_unit_test(members_are_found_by_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
