@@ -46,6 +46,7 @@ struct anti_entropy {
     /* the exchange under way */
     uint16_t member; /* index */
     uint64_t id;     /* of the request that is out */
+    bool *compared;  /* by slice: its sum was sent to the member */
     uint16_t *slices;
     uint16_t n_slices, at;
     struct leaf_page *page;
@@ -131,6 +132,7 @@ static bool shared_slice(const struct anti_entropy *ae, uint16_t slice) {
 /* This node's sums of the slices that are compared: all shared ones, or those that differed. */
 static void collect_sums(struct anti_entropy *ae, bool again, struct tree_sums *ret) {
     uint16_t n = again ? ae->n_slices : ring_of(ae)->n_slices;
+    memset(ae->compared, 0, ring_of(ae)->n_slices * sizeof *ae->compared);
     ret->n = 0;
     ret->n_unknown = 0;
     for (uint16_t i = 0; i < n; i++) {
@@ -142,6 +144,7 @@ static void collect_sums(struct anti_entropy *ae, bool again, struct tree_sums *
             node_trusts_itself(ae->node, slice) && node_serves(ae->node, member_id(ae), slice);
         if (trusted && tree_sum(&ae->node->tree, slice, &ret->sums[ret->n])) {
             ret->n++;
+            ae->compared[slice] = true;
         } else {
             ae->round.incomplete = true;
         }
@@ -353,8 +356,7 @@ static void clear_marks(struct anti_entropy *ae) {
     for (uint16_t slice = 0; slice < ring_of(ae)->n_slices; slice++) {
         bool differs = at < ae->n_slices && ae->slices[at] == slice;
         at += differs ? 1 : 0;
-        struct slice_sum sum;
-        if (!differs && shared_slice(ae, slice) && tree_sum(&ae->node->tree, slice, &sum)) {
+        if (!differs && ae->compared[slice]) {
             slice_repaired(ae->node, slice, member_id(ae));
         }
     }
@@ -492,6 +494,7 @@ struct anti_entropy *anti_entropy_new(struct node *node) {
     ae->node = node;
     ae->timer = (struct timer){.fire = on_timer, .context = ae};
     ae->was_alive = memory_new(ring->n_members, sizeof *ae->was_alive);
+    ae->compared = memory_new(ring->n_slices, sizeof *ae->compared);
     ae->slices = memory_new(ring->n_slices, sizeof *ae->slices);
     ae->rate = ANTI_ENTROPY_RATE_MAX / 4;
     ae->stopped = true;
@@ -508,6 +511,7 @@ void anti_entropy_free(struct anti_entropy *ae) {
     buffer_release(&ae->rows);
     buffer_release(&ae->cursor);
     free((void *)(uintptr_t)ae->end.data);
+    free(ae->compared);
     free(ae->slices);
     free(ae->wanted);
     free(ae->ordered);
