@@ -36,7 +36,7 @@ int tree_sums_decode(struct bytes payload, uint16_t n_slices, struct tree_sums *
 enum {
     LEAF_ROWS_MAX = 512, /* in one reply */
     /* Values read from the disk for one reply: a page ends there, whatever its rows. */
-    LEAF_SCAN_BYTES = 1 << 20,
+    LEAF_SCAN_BYTES = 256 << 10,
     LEAF_DIGEST_SIZE = 16,
     LEAF_KEY_MAX = 1 + PARTITION_KEY_MAX + SORT_KEY_MAX,
 };

@@ -21,6 +21,8 @@ enum ae_state {
     AE_MENDING,
 };
 
+enum { IN_VAIN_MAX = 5 };
+
 /* What one round met. */
 struct ae_round {
     int64_t begun_ns;
@@ -35,11 +37,12 @@ struct anti_entropy {
     enum ae_state state;
     bool stopped;
     struct timer timer;
-    int64_t next_ns; /* when idle: of the next round */
-    bool *was_alive; /* by member index: at the last tick */
-    bool *wanted;    /* by slice: this round's; NULL = all */
-    bool *ordered;   /* by slice: the round to come; NULL = all, if any is ordered */
-    bool order;      /* a round is ordered */
+    int64_t next_ns;    /* when idle: of the next round */
+    bool *was_alive;    /* by member index: at the last tick */
+    bool *wanted;       /* by slice: this round's; NULL = all */
+    bool *ordered;      /* by slice: the round to come; NULL = all, if any is ordered */
+    bool order;         /* a round is ordered */
+    uint32_t n_in_vain; /* rounds in a row that could not finish and mended nothing */
     uint64_t n_begun, n_ended;
     uint64_t order_round; /* the round that carries the last order out */
 
@@ -171,13 +174,22 @@ static void send_sums(struct anti_entropy *ae, bool again) {
 
 /* ---- rounds ---- */
 
+/* Twice as long after each round that could not finish and mended nothing. */
+static int64_t again_ms(struct anti_entropy *ae, bool whole) {
+    int64_t ms = (int64_t)ANTI_ENTROPY_AGAIN_MS << ae->n_in_vain;
+    bool in_vain = !whole && ae->round.n_rows == ae->round.n_failed;
+    ae->n_in_vain = !in_vain ? 0 : ae->n_in_vain < IN_VAIN_MAX ? ae->n_in_vain + 1 : IN_VAIN_MAX;
+    return ms;
+}
+
 /* After a round over some slices only, the next whole one comes when it would have come. */
 static void plan_next(struct anti_entropy *ae, bool whole) {
     int64_t now_ns = node_now(ae->node);
     int64_t round_ms = (int64_t)ae->node->config.repair_round_ms;
     bool again = (ae->round.found && ae->wanted == NULL) || !whole;
     if (again) {
-        round_ms = round_ms < ANTI_ENTROPY_AGAIN_MS ? round_ms : ANTI_ENTROPY_AGAIN_MS;
+        int64_t ms = again_ms(ae, whole);
+        round_ms = round_ms < ms ? round_ms : ms;
     }
     if (again || ae->wanted == NULL) {
         ae->next_ns = now_ns + round_ms * NS_PER_MS;

@@ -21,8 +21,9 @@
  * A member that is silent, or says no, is left for the next round; so are slices that either of the
  * two recovers (recovery.h brings their rows). A round begins soon after
  * the start, repair_round_ms after the last one, AGAIN_MS after one that found something or could
- * not finish, when a silent member answers again, and when somebody orders it. A round over nothing
- * that differs costs one message of 14 bytes a slice to each member.
+ * not finish (twice as late each time that it mended nothing), when a silent member answers again,
+ * and when somebody orders it. A round over nothing that differs costs one message of 14 bytes a
+ * slice to each member.
  *
  * Pace: what is scanned and sent counts against a rate, which is halved when this node has requests
  * in flight as if busy, and otherwise raised step by step (additive increase, multiplicative

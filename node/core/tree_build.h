@@ -8,10 +8,10 @@
  * overwritten that could not be read. Paced: after each page a pause in proportion to what was
  * read, so that no more than TREE_BUILD_BYTES_PER_S come off the disk. */
 enum {
-    TREE_BUILD_ROWS = 512, /* a page */
-    TREE_BUILD_BYTES = 1 << 20,
-    TREE_BUILD_ROW_COST = 64, /* bytes that a row counts at least */
-    TREE_BUILD_BYTES_PER_S = 64 << 20,
+    TREE_BUILD_ROWS = 512,        /* a page */
+    TREE_BUILD_BYTES = 256 << 10, /* read on the loop thread: about a millisecond */
+    TREE_BUILD_ROW_COST = 64,     /* bytes that a row counts at least */
+    TREE_BUILD_BYTES_PER_S = 32 << 20,
     TREE_BUILD_RETRY_MS = 5000, /* after a scan that failed, or to find slices to count anew */
 };
 
