@@ -21,6 +21,7 @@ static const struct ctl_option put_options[] = {
 static const struct ctl_option get_options[] = {
     {"all", NULL, "the context and every version instead of the contents", 0},
     {"dot", "DOT", "the contents of the version with this dot", 0},
+    {"strict", NULL, "what is read is the latest, whoever writes meanwhile; needs a majority", 0},
     LEVEL_OPTION,
     {0},
 };
@@ -50,7 +51,7 @@ static const struct ctl_option bench_options[] = {
     {"rows", "N", "how many different rows (default 1000)", 0},
     {"prefix", "NAME", "of the rows' keys (default bench)", 0},
     {"synced", NULL, "on the disks of a write quorum before the answer", 0},
-    {"strict", NULL, "conditional puts", 0},
+    {"strict", NULL, "conditional puts, strict reads", 0},
     {"journal", "FILE", "note every acknowledged write in a new FILE, check every read", 0},
     {"check", "FILE", "read back what a journal says was acknowledged", 0},
     {"race", "ROUNDS", "two clients, each ROUNDS times the first to write the same row, or not", 0},
@@ -262,7 +263,9 @@ int ctl_run_session(struct ctl *ctl, enum ctl_needs needs, int (*run)(struct ctl
     if (session_new(ctl->loop, &config, &ctl->session) == 0) {
         struct job job = {.ctl = ctl, .needs = needs, .run = run};
         struct ctl_store store;
-        ctl_store_init(&store, session_store(ctl->session), level, level);
+        bool strict = ctl_option_if_any(ctl, "strict") != NULL;
+        ctl_store_init(&store, session_store(ctl->session),
+                       level | (strict ? (store_options)MESSAGE_STRICT : 0), level);
         ctl->store = &store.store;
         exit_code =
             session_run(ctl->session, run_job, &job, loop_now_ns(ctl->loop) + config.wait_ns);

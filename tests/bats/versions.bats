@@ -175,6 +175,17 @@ values() { of '" ".join(sorted(s.get("value", "-") for s in v["siblings"]))' "$1
     grep -q "may or may not have happened (1 of 2 replicas answered, nodes 2 and 3 did not); look at it" "$BASE/said"
 }
 
+@test "a strict read shows what was written, and needs a majority" {
+    ringctl put /a one
+    [ "$(ringctl get --strict /a)" = one ]
+    kill_node 1
+    ringctl put /a two
+    [ "$(ringctl get --strict /a)" = two ]
+    kill_node 2
+    run ringctl --timeout 3 get --strict --level one /a
+    [ "$status" -eq 4 ]
+}
+
 @test "what is not a context or a level is exit code 2" {
     run ringctl put --context xyz /a one
     [ "$status" -eq 2 ]
