@@ -116,13 +116,7 @@ static void clear_failure(struct disk_leveldb *d) {
 static int rows_reopen(struct disk_leveldb *d) {
     char *error = NULL;
     char rows[ROWS_PATH_MAX];
-    if (d->count.at) {
-        /* What it counted stands; what it did not see is not known to be live: nothing is cleared
-         * until the next start. */
-        leveldb_iter_destroy(d->count.at);
-        d->count.at = NULL;
-        d->count.failed = true;
-    }
+    disk_leveldb_count_forget(d);
     if (d->db) {
         leveldb_close(d->db);
     }
@@ -136,6 +130,7 @@ static int rows_reopen(struct disk_leveldb *d) {
         d->db = NULL;
         return ERR_DISK;
     }
+    disk_leveldb_count_begin(d);
     return 0;
 }
 
@@ -635,9 +630,6 @@ int disk_leveldb_open(const struct disk_leveldb_config *config, struct disk_leve
     d->directory = strdup(config->directory);
     if (d->config.reserve_bytes == 0) {
         d->config.reserve_bytes = DISK_RESERVE_BYTES;
-    }
-    if (d->config.large_size == 0) {
-        d->config.large_size = SEGMENT_LARGE_SIZE;
     }
     if (d->config.segment_bytes == 0) {
         d->config.segment_bytes = SEGMENT_BYTES;

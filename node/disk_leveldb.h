@@ -5,12 +5,12 @@
 #include "node/core/disk.h"
 #include "node/disk_directory.h"
 
-/* The files disk_leveldb*.c are the only ones that include LevelDB. Values of SEGMENT_LARGE_SIZE
- * and more lie beside it (segment_store.h), LevelDB has pointers to them; who asks sees no
- * difference, but for a scan that meets a large value it cannot read (disk.h). Reads and scans are
- * served on the loop thread, small unsynced commits too; everything else is written by one
- * committer thread (disk_committer.h). `done` is called from disk_leveldb_drain() only, never
- * inside the asking call. What is refused and what to do then: docs/disk.md.
+/* The files disk_leveldb*.c are the only ones that include LevelDB. Large values
+ * lie beside it (segment.h), LevelDB has pointers to them; who asks sees no difference, but for a
+ * scan that meets a large value it cannot read (disk.h). Reads and scans are served on the loop
+ * thread, small unsynced commits too; everything else is written by one committer thread
+ * (disk_committer.h). `done` is called from disk_leveldb_drain() only, never inside the asking
+ * call. What is refused and what to do then: docs/disk.md.
  *
  * A write that fails is the last one: LevelDB may have left half a record behind it, and a record
  * after that would make the log unreadable. From then on commits are refused with the same error,
@@ -39,7 +39,7 @@ struct disk_leveldb_config {
     const char *directory;  /* of disk_directory_open(), held open by the caller */
     uint64_t reserve_bytes; /* 0 = DISK_RESERVE_BYTES */
     bool never_inline;      /* all commits through the committer thread: for comparison */
-    uint32_t large_size;    /* 0 = SEGMENT_LARGE_SIZE; UINT32_MAX: all in LevelDB, for comparison */
+    bool no_segments;       /* all values in LevelDB: for comparison */
     uint64_t segment_bytes; /* 0 = SEGMENT_BYTES */
 };
 

@@ -87,6 +87,14 @@ void disk_leveldb_count_begin(struct disk_leveldb *d) {
     leveldb_iter_seek_to_first(d->count.at);
 }
 
+void disk_leveldb_count_forget(struct disk_leveldb *d) {
+    if (d->count.at) {
+        leveldb_iter_destroy(d->count.at);
+    }
+    d->count = (struct disk_count){0};
+    segment_store_forget_live(d->segments);
+}
+
 /* The iterator sees the rows as they were when it began; what changes meanwhile is told by those
  * who change it, so that the sum is right at the end, whatever the order. */
 static void count_step(struct disk_leveldb *d) {

@@ -109,6 +109,8 @@ void disk_leveldb_large(struct disk_leveldb *d, struct bytes key);
 
 /* Begins the count of live bytes; before the first write. */
 void disk_leveldb_count_begin(struct disk_leveldb *d);
+/* Before the rows are closed to be opened anew: what the write that failed left is not known. */
+void disk_leveldb_count_forget(struct disk_leveldb *d);
 /* As disk_committer_config.background. */
 int64_t disk_leveldb_background(struct disk_leveldb *d, bool *ret_wrote);
 /* A sync of everything that began at this time has ended: what was doomed before is removed. */

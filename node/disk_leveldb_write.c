@@ -71,9 +71,11 @@ void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segme
     leveldb_free(error);
 }
 
-static bool large(const struct disk_leveldb *d, const struct disk_put *put) {
-    return put->value.size >= d->config.large_size && put->value.size <= SEGMENT_VALUE_MAX &&
-           put->key.size <= SEGMENT_KEY_MAX;
+static bool large(const struct disk_leveldb *d, const struct disk_commit *commit,
+                  const struct disk_put *put) {
+    uint32_t least = commit->synced ? SEGMENT_LARGE_SIZE : SEGMENT_LARGE_BUFFERED_SIZE;
+    return !d->config.no_segments && put->value.size >= least &&
+           put->value.size <= SEGMENT_VALUE_MAX && put->key.size <= SEGMENT_KEY_MAX;
 }
 
 /* Writes the large values; nothing points to them yet. */
@@ -82,7 +84,7 @@ static int values_write(struct disk_leveldb *d, struct group *group) {
     for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
         for (uint32_t i = 0; i < commit->n; i++) {
             const struct disk_put *put = &commit->puts[i];
-            if (!large(d, put)) {
+            if (!large(d, commit, put)) {
                 continue;
             }
             if (group->n_pointers == group->capacity) {
@@ -144,7 +146,7 @@ static void batch_fill(struct disk_leveldb *d, struct group *group) {
     for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
         for (uint32_t i = 0; i < commit->n; i++) {
             const struct disk_put *put = &commit->puts[i];
-            row_put(d, group, put, large(d, put) ? &group->pointers[n++] : &none);
+            row_put(d, group, put, large(d, commit, put) ? &group->pointers[n++] : &none);
         }
         group->size += disk_commit_size(commit);
     }

@@ -4,8 +4,9 @@
 
 #include "shared/bytes.h"
 
-/* Values of SEGMENT_LARGE_SIZE and more lie in append-only files; LevelDB keeps where. All integers
- * are little-endian. Pure; nothing here trusts what it decodes.
+/* Large values lie in append-only files; LevelDB keeps where. (A synced commit with a value in a
+ * segment waits for two files, so it pays from a larger size on.) All integers are little-endian.
+ * Pure; nothing here trusts what it decodes.
  *
  * A file:                               A record:
  *   0  8  magic "ringsegm"                0  4  check: XXH3-64 of the bytes 4..23, its low half
@@ -29,9 +30,10 @@ enum {
     SEGMENT_HEADER_SIZE = 24,
     SEGMENT_HEAD_SIZE = 24,
     SEGMENT_POINTER_SIZE = 21,
-    SEGMENT_LARGE_SIZE = 16 << 10, /* values of this size and more */
-    SEGMENT_KEY_MAX = 4 << 10,     /* of a record's key; node/core's are below 1 KiB */
-    SEGMENT_VALUE_MAX = 64 << 20,  /* of a record's value; larger ones stay in LevelDB */
+    SEGMENT_LARGE_SIZE = 16 << 10,         /* values of this size and more */
+    SEGMENT_LARGE_BUFFERED_SIZE = 4 << 10, /* of commits that nobody wants synced */
+    SEGMENT_KEY_MAX = 4 << 10,             /* of a record's key; node/core's are below 1 KiB */
+    SEGMENT_VALUE_MAX = 64 << 20,          /* of a record's value; larger ones stay in LevelDB */
 };
 
 struct segment_pointer {

@@ -427,6 +427,16 @@ bool segment_store_live(struct segment_store *s, const struct segment_pointer *p
     return file != NULL;
 }
 
+void segment_store_forget_live(struct segment_store *s) {
+    pthread_mutex_lock(&s->mutex);
+    for (uint32_t i = 0; i < s->n_files; i++) {
+        s->files[i]->live = 0;
+        s->files[i]->left_alone = false;
+    }
+    s->live = 0;
+    pthread_mutex_unlock(&s->mutex);
+}
+
 static uint64_t live_of(const struct segment_file *file) {
     return file->live > 0 ? (uint64_t)file->live : 0;
 }

@@ -54,6 +54,8 @@ int segment_store_sync(struct segment_store *store);
  * segments that are not there are ignored: false. */
 bool segment_store_live(struct segment_store *store, const struct segment_pointer *pointer,
                         size_t key_size, int change);
+/* Nothing was told yet. */
+void segment_store_forget_live(struct segment_store *store);
 /* Whether the record lies within a segment that is there. */
 bool segment_store_holds(struct segment_store *store, const struct segment_pointer *pointer,
                          size_t key_size);

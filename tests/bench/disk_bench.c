@@ -188,9 +188,7 @@ int main(int argc, char **argv) {
         die("at most 256 outstanding, at least 8 bytes");
     }
     struct disk_leveldb_config config = {.directory = directory};
-    if (argc > 6 && strcmp(argv[6], "leveldb") == 0) {
-        config.large_size = UINT32_MAX;
-    }
+    config.no_segments = argc > 6 && strcmp(argv[6], "leveldb") == 0;
     if (disk_leveldb_open(&config, &disk, why)) {
         die(why);
     }

@@ -193,7 +193,7 @@ static inline uint32_t dice(uint32_t sides) {
 }
 
 static inline size_t random_size(void) {
-    static const size_t sizes[] = {60, 400, LARGE, LARGE, 2 * LARGE, 5 * LARGE};
+    static const size_t sizes[] = {60, 400, 6 << 10, LARGE, 2 * LARGE, 5 * LARGE};
     return sizes[dice(6)];
 }
 

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node/disk_leveldb_inside.h"
+
 static void erase(uint32_t key) {
     assert_int_equal(put_bytes(key, bytes_of(NULL, 0), false), 0);
 }
@@ -98,13 +100,15 @@ static void large_values_are_read_and_scanned_as_they_were_put(void **state) {
     put(3, 1, 3 << 20, true);
     put(4, 1, SEGMENT_LARGE_SIZE - 1, true);
     put(5, 1, SEGMENT_LARGE_SIZE, true);
-    assert_int_equal(counters().values_segmented, 3);
+    put(6, 1, SEGMENT_LARGE_BUFFERED_SIZE - 1, false);
+    put(7, 1, SEGMENT_LARGE_BUFFERED_SIZE, false);
+    assert_int_equal(counters().values_segmented, 4);
     for (int round = 0; round < 2; round++) {
-        for (uint32_t key = 1; key <= 5; key++) {
+        for (uint32_t key = 1; key <= 7; key++) {
             assert_int_equal(version_of(key), 1);
         }
         scan(100, 64 << 20);
-        assert_int_equal(n_scanned, 5);
+        assert_int_equal(n_scanned, 7);
         reopen_disk();
     }
 }
@@ -170,6 +174,19 @@ static void the_last_put_of_a_group_is_what_is_live(void **state) {
     assert_int_equal(version_of(3), 0);
     reopen_disk();
     wait_until(counted); /* the start counts the same */
+}
+
+static void rows_opened_anew_after_a_full_disk_are_counted_anew(void **state) {
+    (void)state;
+    open_disk();
+    put(1, 1, LARGE, false);
+    put(3, 1, LARGE, true);
+    disk_leveldb_fail(disk, ERR_NO_SPACE, true, "as if the disk had been full");
+    put(2, 1, LARGE, false);
+    assert_int_equal(put_bytes(3, bytes_of(NULL, 0), false), 0);
+    assert_int_equal(counters().reopened, 1);
+    wait_until(counted);
+    assert_int_equal(version_of(1), 1);
 }
 
 /* ---- damage ---- */
@@ -460,6 +477,7 @@ int main(int argc, char **argv) {
         TEST(a_scan_counts_the_bytes_of_large_values),
         TEST(a_row_may_change_between_small_and_large),
         TEST(the_last_put_of_a_group_is_what_is_live),
+        TEST(rows_opened_anew_after_a_full_disk_are_counted_anew),
         TEST(a_damaged_value_is_corrupt_and_its_neighbours_are_not),
         TEST(a_lost_segment_is_said_and_its_rows_are_corrupt),
         TEST(a_cut_segment_loses_only_what_was_cut),
