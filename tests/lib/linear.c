@@ -151,8 +151,10 @@ static bool read_fits(const struct search *s, const struct linear_op *o) {
                 met += o->observed[i].row == row && now->ops[k] == o->observed[i].op;
             }
         }
-        uint32_t shown = o->live_only && !row_live(s, row) ? 0 : now->n;
-        if (n != shown || met != n) {
+        bool live = row_live(s, row);
+        bool gone = n == 0 && !live; /* tombstones are reaped in the end */
+        bool shown = n == now->n && met == n && (live || !o->live_only);
+        if (!gone && !shown) {
             return false;
         }
     }

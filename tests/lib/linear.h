@@ -22,7 +22,7 @@ enum linear_kind {
     LINEAR_DONE,    /* its conditions held, it took effect */
     LINEAR_MAYBE,   /* may have taken effect, at any time after its start, or never */
     LINEAR_REFUSED, /* one of its conditions did not hold */
-    LINEAR_READ,    /* saw exactly `observed` in the rows of `rows`; deleted rows only if told */
+    LINEAR_READ,    /* saw exactly `observed` in the rows of `rows`; a deleted row may be gone */
 };
 
 struct linear_part {

@@ -242,7 +242,7 @@ void check_history(struct world *world, const struct final_rows *rows) {
         }
     }
     check_directories(world, rows);
-    if (world->options.judge_strict && !world->sim.failed) {
+    if (!world->sim.failed) {
         check_strict(world, rows);
     }
     if (world->options.quiet) {

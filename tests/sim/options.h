@@ -103,7 +103,6 @@ struct options {
 
     uint16_t n_strict_partitions; /* the first ones: written under conditions only */
     uint32_t strict_reads_ppm;    /* of the GETs and SCANs */
-    bool judge_strict;            /* whether histories are judged for linearizability */
 
     int64_t drift_max_ppm, wall_offset_max_ns;
 

@@ -8,7 +8,6 @@ struct run_plan {
     uint64_t seed;
     struct omit omit;
     uint16_t n_nodes; /* 0 = as the seed says */
-    bool judge_strict;
     bool tracing;
     const struct options *options; /* instead of those of the seed; NULL = the seed's */
 };

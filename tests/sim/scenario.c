@@ -355,8 +355,7 @@ static bool next_line(struct scenario *s, FILE *file, char *line) {
 }
 
 static void begin(struct scenario *s, const struct options *options, bool tracing) {
-    struct run_plan plan = {
-        .seed = 1, .judge_strict = true, .tracing = tracing, .options = options};
+    struct run_plan plan = {.seed = 1, .tracing = tracing, .options = options};
     world_init(s->world, &plan);
     workload_init(s->workload, s->world);
     s->world->net.judge = judge;

@@ -119,7 +119,6 @@ static const char usage_text[] =
     "  --without LIST    leave out faults and operations: crash,break:3,op:2.5-9,loss (omit.h)\n"
     "  --with KIND       a kind of fault that is off otherwise: disk-fail disk-full rot machine "
     "wipe\n"
-    "  --linear          judge conditional batches for linearizability\n"
     "  --unconditional   no conditions in any write\n"
     "  --nodes N         a cluster of N nodes in every run\n"
     "  --keep-going      go on after a failure    --short  no totals\n"
@@ -136,13 +135,9 @@ static bool parse_switch(const char *text, struct arguments *ret) {
         const char *name;
         bool *flag;
     } switches[] = {
-        {"--trace", &ret->plan.tracing},
-        {"--twice", &ret->twice},
-        {"--keep-going", &ret->keep_going},
-        {"--short", &ret->quiet_output},
-        {"--linear", &ret->plan.judge_strict},
-        {"--shrink", &ret->shrink},
-        {"--unconditional", &options_unconditional},
+        {"--trace", &ret->plan.tracing},    {"--twice", &ret->twice},
+        {"--keep-going", &ret->keep_going}, {"--short", &ret->quiet_output},
+        {"--shrink", &ret->shrink},         {"--unconditional", &options_unconditional},
     };
     for (size_t i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
         if (strcmp(text, switches[i].name) == 0) {
@@ -173,8 +168,8 @@ static bool parse_valued(const char *text, const char *value, struct arguments *
 
 /* What a replay of one of the seeds needs to be told again. */
 static void keep_for_replay(const char *text, const char *value, struct arguments *into) {
-    static const char *const kept[] = {"--without", "--with",   "--plant",
-                                       "--nodes",   "--linear", "--unconditional"};
+    static const char *const kept[] = {"--without", "--with", "--plant", "--nodes",
+                                       "--unconditional"};
     size_t used = strlen(into->replay);
     for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
         if (strcmp(text, kept[i]) == 0) {

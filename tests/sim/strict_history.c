@@ -94,7 +94,7 @@ static void add_write(struct strict_history *h, uint32_t index) {
     } else if (write->outcome == ERR_CONFLICT) {
         op->kind = LINEAR_REFUSED;
     } else if (write_possible(write) && applied) {
-        op->kind = LINEAR_MAYBE;
+        op->kind = LINEAR_DONE; /* rows hold what was chosen only: some time it took effect */
         op->end_ns = TIMERS_NEVER;
     } else {
         *op = (struct linear_op){0};

@@ -381,7 +381,6 @@ void world_init(struct world *world, const struct run_plan *plan) {
     if (plan->n_nodes > 0) {
         options_set_nodes(&world->options, plan->n_nodes);
     }
-    world->options.judge_strict = plan->judge_strict;
     world->omit = plan->omit;
     omit_apply(&world->omit, &world->options);
     sim_net_init(&world->net, &world->sim);
