@@ -318,6 +318,7 @@ static void node_open(struct node_server *s) {
         .repair_round_ms = NODE_REPAIR_ROUND_MS,
         .reap_age_ms = NODE_REAP_AGE_MS,
         .reap_hold_ms = NODE_REAP_HOLD_MS,
+        .scrub_round_ms = NODE_SCRUB_ROUND_MS,
         .edge_stats = edge_stats,
         .edge_context = s,
         .boot = boot_number(),

@@ -90,6 +90,9 @@ static void on_committed(void *context, int status) {
     struct apply *apply = context;
     struct batch_reply reply = {0};
     apply->node->counters.commit_errors += status != 0 ? 1 : 0;
+    if (status == 0 && rows_held(&apply->hold, 0)->newest_status == ERR_CORRUPT) {
+        recount_start(apply->node, apply->key);
+    }
     if (status == 0 && apply->repairs && apply->answers) {
         answer_repair(apply);
         return;
@@ -108,10 +111,13 @@ static bool writes(const struct row_op *op) {
 static int check_rows(struct apply *apply) {
     for (uint32_t i = 0; i < apply->hold.n; i++) {
         int status = rows_held(&apply->hold, i)->newest_status;
-        if (status == ERR_CORRUPT && i == 0) {
-            recount_start(apply->node, apply->key);
-        }
-        if (status != 0 && !(apply->repairs && status == ERR_CORRUPT && i > 0)) {
+        /* Rows are repaired whatever the tally says, but not while they are counted. */
+        bool repairable = apply->repairs && status == ERR_CORRUPT &&
+                          (i > 0 || !recount_under_way(apply->node, apply->key));
+        if (status != 0 && !repairable) {
+            if (i == 0 && status == ERR_CORRUPT) {
+                recount_start(apply->node, apply->key);
+            }
             return status;
         }
     }

@@ -70,6 +70,7 @@ struct counters {
         partition_syncs, proposals_resent, stale_epochs, settles;
     uint64_t repairs_sent, rows_applied, forwarded, late, reopened, confirmed;
     uint64_t slice_pages, recovering;
+    uint64_t corrupt_found, corrupt_repaired;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;
     uint64_t trees, leaves, tombstones_reaped;
@@ -128,6 +129,8 @@ struct node {
     struct timer settling;
     struct disk_scan *settle_scan;
     struct peer_link *links; /* by member index */
+    struct scrub *scrub;
+    uint32_t n_mends; /* of scrub.c, under way */
 
     struct counters counters;
     struct complaints complaints; /* of rows with many siblings */

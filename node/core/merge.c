@@ -10,9 +10,9 @@
 
 void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, uint32_t n,
                  bool synced) {
-    assert(tally_row->newest_status == 0);
     *merge = (struct merge){.node = node, .tally_row = tally_row, .again = synced};
     merge->commit = rows_commit_new(node->rows, n + 1);
+    merge->counts = tally_row->newest_status == 0;
     merge->tally = tally_of(blob_bytes(tally_row->newest));
 }
 
@@ -70,6 +70,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
         result = blob_ref(row->newest);
     }
     node->counters.rows_applied++;
+    node->counters.corrupt_repaired += row->newest_status != 0 ? 1 : 0;
     rows_commit_put(merge->commit, row, result);
     if (!PLANTED(STALE_TALLY) || versions_live(now) > 0) {
         merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
@@ -77,7 +78,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
 }
 
 struct rows_commit *merge_finish(struct merge *merge) {
-    if (merge->tally_changed) {
+    if (merge->tally_changed && merge->counts) {
         struct buffer *encoded = &merge->node->encoded;
         buffer_clear(encoded);
         tally_put(&merge->tally, encoded);

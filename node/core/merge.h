@@ -12,10 +12,11 @@ struct merge {
     struct row *tally_row;
     struct tally tally;
     bool tally_changed;
-    bool again; /* commit rows that learn nothing too: they are to be synced */
+    bool counts; /* the tally can be read */
+    bool again;  /* commit rows that learn nothing too: they are to be synced */
 };
 
-/* At most `n` rows. `tally_row` must be readable (newest_status 0). */
+/* At most `n` rows. A tally that is corrupt stays so. */
 void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, uint32_t n,
                  bool synced);
 /* Joins `incoming`, encoded versions that were checked, into the row. `blob` holds the same bytes

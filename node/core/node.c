@@ -20,6 +20,7 @@
 #include "node/core/recovery.h"
 #include "node/core/replica.h"
 #include "node/core/round.h"
+#include "node/core/scrub.h"
 #include "node/core/settle.h"
 #include "node/core/slice_page.h"
 #include "node/core/stats.h"
@@ -74,6 +75,7 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->rows = rows_new(disk, value_sound, node);
     rows_on_commit(node->rows, read_only_noted, node);
     read_only_init(node);
+    node->scrub = scrub_new(node);
     node->latches = latches_new();
     tree_init(&node->tree, ring->seed, ring->n_slices);
     node->tree_build = tree_build_new(node);
@@ -123,6 +125,7 @@ void node_free(struct node *node) {
     hints_free(node->hints);
     rows_release(&node->mark);
     recovery_free(node);
+    scrub_free(node->scrub);
     latches_free(node->latches);
     rows_free(node->rows);
     for (int i = 0; i < NODE_SCRATCH; i++) {
@@ -151,6 +154,7 @@ void node_start(struct node *node) {
     timers_set(node->timers, &node->ping, node_now(node));
     settle_start(node);
     recovery_start(node);
+    scrub_start(node->scrub);
     if (node->config.repair_round_ms > 0) {
         tree_build_start(node->tree_build);
         anti_entropy_start(node->anti_entropy);
@@ -170,6 +174,7 @@ void node_stop(struct node *node) {
     anti_entropy_stop(node->anti_entropy);
     reaper_stop(node->reaper);
     recovery_stop(node);
+    scrub_stop(node->scrub);
     read_only_stop(node);
     if (node->state == NODE_SERVING) {
         node->state = NODE_STOPPING;

@@ -23,7 +23,8 @@ enum {
     /* The same of reap_hold_ms: longer than a request lives (NODE_BUDGET_MAX_MS) and than TCP goes
      * on trying to deliver what was sent (16 minutes). */
     NODE_REAP_HOLD_MS = 30 * 60 * 1000,
-    NODE_REPAIR_ROUND_MS = 30 * 1000, /* what node_config.repair_round_ms is unless told */
+    NODE_SCRUB_ROUND_MS = 6 * 3600 * 1000, /* what node_config.scrub_round_ms is unless told */
+    NODE_REPAIR_ROUND_MS = 30 * 1000,      /* what node_config.repair_round_ms is unless told */
 };
 
 /* A counter or gauge, as sent in answer to STATS; the name is static. */
@@ -47,6 +48,7 @@ struct node_config {
     /* May be NULL. What the edges count, for STATS: fills at most `max`, returns how many. */
     uint32_t (*edge_stats)(void *context, struct node_stat *ret, uint32_t max);
     void *edge_context;
+    uint32_t scrub_round_ms; /* between the beginnings of two rounds of scrub.h; 0 = none */
     uint64_t boot;    /* of the machine: another number after each of its starts; 0 = unknown */
     bool trusts_disk; /* serve what the disk has, without recovering what it may have lost */
     uint64_t hint_bytes_max; /* kept for other nodes at most; 0 = a share of the disk (hints.h) */

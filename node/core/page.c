@@ -10,6 +10,7 @@
 #include "node/core/condition.h"
 #include "node/core/pending.h"
 #include "node/core/rowkey.h"
+#include "node/core/scrub.h"
 #include "shared/err.h"
 
 enum { TALLY_SIZE = 16 };
@@ -129,6 +130,7 @@ static int take_rows(struct page_read *page, const struct disk_row *rows, uint32
             err = versions_decode(ret[i].versions, &page->node->scratch[0]);
         }
         if (err != 0) {
+            scrub_mend(page->node, rows[i].key);
             return ERR_CORRUPT;
         }
     }

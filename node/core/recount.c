@@ -93,7 +93,7 @@ static void on_tally(void *context) {
     }
 }
 
-static bool under_way(const struct node *node, struct bytes partition_key) {
+bool recount_under_way(const struct node *node, struct bytes partition_key) {
     for (const struct work *work = node->works; work != NULL; work = work->next) {
         const struct recount *recount = (const struct recount *)(const void *)work;
         if (work->drop == recount_drop && bytes_equal(recount->key, partition_key)) {
@@ -104,7 +104,7 @@ static bool under_way(const struct node *node, struct bytes partition_key) {
 }
 
 void recount_start(struct node *node, struct bytes partition_key) {
-    if (under_way(node, partition_key)) {
+    if (recount_under_way(node, partition_key)) {
         return;
     }
     struct recount *recount = memory_new(1, sizeof *recount + partition_key.size);

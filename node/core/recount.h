@@ -8,5 +8,7 @@
  * take the writes. If a row of the partition cannot be read the tally stays corrupt until that row
  * was repaired and somebody asks again. */
 void recount_start(struct node *node, struct bytes partition_key);
+/* Whether one is under way. */
+bool recount_under_way(const struct node *node, struct bytes partition_key);
 
 #endif

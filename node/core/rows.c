@@ -116,7 +116,7 @@ static void cache_add(struct rows *rows, struct row *row) {
 
 /* Called whenever a row may have lost its last user. */
 static void row_rest(struct rows *rows, struct row *row) {
-    if (row->n_holds > 0 || row->n_commits > 0 || row->loading) {
+    if (row->n_holds > 0 || row->n_commits > 0 || row->loading || row->reading_again) {
         return;
     }
     bool sound = row->newest_status == 0 && row->durable_status == 0;
@@ -203,6 +203,29 @@ static struct row *row_new(struct rows *rows, struct bytes key) {
     return row;
 }
 
+static bool unread(const struct row *row) {
+    return !row->loading && row->n_commits == 0 && row->newest_status != 0 &&
+           row->newest_status != ERR_CORRUPT;
+}
+
+static void on_read_again(struct disk_read *read, int status, struct bytes value) {
+    struct row *row = read->context;
+    row->reading_again = false;
+    if (status == 0 && unread(row)) {
+        on_loaded(read, status, value);
+    } else {
+        row_rest(row->rows, row);
+    }
+}
+
+/* The disk did not answer when the row was asked for, and somebody holds it since. Whoever asks
+ * next may find it read. */
+static void read_again(struct row *row) {
+    row->reading_again = true;
+    row->read = (struct disk_read){.key = row->key, .done = on_read_again, .context = row};
+    row->rows->disk->read(row->rows->disk->self, &row->read);
+}
+
 void rows_hold_init(struct rows_hold *hold, uint32_t n, void (*ready)(void *context),
                     void *context) {
     *hold = (struct rows_hold){.ready = ready, .context = context, .capacity = n};
@@ -217,6 +240,8 @@ void rows_hold_add(struct rows *rows, struct rows_hold *hold, struct bytes key) 
         row = row_new(rows, key);
     } else if (row->cached) {
         cache_remove(rows, row);
+    } else if (unread(row) && !row->reading_again) {
+        read_again(row);
     }
     row->n_holds++;
     struct row_pin *pin = &hold->pins[hold->n++];

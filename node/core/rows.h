@@ -40,6 +40,7 @@ struct row {
     /* rows.c's own */
     struct rows *rows;
     bool loading;
+    bool reading_again; /* after the disk failed to */
     bool cached;
     uint32_t n_holds;
     uint32_t n_commits;

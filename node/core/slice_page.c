@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/core/recovery.h"
+#include "node/core/scrub.h"
 #include "shared/err.h"
 
 const char slice_kinds[] = "psqr";
@@ -206,6 +207,7 @@ static void take_row(struct slice_page *page, const struct disk_row *row) {
     if (blob_check(row->value, &value) != 0) {
         /* This copy is lost; the other replicas have theirs. */
         page->node->counters.corrupt_rows++;
+        scrub_mend(page->node, row->key);
         return;
     }
     buffer_put_sized16(&page->rows, row->key);

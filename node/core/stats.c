@@ -7,6 +7,7 @@
 #include "node/core/hints.h"
 #include "node/core/node.h"
 #include "node/core/recovery.h"
+#include "node/core/scrub.h"
 
 struct list {
     struct node_stat *rows;
@@ -65,6 +66,8 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, unsent);
     ADD(list, c, commit_errors);
     ADD(list, c, corrupt_rows);
+    ADD(list, c, corrupt_found);
+    ADD(list, c, corrupt_repaired);
     ADD(list, c, stamps_ahead);
     ADD(list, c, late_overwrites);
     ADD(list, c, many_siblings);
@@ -123,6 +126,17 @@ static void add_edges(struct list *list, const struct node *node) {
     }
 }
 
+static void add_scrub(struct list *list, const struct node *node) {
+    struct scrub_stats stats;
+    scrub_stats(node->scrub, &stats);
+    add(list, "scrub_rounds", stats.rounds);
+    add(list, "scrub_rows", stats.rows);
+    add(list, "scrub_bytes", stats.bytes);
+    add(list, "scrub_unreadable", stats.unreadable);
+    add(list, "scrub_round_ms", stats.round_ms);
+    add(list, "scrub_slice", stats.slice);
+}
+
 static void add_recovery(struct list *list, const struct node *node) {
     struct recovery_progress progress;
     recovery_progress(node, &progress);
@@ -158,6 +172,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     add_repair(&list, node);
     add_edges(&list, node);
     add_recovery(&list, node);
+    add_scrub(&list, node);
     add_ring(&list, node);
     return list.n;
 }

@@ -48,7 +48,7 @@ struct kept {
 
 struct cluster {
     uint16_t n;
-    uint32_t repair_round_ms, reap_ms;
+    uint32_t repair_round_ms, reap_ms, scrub_round_ms;
     struct ring ring;
     struct seat seats[CLUSTER_NODES_MAX + 1]; /* by id */
     struct timers timers;
@@ -241,6 +241,7 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
                                  .write_quorum = quorum,
                                  .credit_bytes = 1 << 20,
                                  .repair_round_ms = cluster->repair_round_ms,
+                                 .scrub_round_ms = cluster->scrub_round_ms,
                                  .reap_age_ms = cluster->reap_ms,
                                  .reap_hold_ms = cluster->reap_ms,
                                  .boot = seat->boot,
@@ -335,6 +336,10 @@ void cluster_stop(struct cluster *cluster, uint16_t id) {
 void cluster_reboot(struct cluster *cluster, uint16_t id) {
     assert(cluster->seats[id].node == NULL);
     cluster->seats[id].boot++;
+}
+
+void cluster_scrub(struct cluster *cluster, uint32_t round_ms) {
+    cluster->scrub_round_ms = round_ms;
 }
 
 void cluster_trust_disk(struct cluster *cluster, uint16_t id) {

@@ -43,6 +43,8 @@ void cluster_wipe(struct cluster *cluster, uint16_t id);
  * starts. */
 void cluster_reboot(struct cluster *cluster, uint16_t id);
 void cluster_trust_disk(struct cluster *cluster, uint16_t id);
+/* Nodes started from now on scrub their rows so often. */
+void cluster_scrub(struct cluster *cluster, uint32_t round_ms);
 /* Runs until a message of this type is about to reach the node, takes it off the wire, and appends
  * its payload; fails the test when none comes. */
 void cluster_overhear(struct cluster *cluster, uint16_t to, uint8_t type, struct buffer *ret);

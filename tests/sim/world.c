@@ -203,6 +203,7 @@ void world_node_start(struct world_node *node) {
         .reap_age_ms = world->options.reap_ms / 2,
         .reap_hold_ms = world->options.reap_ms,
         .boot = 1 + node->boots,
+        .scrub_round_ms = world->options.every_ns[FAULT_ROT] > 0 ? 500 : 0,
         .hint_bytes_max = world->options.hint_bytes_max,
     };
     node->stopping = false;
