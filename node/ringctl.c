@@ -101,10 +101,9 @@ static const struct ctl_command commands[] = {
      "Every node compares what it holds with the others': the slices of PATH, or all, or only "
      "tells "
      "how far it is.\n"
-     "Shows the progress until it is done; interrupted, the nodes go on by themselves. Nodes do "
-     "the "
-     "same\n"
-     "each 30 s unasked. Exit 0 when all replicas were compared and agree, 1 when some were not.",
+     "Shows the progress until it is done; interrupted, the nodes go on by themselves, as they do "
+     "each\n"
+     "30 s unasked. Exit 0 when all was compared and what differed was mended, 1 when not.",
      repair_options, CTL_CLUSTER, 0, 1, ctl_repair},
     {"verify", "", "compare every row of every replica, and tell which differ",
      "Keys and versions, not values. Rows that are being written are looked at twice.\n"

@@ -24,7 +24,8 @@ struct repairing {
     struct bytes payload; /* owned; the rows point into it */
     struct stat_row rows[STATS_MAX];
     uint32_t n_rows;
-    uint64_t target; /* the round that carries the order out; 0 = none */
+    uint64_t target;   /* the round that carries the order out; 0 = none */
+    uint64_t n_mended; /* rows, of all rounds that were ordered */
     uint32_t n_silent, n_tries;
     bool done, clean;
 };
@@ -152,8 +153,8 @@ static int repair_status(struct ctl *ctl, struct repairing *nodes, uint32_t n) {
 
 /* ---- orders ---- */
 
-/* Whether the node is through with what was ordered; if its round found something, or left somebody
- * out, it is ordered to go round again. */
+/* Whether the node is through with what was ordered; if its round left somebody or some row out, it
+ * is ordered to go round again. */
 static void judge(struct repairing *r, const struct repair_request *order) {
     if (r->status != 0) {
         r->done = ++r->n_silent >= SILENT_POLLS_MAX;
@@ -163,9 +164,9 @@ static void judge(struct repairing *r, const struct repair_request *order) {
     if (value_of(r, "repair_rounds_ended") < r->target) {
         return;
     }
-    bool whole =
+    r->n_mended += value_of(r, "repair_round_rows") - value_of(r, "repair_round_failed");
+    r->clean =
         value_of(r, "repair_round_incomplete") == 0 && value_of(r, "repair_round_failed") == 0;
-    r->clean = whole && value_of(r, "repair_slices_differing") == 0;
     if (r->clean || ++r->n_tries >= REPAIR_TRIES_MAX) {
         r->done = true;
         return;
@@ -224,7 +225,9 @@ static int repair_now(struct ctl *ctl, struct repairing *nodes, uint32_t n,
         }
     }
     uint32_t n_clean = 0, n_silent = 0;
+    uint64_t n_mended = 0;
     for (uint32_t i = 0; i < n; i++) {
+        n_mended += nodes[i].n_mended;
         n_clean += nodes[i].clean ? 1 : 0;
         n_silent += nodes[i].status != 0 ? 1 : 0;
         if (!nodes[i].clean) {
@@ -234,9 +237,10 @@ static int repair_now(struct ctl *ctl, struct repairing *nodes, uint32_t n,
         }
     }
     if (ctl->json) {
-        ctl_print_json(json_pack("{s:i, s:i}", "nodes", (int)n, "clean", (int)n_clean));
+        ctl_print_json(json_pack("{s:i, s:i, s:I}", "nodes", (int)n, "done", (int)n_clean,
+                                 "rows_mended", (json_int_t)n_mended));
     } else if (n_clean == n) {
-        printf("all replicas were compared and agree\n");
+        printf("all replicas were compared, %llu rows mended\n", (unsigned long long)n_mended);
     }
     return n_clean == n ? CTL_DONE : n_silent == n ? CTL_UNREACHABLE : CTL_FAILED;
 }

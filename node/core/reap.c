@@ -158,13 +158,6 @@ static void on_held(void *context) {
     }
 }
 
-/* Where a strict batch lies that was accepted here and is not decided yet (docs/disk.md). */
-static void put_pending_key(struct buffer *into, uint16_t slice, struct bytes partition_key) {
-    size_t at = into->size;
-    rowkey_put_tally(into, slice, partition_key);
-    into->data[at] = 'q';
-}
-
 static void hold_rows(struct reaping *reaping) {
     struct node *node = reaping->node;
     const struct reap_request *request = &reaping->request;
@@ -181,7 +174,7 @@ static void hold_rows(struct reaping *reaping) {
         assert(err == 0); /* the decoder has looked */
         (void)err;
         buffer_clear(&node->key);
-        put_pending_key(&node->key, request->slice, partition_key);
+        rowkey_put_pending(&node->key, request->slice, partition_key);
         rows_hold_add(node->rows, &reaping->hold, buffer_bytes(&node->key));
     }
     if (rows_hold_wait(&reaping->hold)) {
