@@ -166,6 +166,19 @@ static void too_few_stand_ins_are_too_few(void **state) {
     cluster_free(s.c);
 }
 
+static void stand_ins_alone_take_nothing(void **state) {
+    (void)state;
+    struct scene s = scene_of(5);
+    for (int i = 0; i < 3; i++) {
+        go_away(&s, s.home[i]);
+    }
+    struct write write = put(&s, "a", "1");
+    write.node = s.beyond[0];
+    assert_int_equal(do_put(&s, write, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(hints_on(&s, s.beyond[0]) + hints_on(&s, s.beyond[1]), 0);
+    cluster_free(s.c);
+}
+
 static void a_silent_replica_gets_a_stand_in_when_the_write_needs_one(void **state) {
     (void)state;
     struct scene s = scene_of(5);
@@ -503,6 +516,7 @@ int main(void) {
         cmocka_unit_test(one_replica_and_a_stand_in_make_a_quorum_and_the_answer_says_so),
         cmocka_unit_test(conditions_and_level_all_know_no_stand_ins),
         cmocka_unit_test(too_few_stand_ins_are_too_few),
+        cmocka_unit_test(stand_ins_alone_take_nothing),
         cmocka_unit_test(a_silent_replica_gets_a_stand_in_when_the_write_needs_one),
         cmocka_unit_test(a_replica_that_refuses_gets_a_stand_in),
         cmocka_unit_test(what_a_stand_in_acknowledged_survives_its_machine),
