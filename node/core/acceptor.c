@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/apply.h"
 #include "node/core/partition_sync.h"
 #include "node/core/plant.h"
 #include "node/core/recount.h"
@@ -237,6 +238,18 @@ static void begin_merge(struct acceptance *a, struct merge *merge, bool applies)
     }
 }
 
+/* A planted bug, see plant.h. */
+static void spread_early(struct acceptance *a) {
+    struct buffer encoded = {0};
+    struct batch batch;
+    if (chain_batch_decode(a->payload, &a->node->scratch[0], &batch) == 0) {
+        batch_encode(&batch, &encoded);
+        apply_here(a->node, a->key, buffer_bytes(&encoded), NULL, NULL);
+        batch_release(&batch);
+    }
+    buffer_release(&encoded);
+}
+
 static void accept(struct acceptance *a, bool applies) {
     struct merge merge;
     begin_merge(a, &merge, applies);
@@ -245,6 +258,9 @@ static void accept(struct acceptance *a, bool applies) {
     }
     bool raises = put_promise(a, merge.commit);
     rows_commit_put(merge.commit, rows_held(&a->hold, HELD_PENDING), blob_new(a->payload));
+    if (PLANTED(APPLY_EARLY)) {
+        spread_early(a);
+    }
     if (PLANTED(ACCEPT_EARLY)) {
         tell(a, 0);
     }
@@ -361,9 +377,13 @@ static void on_held(void *context) {
     if (err == 0 && !node_trusts_itself(a->node, a->slice)) {
         err = ERR_RECOVERING;
     }
-    if (err != 0) {
+    bool promised = rows_held(&a->hold, HELD_PROMISE)->newest_status == 0;
+    bool of_steward = a->type == MESSAGE_PROPOSE || a->type == MESSAGE_CHOSEN;
+    if (err == ERR_CORRUPT && promised && of_steward && a->epoch >= promise_of(a)) {
+        fall_behind(a); /* its copy is overwritten with the steward's */
+    } else if (err != 0) {
         acceptance_end(a, err);
-    } else if (a->type == MESSAGE_PROPOSE || a->type == MESSAGE_CHOSEN) {
+    } else if (of_steward) {
         hold_pending(a);
     } else {
         decide(a);

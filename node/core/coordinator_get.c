@@ -8,6 +8,7 @@
 #include "node/core/repair.h"
 #include "node/core/replica.h"
 #include "node/core/rowkey.h"
+#include "node/core/settle.h"
 #include "shared/err.h"
 
 struct get {
@@ -79,6 +80,9 @@ static struct blob *local_row(struct get *get, int *status) {
     struct blob *row = rows_held(&get->hold, 0)->durable;
     if ((request->flags & MESSAGE_STRICT) != 0 || *status != 0) {
         return blob_ref(row);
+    }
+    if (pending->durable_status == ERR_CORRUPT) {
+        settle_broken(request->node, pending);
     }
     if (pending->durable_status != 0) {
         *status = pending->durable_status;

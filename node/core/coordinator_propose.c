@@ -174,7 +174,12 @@ void batch_propose_expired(struct batch_request *batch) {
         }
         break;
     case REQUEST_PROPOSING:
-        batch_fail_missed(batch, ERR_UNKNOWN, turn_acknowledged(&batch->strict.turn));
+        if (PLANTED(ABANDON)) {
+            turn_end(&batch->strict.turn);
+            batch->committing = false;
+        }
+        batch_fail_missed(batch, ERR_UNKNOWN,
+                          batch->committing ? turn_acknowledged(&batch->strict.turn) : 1);
         break;
     case REQUEST_ASSURING:
         batch_fail_missed(batch, ERR_UNAVAILABLE, 1);

@@ -11,6 +11,7 @@
 #include "node/core/pending.h"
 #include "node/core/rowkey.h"
 #include "node/core/scrub.h"
+#include "node/core/settle.h"
 #include "shared/err.h"
 
 enum { TALLY_SIZE = 16 };
@@ -110,6 +111,9 @@ static void on_held(void *context) {
     /* First the pending, then the rows: one that is applied in between is in both. */
     page->pending = blob_ref(rows_held(&page->hold, 1)->durable);
     page->status = rows_held(&page->hold, 1)->durable_status;
+    if (page->status == ERR_CORRUPT) {
+        settle_broken(page->node, rows_held(&page->hold, 1));
+    }
     if (page->status != 0) {
         page->scanned = true;
         page_check_end(page);

@@ -11,6 +11,7 @@
 #include "node/core/pending.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
+#include "node/core/settle.h"
 #include "shared/err.h"
 
 struct reading {
@@ -91,6 +92,9 @@ static void on_row(void *context) {
         return;
     }
     const struct row *pending = rows_held(&reading->hold, 2);
+    if (pending->durable_status == ERR_CORRUPT) {
+        settle_broken(node, pending);
+    }
     if (pending->durable_status != 0 && !reading->strict) {
         reading_end(reading, pending->durable_status, bytes_of(NULL, 0));
         return;

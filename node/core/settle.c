@@ -86,6 +86,19 @@ static void settle_there(struct settle *settle, uint16_t steward) {
     buffer_release(&encoded);
 }
 
+/* Some other live replica: this one cannot be the steward of what it cannot read. */
+static uint16_t another(const struct node *node, uint16_t slice) {
+    const struct ring *ring = membership_ring(node->membership);
+    const uint16_t *preference = ring_preference(ring, slice);
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        uint16_t id = ring->members[preference[i]].id;
+        if (id != node->config.id && node_alive(node, id)) {
+            return id;
+        }
+    }
+    return 0;
+}
+
 static void settle_try(struct settle *settle) {
     struct node *node = settle->node;
     settle->after_ms =
@@ -93,6 +106,7 @@ static void settle_try(struct settle *settle) {
     settle->due_ns = node_now(node) + settle->after_ms * NS_PER_MS;
     node->counters.settles++;
     uint16_t steward = steward_route(node, settle->slice, settle->epoch);
+    steward = settle->epoch == 0 ? another(node, settle->slice) : steward;
     if (steward != 0) {
         steward_forwarded(node, settle->slice);
         settle_there(settle, steward);
@@ -106,10 +120,13 @@ static void on_timer(void *context) {
     int64_t now_ns = node_now(node);
     struct settle *settle;
     struct settle *next;
-    if (node->state != NODE_SERVING || node->settles == NULL) {
+    if (node->state > NODE_SERVING || node->settles == NULL) {
         return;
     }
     timers_set(node->timers, &node->settling, now_ns + SETTLE_TICK_MS * NS_PER_MS);
+    if (node->state == NODE_STARTING) {
+        return;
+    }
     HASH_ITER(hh, node->settles, settle, next) {
         if (now_ns >= settle->due_ns) {
             settle_try(settle);
@@ -121,12 +138,14 @@ static void on_timer(void *context) {
 /* ---- which ---- */
 
 static void watch(struct node *node, uint16_t slice, struct bytes key, struct bytes pending) {
-    struct chain_proposal proposal;
-    if (chain_proposal_decode(pending, &proposal) != 0 ||
-        HASH_COUNT(node->settles) >= SETTLES_MAX) {
+    struct chain_proposal proposal = {0};
+    struct settle *settle = NULL;
+    chain_proposal_decode(pending, &proposal); /* if it can be read at all */
+    HASH_FIND(hh, node->settles, key.data, key.size, settle);
+    if (settle != NULL || HASH_COUNT(node->settles) >= SETTLES_MAX) {
         return;
     }
-    struct settle *settle = memory_new(1, sizeof *settle + key.size);
+    settle = memory_new(1, sizeof *settle + key.size);
     settle->node = node;
     settle->slice = slice;
     settle->epoch = proposal.ballot.epoch;
@@ -141,10 +160,23 @@ static void watch(struct node *node, uint16_t slice, struct bytes key, struct by
     }
 }
 
+void settle_broken(struct node *node, const struct row *pending) {
+    struct settle *settle = NULL;
+    struct bytes key;
+    uint16_t slice;
+    if (rowkey_chain(pending->key, &slice, &key) != 0) {
+        return;
+    }
+    HASH_FIND(hh, node->settles, key.data, key.size, settle);
+    if (settle == NULL) {
+        watch(node, slice, key, bytes_of(NULL, 0));
+    }
+}
+
 void settle_look(struct node *node, uint16_t slice, struct bytes key, const struct row *pending) {
     struct settle *settle = NULL;
     HASH_FIND(hh, node->settles, key.data, key.size, settle);
-    bool stands = pending->newest != NULL;
+    bool stands = pending->newest != NULL || pending->newest_status != 0;
     if (stands && settle == NULL) {
         watch(node, slice, key, blob_bytes(pending->newest));
     } else if (!stands && settle != NULL && settle->turn.partition == NULL) {

@@ -19,6 +19,8 @@ enum {
 
 /* Watches the partition if its pending stands, else no more. */
 void settle_look(struct node *node, uint16_t slice, struct bytes key, const struct row *pending);
+/* What is kept of the partition cannot be read here: the steward brings it anew. */
+void settle_broken(struct node *node, const struct row *pending);
 /* Finds the pendings on the disk of a node that starts. */
 void settle_start(struct node *node);
 void settle_drop(struct node *node);

@@ -273,13 +273,6 @@ static void on_tail(struct round *round, struct round_peer *peer, const struct m
 
 static void touch(struct partition *p) {
     struct node *node = p->node;
-    if (chain_hold_status(&p->chain) != 0) {
-        p->state = PARTITION_IDLE;
-        rows_release(&p->chain);
-        p->held = false;
-        tell_waiting(p, ERR_UNAVAILABLE);
-        return;
-    }
     if (PLANTED(NO_TOUCH)) {
         touched(p);
         return;
@@ -510,6 +503,13 @@ static bool step(struct partition *p) {
         load(p);
         return true;
     }
+    if (chain_hold_status(&p->chain) != 0) {
+        /* Not kept, or what could not be read once would stay so. */
+        rows_release(&p->chain);
+        p->held = false;
+        tell_waiting(p, ERR_UNAVAILABLE);
+        return false;
+    }
     if (p->steward->state != STEWARD_LEADING) {
         steward_want(p->steward);
         return p->steward->state == STEWARD_LEADING;
@@ -556,6 +556,9 @@ void turn_end(struct turn *turn) {
         p->state = PARTITION_IDLE;
     } else if (has_turn) {
         p->foreign = true; /* goes on without an owner */
+        if (PLANTED(ABANDON) && p->state == PARTITION_PROPOSING) {
+            proposal_over(p);
+        }
     }
     partition_advance(p);
 }

@@ -108,8 +108,8 @@ void ledger_check_sibling(struct ledger *ledger, uint32_t row, const struct sibl
  */
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now);
-/* A node sends this REPLICATE: learns the dots of its write. What a node makes or merges is not
- * always on a disk as it came: a later version may overtake it. */
+/* A node sends this batch of whole rows: learns the dots of its write. What a node makes or merges
+ * is not always on a disk as it came: a later version may overtake it. */
 void ledger_replicated(struct ledger *ledger, struct bytes payload);
 /* Whether `context` covers any dot of the write. */
 bool write_row_covered(const struct write_row *part, const struct context *context);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/chain.h"
 #include "tests/sim/hints.h"
 #include "tests/sim/run_seed.h"
 #include "tests/sim/stored.h"
@@ -169,6 +170,11 @@ static int node_send(void *self, const struct endpoint *to, const struct message
         (struct world_node *)(void *)((char *)port - offsetof(struct world_node, port));
     if (message->type == MESSAGE_REPLICATE) {
         ledger_replicated(&node->world->ledger, message->payload);
+    } else if (message->type == MESSAGE_PROPOSE) {
+        struct chain_proposal proposal;
+        if (chain_proposal_decode(message->payload, &proposal) == 0) {
+            ledger_replicated(&node->world->ledger, proposal.batch);
+        }
     }
     return sim_port_env(port).send(self, to, message);
 }
