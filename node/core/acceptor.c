@@ -123,7 +123,7 @@ static void acceptance_drop(struct work *work) {
 /* Tells what is durable. */
 static void tell(struct acceptance *a, int status) {
     struct node *node = a->node;
-    struct chain_reply reply = {.incarnation = node->config.incarnation};
+    struct chain_reply reply = {.incarnation = recovery_life(node)};
     const struct row *promise = rows_held(&a->hold, HELD_PROMISE);
     /* One that refuses tells what it will not go below, durable or not. */
     const struct blob *told = status == ERR_STALE_EPOCH ? promise->newest : promise->durable;

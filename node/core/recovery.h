@@ -50,6 +50,13 @@ void recovery_free(struct node *node);
  * the life of the node. */
 bool node_trusts_itself(const struct node *node, uint16_t slice);
 
+/* A number of this node's present life: another one after each loss (another directory, another
+ * recovery). What a node said in an earlier life may be lost, so it counts no more: replies of the
+ * steward protocol carry it as the incarnation, and requests for slices tell of a new one. */
+uint16_t recovery_life(const struct node *node);
+/* The life that belongs to a recovery's generation. */
+uint16_t recovery_life_of(uint64_t generation);
+
 /* Whether a member seems to answer, and to trust itself with the slice; this node too. */
 bool node_serves(const struct node *node, uint16_t id, uint16_t slice);
 

@@ -13,6 +13,14 @@ static uint8_t bit_of(uint16_t slice) {
     return (uint8_t)(1u << (slice & 7));
 }
 
+uint16_t recovery_life_of(uint64_t generation) {
+    return (uint16_t)(generation ^ generation >> 16 ^ generation >> 32 ^ generation >> 48);
+}
+
+uint16_t recovery_life(const struct node *node) {
+    return recovery_life_of(node->recovery->generation);
+}
+
 bool node_serves(const struct node *node, uint16_t id, uint16_t slice) {
     if (id == node->config.id) {
         return node_trusts_itself(node, slice);

@@ -289,6 +289,8 @@ void slice_page_receive(struct node *node, const struct endpoint *from,
         answer_status(node, &asker, err);
         return;
     }
+    int index = ring_member_index(membership_ring(node->membership), from->node);
+    node->links[index].incarnation = recovery_life_of(request.generation);
     if (request.bytes_max > SLICE_PAGE_BYTES) {
         request.bytes_max = SLICE_PAGE_BYTES;
     }
