@@ -76,6 +76,21 @@ static void add_noise(struct strict_history *h, const struct write *write) {
     }
 }
 
+/* Whether a strict read saw it: then it was chosen, though no disk may ever have had it as it came.
+ */
+static bool was_read(const struct strict_history *h, uint32_t index) {
+    const struct ledger *ledger = &h->world->ledger;
+    for (uint32_t i = 0; i < ledger->n_reads; i++) {
+        const struct strict_read *read = &ledger->reads[i];
+        for (uint32_t k = 0; k < read->n; k++) {
+            if (read->siblings[k].write == index) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void add_write(struct strict_history *h, uint32_t index) {
     const struct write *write = &h->world->ledger.writes[index];
     struct linear_op *op = &h->ops[h->n];
@@ -85,7 +100,7 @@ static void add_write(struct strict_history *h, uint32_t index) {
         op->parts[op->n++] =
             (struct linear_part){(uint8_t)(part->row - h->first_row), part->kind, part->condition,
                                  part->condition == ROW_COUNT_MAX ? DIRECTORY_COUNT_MAX : 0};
-        applied |= part->n_dots > 0;
+        applied |= part->stored; /* that a dot was proposed is not enough */
     }
     op->start_ns = write->start_ns;
     op->end_ns = write->end_ns;
@@ -93,7 +108,7 @@ static void add_write(struct strict_history *h, uint32_t index) {
         op->kind = LINEAR_DONE;
     } else if (write->outcome == ERR_CONFLICT) {
         op->kind = LINEAR_REFUSED;
-    } else if (write_possible(write) && applied) {
+    } else if (write_possible(write) && (applied || was_read(h, index))) {
         op->kind = LINEAR_DONE; /* rows hold what was chosen only: some time it took effect */
         op->end_ns = TIMERS_NEVER;
     } else {
