@@ -182,6 +182,9 @@ static bool in_flight(const struct row *row) {
 static bool put_promise(struct acceptance *a, struct rows_commit *commit) {
     struct row *row = rows_held(&a->hold, HELD_PROMISE);
     bool raises = a->epoch > promise_of(a);
+    if (PLANTED(PROMISE_LOST)) {
+        return false;
+    }
     if (raises) {
         struct buffer encoded = {0};
         chain_promise_encode(a->epoch, &encoded);
@@ -213,9 +216,6 @@ static void commit_as_is(struct acceptance *a) {
     if (a->type != MESSAGE_PREPARE) {
         put_again(commit, rows_held(&a->hold, HELD_TAIL));
         put_again(commit, rows_held(&a->hold, HELD_PENDING));
-    }
-    if (PLANTED(PROMISE_LOST) && a->type == MESSAGE_PREPARE && raises) {
-        tell(a, 0);
     }
     if (rows_commit_start(commit, raises || waits || a->synced, on_committed, a)) {
         acceptance_end(a, 0);
@@ -260,9 +260,6 @@ static void accept(struct acceptance *a, bool applies) {
     rows_commit_put(merge.commit, rows_held(&a->hold, HELD_PENDING), blob_new(a->payload));
     if (PLANTED(APPLY_EARLY)) {
         spread_early(a);
-    }
-    if (PLANTED(ACCEPT_EARLY)) {
-        tell(a, 0);
     }
     rows_commit_start(merge_finish(&merge), raises || a->synced, on_committed, a);
     if (raises) {

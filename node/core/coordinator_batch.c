@@ -233,9 +233,9 @@ static void on_committed(void *context, int status) {
     batch->local_status = status;
     if (status != 0) {
         node->counters.commit_errors++;
-        if (status != ERR_UNKNOWN) {
-            epoch_renew(node);
-        }
+        /* Also when a later commit was built on it: that one may fail too, and tell somebody else.
+         */
+        epoch_renew(node);
     }
     if (batch->request.state == REQUEST_ANSWERED) {
         batch_end(batch);

@@ -29,11 +29,8 @@
     X(PRUNE_CLOCK, "prune-clock")             /* a merge forgets the eldest of three actors */     \
     X(MAJORITY_ONE, "majority-one")           /* a steward asks nobody */                          \
     X(NO_TOUCH, "no-touch")                   /* a new steward does not look for pendings */       \
-    X(ABANDON, "abandon")                     /* a proposal that timed out is given up */          \
     X(UNCONFIRMED, "unconfirmed")             /* strict reads do not ask who is the steward */     \
-    X(PROMISE_LOST, "promise-lost")           /* a promise is told before it is durable */         \
-    X(EPOCH_EARLY, "epoch-early")             /* an epoch is used before it is durable */          \
-    X(ACCEPT_EARLY, "accept-early")           /* a pending is acknowledged before it is durable */ \
+    X(PROMISE_LOST, "promise-lost")           /* a replica does not keep what it promised */       \
     X(APPLY_EARLY, "apply-early")             /* a replica's rows take what is not chosen */       \
     X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */
 

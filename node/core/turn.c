@@ -556,9 +556,6 @@ void turn_end(struct turn *turn) {
         p->state = PARTITION_IDLE;
     } else if (has_turn) {
         p->foreign = true; /* goes on without an owner */
-        if (PLANTED(ABANDON) && p->state == PARTITION_PROPOSING) {
-            proposal_over(p);
-        }
     }
     partition_advance(p);
 }
