@@ -94,13 +94,14 @@ static bool was_read(const struct strict_history *h, uint32_t index) {
 static void add_write(struct strict_history *h, uint32_t index) {
     const struct write *write = &h->world->ledger.writes[index];
     struct linear_op *op = &h->ops[h->n];
-    bool applied = false;
+    bool applied = false, proposed = false;
     for (uint32_t i = 0; i < write->n; i++) {
         const struct write_row *part = &write->rows[i];
         op->parts[op->n++] =
             (struct linear_part){(uint8_t)(part->row - h->first_row), part->kind, part->condition,
                                  part->condition == ROW_COUNT_MAX ? DIRECTORY_COUNT_MAX : 0};
-        applied |= part->stored; /* that a dot was proposed is not enough */
+        applied |= part->stored;
+        proposed |= part->n_dots > 0;
     }
     op->start_ns = write->start_ns;
     op->end_ns = write->end_ns;
@@ -108,8 +109,10 @@ static void add_write(struct strict_history *h, uint32_t index) {
         op->kind = LINEAR_DONE;
     } else if (write->outcome == ERR_CONFLICT) {
         op->kind = LINEAR_REFUSED;
-    } else if (write_possible(write) && (applied || was_read(h, index))) {
-        op->kind = LINEAR_DONE; /* rows hold what was chosen only: some time it took effect */
+    } else if (write_possible(write) && proposed) {
+        /* Rows hold what was chosen only: some time it took effect. What was proposed, and no more,
+         * may have been chosen and replaced before it reached a disk as it came. */
+        op->kind = applied || was_read(h, index) ? LINEAR_DONE : LINEAR_MAYBE;
         op->end_ns = TIMERS_NEVER;
     } else {
         *op = (struct linear_op){0};
