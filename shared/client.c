@@ -190,6 +190,7 @@ static enum answer answer_of(int status) {
     case ERR_DISK:
     case ERR_CORRUPT:
     case ERR_NO_MEMORY:
+    case ERR_NO_SPACE:
         return ANSWER_ONCE_AROUND;
     default:
         return ANSWER_FINAL;

@@ -16,8 +16,8 @@
  * and from then on talks to every member (one link per node; of rings the higher version wins). A
  * request goes to the first live replica of its slice; on silence for CLIENT_ATTEMPT_MS, on a link
  * found dead, or on an answer that another replica may better (UNAVAILABLE, WRONG_RING, BUSY,
- * TIMEOUT, CLOSED, UNKNOWN; a disk's failure once around), to the next one with the same payload
- * (the operation id makes that harmless), round and round until the deadline, pausing
+ * TIMEOUT, CLOSED, UNKNOWN; a failing or full disk once around), to the next one with the same
+ * payload (the operation id makes that harmless), round and round until the deadline, pausing
  * CLIENT_RETRY_MS between rounds and after BUSY. When none of the replicas is alive, any live node
  * is asked to pass it on. Exactly one answer per request, by its deadline; a late success of an
  * earlier attempt is as good as the one waited for, other late or doubled answers are ignored.

@@ -43,7 +43,9 @@ counter_is() { [ "$(counter "$1" "$2")" = "$3" ]; }
     ringctl put /before old
     dd if=/dev/zero of="$SMALL/fill" bs=1M 2>/dev/null || true
     for i in $(seq 5); do ringctl put "/full$i" "value $i"; done
-    wait_for 10 counter_is 1 read_only 1
+    # What fits the last page of its log is still taken.
+    written_until_read_only() { ringctl put --blind /fills "$RANDOM" && counter_is 1 read_only 1; }
+    wait_for 10 written_until_read_only
     grep -q 'error read-only until the disk takes writes again: no space left on the node' "$BASE/n1.log"
     ringctl status | grep -q '^node 1 is read-only until its disk takes writes again: no space left'
     [ "$(ringctl get /before)" = old ]

@@ -179,8 +179,8 @@ static void busy_pauses_before_the_next_try(void **state) {
 
 static void a_definite_refusal_ends_the_request_with_its_payload(void **state) {
     (void)state;
-    static const int definite[] = {ERR_CONFLICT, ERR_INVALID,  ERR_TOO_BIG,
-                                   ERR_SIBLINGS, ERR_NO_SPACE, ERR_NOT_FOUND};
+    static const int definite[] = {ERR_CONFLICT, ERR_INVALID, ERR_TOO_BIG, ERR_SIBLINGS,
+                                   ERR_NOT_FOUND};
     world_ready();
     for (uint32_t i = 0; i < sizeof definite / sizeof *definite; i++) {
         struct outcome outcome;
@@ -205,6 +205,21 @@ static void a_disks_failure_is_final_only_when_every_replica_has_it(void **state
     world_pass(CLIENT_RETRY_MS, ALL);
     world_answer(3, ERR_CORRUPT, "");
     assert_int_equal(outcome.status, ERR_CORRUPT);
+}
+
+static void a_full_disk_is_final_only_when_every_replica_has_it(void **state) {
+    (void)state;
+    struct outcome outcome;
+    world_ready();
+    struct client_request request = world_request(MESSAGE_BATCH, "k", &outcome);
+    assert_int_equal(client_submit(client, &request), 0);
+    for (uint32_t k = 0; k < 3; k++) {
+        world_answer(k, ERR_NO_SPACE, "");
+        assert_int_equal(outcome.n_done, 0);
+    }
+    world_pass(CLIENT_RETRY_MS, ALL);
+    world_answer(3, ERR_NO_SPACE, "");
+    assert_int_equal(outcome.status, ERR_NO_SPACE);
 }
 
 static int status_at_deadline(uint8_t type, int answered) {
@@ -416,6 +431,7 @@ int main(void) {
         TEST(busy_pauses_before_the_next_try),
         TEST(a_definite_refusal_ends_the_request_with_its_payload),
         TEST(a_disks_failure_is_final_only_when_every_replica_has_it),
+        TEST(a_full_disk_is_final_only_when_every_replica_has_it),
         TEST(the_deadline_tells_what_is_known),
         TEST(a_write_is_unknown_when_one_attempt_was_never_answered),
         TEST(a_conflict_after_an_attempt_without_answer_leaves_a_write_unknown),
