@@ -124,6 +124,18 @@ static bool passes(const struct search *s, uint32_t op) {
     return true;
 }
 
+/* Whether it had seen a version of a row that is gone: one that was deleted and reaped, or that was
+ * proposed and never chosen. */
+static bool saw_what_is_gone(const struct search *s, uint32_t op) {
+    const struct linear_op *o = op_of(s, op);
+    for (uint32_t i = 0; i < o->n; i++) {
+        if (o->parts[i].knows && !row_live(s, o->parts[i].row)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whether a refusal may be due to what others wrote. */
 static bool excused(const struct search *s, uint32_t op) {
     const struct linear_op *o = op_of(s, op);
@@ -165,7 +177,7 @@ static bool fits(const struct search *s, uint32_t op) {
     const struct linear_op *o = op_of(s, op);
     switch (o->kind) {
     case LINEAR_REFUSED:
-        return !passes(s, op) || excused(s, op);
+        return !passes(s, op) || saw_what_is_gone(s, op) || excused(s, op);
     case LINEAR_READ:
         return read_fits(s, o);
     case LINEAR_DONE:

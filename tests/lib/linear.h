@@ -30,6 +30,7 @@ struct linear_part {
     uint8_t kind;      /* enum row_kind */
     uint8_t condition; /* enum row_condition */
     uint32_t count_max;
+    bool knows; /* IF_MATCH with something seen: may be refused where no live row is (any more) */
 };
 
 struct linear_op {

@@ -99,7 +99,8 @@ static void add_write(struct strict_history *h, uint32_t index) {
         const struct write_row *part = &write->rows[i];
         op->parts[op->n++] =
             (struct linear_part){(uint8_t)(part->row - h->first_row), part->kind, part->condition,
-                                 part->condition == ROW_COUNT_MAX ? DIRECTORY_COUNT_MAX : 0};
+                                 part->condition == ROW_COUNT_MAX ? DIRECTORY_COUNT_MAX : 0,
+                                 part->condition == ROW_IF_MATCH && part->seen.n > 0};
         applied |= part->stored;
         proposed |= part->n_dots > 0;
     }

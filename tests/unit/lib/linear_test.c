@@ -44,7 +44,7 @@ static void add(struct history *h, enum linear_kind kind, int64_t start, int64_t
     op->start_ns = start;
     op->end_ns = end;
     op->n = 1;
-    op->parts[0] = (struct linear_part){0, ROW_PUT, condition, 0};
+    op->parts[0] = (struct linear_part){0, ROW_PUT, condition, 0, false};
     h->seen[h->n++] = seen;
 }
 
