@@ -52,6 +52,9 @@ static bool covers(void *context, uint32_t op, uint32_t part, uint32_t other) {
     const struct strict_history *h = context;
     const struct write *write = write_of(h, op);
     struct write_row *theirs = write_row_of(write_of(h, other), write->rows[part].row);
+    if (h->ops[op].kind == LINEAR_REFUSED && theirs->n_dots > 1) {
+        return false; /* it may have seen a proposal of it that came to nothing */
+    }
     return write_row_covered(theirs, &write->rows[part].seen) ||
            (h->noise_from[theirs->row - h->first_row] < h->ops[op].end_ns &&
             replaced_by_others(h, theirs, h->ops[op].end_ns));
