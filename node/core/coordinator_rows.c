@@ -349,7 +349,9 @@ static const struct context *replaced(struct batch_request *batch, uint32_t inde
     uint8_t condition = batch->batch.ops[index].condition;
     context_decode(batch->batch.ops[index].seen, seen);
     bool absent = condition == ROW_IF_ABSENT && versions_live_outside(versions, seen) == 0;
-    if (absent || (condition == ROW_OVERWRITE && !meets_newer(batch, versions))) {
+    /* A strict one has its place in line: nothing before it is newer. */
+    bool whole = batch_is_strict(batch) || !meets_newer(batch, versions);
+    if (absent || (condition == ROW_OVERWRITE && whole)) {
         context_join(seen, &versions->context);
     } else if (condition == ROW_OVERWRITE) {
         see_older(batch, versions, seen);
