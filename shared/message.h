@@ -83,7 +83,7 @@ enum message_flags {
     MESSAGE_SYNCED = 1 << 2,     /* durable on the disks of W replicas before the answer */
     MESSAGE_DIGEST = 1 << 3,     /* READ, READ_SCAN: the digest will do */
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */
-    MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; never passed on twice */
+    MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; again only to a steward */
     MESSAGE_TOMBSTONES = 1 << 6, /* SCAN, READ_SCAN: deleted rows too */
     MESSAGE_PENDING = 1 << 7,    /* reply to READ, READ_SCAN: with what may yet not be chosen */
     /* GET, SCAN, BATCH: at the steward, in line with conditional batches. READ, READ_SCAN: only

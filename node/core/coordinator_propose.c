@@ -33,8 +33,7 @@ static void fail(struct batch_request *batch, int status) {
  * again, now as a retry, gets a definite answer. */
 static bool goes_on(const struct batch_request *batch, bool proposed, int status) {
     const struct request *request = &batch->request;
-    bool forwarded = (request->flags & MESSAGE_FORWARDED) != 0;
-    return proposed ? status == ERR_STALE_EPOCH && !forwarded : status == ERR_STALE_EPOCH;
+    return status == ERR_STALE_EPOCH && (!proposed || !strict_is_passed(request));
 }
 
 /* The turn is over: done, or it failed before or after anything was sent. */

@@ -12,6 +12,13 @@
 
 /* ---- the way to a turn ---- */
 
+bool strict_is_passed(const struct request *request) {
+    const struct endpoint *from = &request->asker.endpoint;
+    const struct ring *ring = membership_ring(request->node->membership);
+    return (request->flags & MESSAGE_FORWARDED) != 0 && from->kind == ENDPOINT_NODE &&
+           ring_is_replica(ring, request->slice, from->node);
+}
+
 /* Passes the request on: whether it could. */
 static bool pass_on(struct request *request, uint16_t to) {
     struct node *node = request->node;
@@ -45,8 +52,7 @@ static void route(struct strict *strict) {
         strict->over(request, ERR_UNAVAILABLE);
         return;
     }
-    bool forwarded = (request->flags & MESSAGE_FORWARDED) != 0;
-    uint16_t to = forwarded ? 0 : steward_route(node, request->slice, promise);
+    uint16_t to = strict_is_passed(request) ? 0 : steward_route(node, request->slice, promise);
     if (to != 0 && pass_on(request, to)) {
         request_leave(request);
         return;
@@ -78,7 +84,7 @@ void strict_again(struct strict *strict) {
     struct request *request = strict->request;
     struct node *node = request->node;
     strict_release(strict);
-    if ((request->flags & MESSAGE_FORWARDED) == 0) {
+    if (!strict_is_passed(request)) {
         strict_enter(strict);
         return;
     }

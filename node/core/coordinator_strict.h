@@ -34,6 +34,9 @@ void strict_assure(struct strict *strict);
 /* Another node was in the way and nothing was sent: starts over, in a while or at once. */
 void strict_again(struct strict *strict);
 void strict_release(struct strict *strict);
+/* Whether another replica of the slice passed the request on, which it does to the steward only: it
+ * is not passed on again. (A node that holds no replica passes it to any.) */
+bool strict_is_passed(const struct request *request);
 
 /* A GET or SCAN with MESSAGE_STRICT. */
 void strict_read_begin(struct request *request);
