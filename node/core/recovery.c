@@ -74,10 +74,12 @@ static uint32_t others(const struct recovery *recovery) {
     return membership_ring(recovery->node->membership)->n_replicas_held - 1u;
 }
 
-/* N-W+1, or all there are. */
+/* N-W+1, or all there are. Strict batches are acknowledged by a majority, whatever W is. */
 static uint32_t others_needed(const struct recovery *recovery) {
     uint32_t n = others(recovery) + 1;
+    uint32_t majority = n / 2 + 1;
     uint32_t w = recovery->node->config.write_quorum;
+    w = w > majority ? majority : w;
     if (PLANTED(ONE_PEER)) {
         return 1;
     }
