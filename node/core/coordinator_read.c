@@ -90,6 +90,11 @@ static void check_read(struct quorum_read *read) {
     if (!read->local_known) {
         return;
     }
+    if (read->local_status != 0 && (request->flags & MESSAGE_STRICT) != 0) {
+        /* What was acknowledged may be in no other replica's rows yet, only pending there. */
+        give_up(read);
+        return;
+    }
     if (read->local_status != 0) {
         fetch(read);
         return;
