@@ -32,6 +32,7 @@ struct pull {
     uint8_t next_kind;
     struct buffer next_after;
     struct buffer tails; /* keys and values of kind 's', until their slices are here */
+    uint16_t life;       /* the peer's, in which it told them */
     bool adding_tails;
     uint32_t n_merging; /* commits under way, and one while more are being made */
     int status;         /* the first error of them */
@@ -288,6 +289,22 @@ static void merge_page(struct pull *pull, struct slice_reply *reply) {
     merged_one(pull);
 }
 
+/* The peer has lost what it had told of this slice's tails: its rows from here on need not hold it.
+ * The slice is read from its beginning; whether that is so. */
+static bool begin_again(struct pull *pull, uint16_t life) {
+    bool lost = pull->tails.size > 0 && life != pull->life;
+    pull->life = life;
+    if (lost) {
+        buffer_clear(&pull->tails);
+        buffer_clear(&pull->after);
+        pull->kind = 0;
+        pull->id = 0;
+        pull->retry_ms = RECOVERY_RETRY_MS;
+        wait_ms(pull, pull->retry_ms);
+    }
+    return lost;
+}
+
 /* Whether the reply's cursor is ahead of the request's. */
 static bool advances(const struct pull *pull, const struct slice_cursor *next) {
     if (next->slice != pull->slice) {
@@ -315,7 +332,9 @@ static void pull_heard(struct pull *pull, const struct message *message) {
         return;
     }
     pull->size = message->payload.size;
-    merge_page(pull, &reply);
+    if (!begin_again(pull, reply.life)) {
+        merge_page(pull, &reply);
+    }
 }
 
 void recovery_heard(struct node *node, const struct endpoint *from, const struct message *message) {

@@ -65,6 +65,7 @@ int slice_reply_decode(struct bytes payload, struct slice_reply *ret) {
     struct slice_reply reply = {0};
     uint8_t trusted = reader_u8(&r);
     reply.trusted = trusted == 1;
+    reply.life = reader_u16(&r);
     reply.next = cursor_take(&r);
     reply.n = reader_u32(&r);
     reply.rows = r;
@@ -136,6 +137,7 @@ static void page_end(struct slice_page *page, int status) {
     buffer_clear(&node->encoded);
     if (status == 0) {
         buffer_put_u8(&node->encoded, page->trusted ? 1 : 0);
+        buffer_put_u16(&node->encoded, recovery_life(node));
         cursor_put(&next, &node->encoded);
         buffer_put_u32(&node->encoded, page->n);
         buffer_put_bytes(&node->encoded, buffer_bytes(&page->rows));

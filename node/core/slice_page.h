@@ -24,7 +24,7 @@
  * Cursor: u16 slice, u8 kind (index into SLICE_KINDS), bytes16 after (the disk key after which to
  * go on; empty = from the start of the kind).
  *
- * Reply: u8 trusted, cursor, u32 n, n times { bytes16 disk key, bytes32 value }. A cursor whose
+ * Reply: u8 trusted, u16 life, cursor, u32 n, n times { bytes16 disk key, bytes32 value }. A cursor whose
  * slice is the ring's number of slices is the end. */
 enum {
     SLICE_KINDS_MAX = 4,
@@ -59,6 +59,7 @@ struct slice_row {
 
 struct slice_reply {
     bool trusted;
+    uint16_t life; /* recovery_life() of the node asked */
     struct slice_cursor next;
     uint32_t n;
     struct reader rows; /* slice_row_next() */

@@ -38,6 +38,7 @@ static void a_reply_that_claims_more_rows_than_it_has_is_refused(void **state) {
     struct buffer encoded = {0};
     struct slice_reply reply;
     buffer_put_u8(&encoded, 1);
+    buffer_put_u16(&encoded, 7);
     buffer_put_u16(&encoded, 3);
     buffer_put_u8(&encoded, 0);
     buffer_put_u16(&encoded, 0);
