@@ -45,6 +45,13 @@ bool bytes_equal(struct bytes a, struct bytes b) {
     return a.size == b.size && bytes_compare(a, b) == 0;
 }
 
+uint8_t *bytes_store(uint8_t *at, struct bytes from) {
+    if (from.size > 0) {
+        memcpy(at, from.data, from.size);
+    }
+    return at + from.size;
+}
+
 struct bytes bytes_copy(struct bytes from) {
     uint8_t *copy = memory_new(1, from.size + 1);
     if (from.size > 0) {

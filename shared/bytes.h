@@ -42,6 +42,8 @@ bool bytes_equal(struct bytes a, struct bytes b);
 /* A copy on the heap with a terminating NUL after `size` bytes (so that text can be printed); the
  * caller frees .data with free(). */
 struct bytes bytes_copy(struct bytes from);
+/* Writes them to `at`, where there is room; the first byte after them. Empty ones may be NULL. */
+uint8_t *bytes_store(uint8_t *at, struct bytes from);
 
 /* Appends. The integers are little-endian. buffer_put_sized8/16/32 append the size as that many
  * bits and then the bytes; the size must fit (asserted: callers check their limits first). */

@@ -412,8 +412,7 @@ static struct acceptance *acceptance_new(struct node *node, const struct endpoin
     a->synced = (message->flags & MESSAGE_SYNCED) != 0;
     a->slice = ring_slice(membership_ring(node->membership), key);
     a->deadline_ns = node_deadline(node, message);
-    memcpy(a->bytes, key.data, key.size);
-    memcpy(a->bytes + key.size, message->payload.data, message->payload.size);
+    bytes_store(bytes_store(a->bytes, key), message->payload);
     a->key = bytes_of(a->bytes, key.size);
     a->payload = bytes_of(a->bytes + key.size, message->payload.size);
     return a;

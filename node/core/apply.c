@@ -204,8 +204,7 @@ static struct apply *apply_new(struct node *node, struct bytes key, struct bytes
     apply->node = node;
     apply->work.drop = apply_drop;
     apply->slice = ring_slice(membership_ring(node->membership), key);
-    memcpy(apply->bytes, key.data, key.size);
-    memcpy(apply->bytes + key.size, payload.data, payload.size);
+    bytes_store(bytes_store(apply->bytes, key), payload);
     apply->key = bytes_of(apply->bytes, key.size);
     *ret_err = batch_decode(bytes_of(apply->bytes + key.size, payload.size), true, &apply->batch);
     if (*ret_err == 0 && !work_begin(node, &apply->work, key.size + payload.size)) {

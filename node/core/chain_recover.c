@@ -136,8 +136,7 @@ int chain_recover(struct node *node, struct bytes key, struct bytes value,
     recover->context = context;
     recover->kind = key.data[0];
     recover->slice = slice;
-    memcpy(recover->bytes, partition.data, partition.size);
-    memcpy(recover->bytes + partition.size, value.data, value.size);
+    bytes_store(bytes_store(recover->bytes, partition), value);
     recover->partition = bytes_of(recover->bytes, partition.size);
     recover->value = bytes_of(recover->bytes + partition.size, value.size);
     chain_hold(node, &recover->hold, slice, recover->partition, on_held, recover);

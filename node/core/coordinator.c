@@ -229,8 +229,7 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
     const struct request_kind *kind = kind_of(message->type);
     struct request *request = memory_new(1, kind->size);
     uint8_t *bytes = memory_resize(NULL, message->key.size + message->payload.size);
-    memcpy(bytes, message->key.data, message->key.size);
-    memcpy(bytes + message->key.size, message->payload.data, message->payload.size);
+    bytes_store(bytes_store(bytes, message->key), message->payload);
     *request = (struct request){.kind = kind,
                                 .node = node,
                                 .asker = asker_of(from, message),

@@ -435,8 +435,7 @@ static void take_hint(struct handoff *handoff, const struct disk_row *row) {
         value = bytes_of(NULL, 0);
     }
     hint->held = memory_resize(NULL, row->key.size + value.size + 1);
-    memcpy(hint->held, row->key.data, row->key.size);
-    memcpy(hint->held + row->key.size, value.data, value.size);
+    bytes_store(bytes_store(hint->held, row->key), value);
     hint->key = bytes_of(hint->held, row->key.size);
     hint->value = bytes_of(hint->held + row->key.size, value.size);
     hint->stored_size = row->value.size > BLOB_CHECKSUM_SIZE ? row->value.size - BLOB_CHECKSUM_SIZE

@@ -174,8 +174,7 @@ static int keeping_new(struct node *node, const struct message *message,
     keeping->counts = request->counts;
     keeping->slice = ring_slice(membership_ring(node->membership), message->key);
     keeping->deadline_ns = node_deadline(node, message);
-    memcpy(keeping->bytes, message->key.data, message->key.size);
-    memcpy(keeping->bytes + message->key.size, request->batch.data, request->batch.size);
+    bytes_store(bytes_store(keeping->bytes, message->key), request->batch);
     struct bytes payload = bytes_of(keeping->bytes + message->key.size, request->batch.size);
     int err = batch_decode(payload, true, &keeping->batch);
     if (err == 0 && !work_begin(node, &keeping->work, size)) {

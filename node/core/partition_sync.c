@@ -214,7 +214,7 @@ bool partition_sync(struct node *node, struct bytes key, uint16_t from,
     sync->from = from;
     sync->done = done;
     sync->context = context;
-    memcpy(sync->bytes, key.data, key.size);
+    bytes_store(sync->bytes, key);
     sync->key = bytes_of(sync->bytes, key.size);
     sync->round = (struct round){.node = node,
                                  .slice = sync->slice,

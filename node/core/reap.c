@@ -201,7 +201,7 @@ int reap_here(struct node *node, struct bytes payload, reap_done *done, void *co
     uint16_t n_slices = membership_ring(node->membership)->n_slices;
     struct reaping *reaping = memory_resize(NULL, sizeof *reaping + payload.size);
     memset(reaping, 0, sizeof *reaping);
-    memcpy(reaping->payload, payload.data, payload.size);
+    bytes_store(reaping->payload, payload);
     int err =
         reap_request_decode(bytes_of(reaping->payload, payload.size), n_slices, &reaping->request);
     err = err == 0 ? may_speak(node, &reaping->request) : err;

@@ -114,7 +114,7 @@ void recount_start(struct node *node, struct bytes partition_key) {
     }
     recount->work.drop = recount_drop;
     recount->node = node;
-    memcpy(recount->bytes, partition_key.data, partition_key.size);
+    bytes_store(recount->bytes, partition_key);
     recount->key = bytes_of(recount->bytes, partition_key.size);
     rows_hold_init(&recount->hold, 1, on_tally, recount);
     buffer_clear(&node->key);

@@ -151,7 +151,7 @@ static void watch(struct node *node, uint16_t slice, struct bytes key, struct by
     settle->epoch = proposal.ballot.epoch;
     settle->after_ms = SETTLE_AFTER_MS;
     settle->due_ns = node_now(node) + SETTLE_AFTER_MS * NS_PER_MS;
-    memcpy(settle->bytes, key.data, key.size);
+    bytes_store(settle->bytes, key);
     settle->key = bytes_of(settle->bytes, key.size);
     HASH_ADD_KEYPTR(hh, node->settles, settle->key.data, settle->key.size, settle);
     if (!timer_armed(&node->settling)) {

@@ -24,8 +24,8 @@
  * Cursor: u16 slice, u8 kind (index into SLICE_KINDS), bytes16 after (the disk key after which to
  * go on; empty = from the start of the kind).
  *
- * Reply: u8 trusted, u16 life, cursor, u32 n, n times { bytes16 disk key, bytes32 value }. A cursor whose
- * slice is the ring's number of slices is the end. */
+ * Reply: u8 trusted, u16 life, cursor, u32 n, n times { bytes16 disk key, bytes32 value }. A cursor
+ * whose slice is the ring's number of slices is the end. */
 enum {
     SLICE_KINDS_MAX = 4,
     SLICE_PAGE_BYTES = 512 << 10,   /* a page is closed when it reaches this ... */

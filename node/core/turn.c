@@ -112,7 +112,7 @@ static struct partition *partition_get(struct node *node, uint16_t slice, struct
     p = memory_new(1, sizeof *p + key.size);
     p->node = node;
     p->steward = steward_of(node, slice);
-    memcpy(p->bytes, key.data, key.size);
+    bytes_store(p->bytes, key);
     p->key = bytes_of(p->bytes, key.size);
     HASH_ADD_KEYPTR(hh, node->partitions, p->key.data, p->key.size, p);
     DL_APPEND(p->steward->partitions, p);
