@@ -52,7 +52,7 @@ print(functools.reduce(lambda value, name: value[name], sys.argv[1:], json.load(
     kill_node 2
     run ringctl bench --timeout 2 --check "$BASE/journal"
     [ "$status" -eq 4 ]
-    [[ "$output" == *" 16 unread"* ]]
+    [[ "$output" =~ \ [1-9][0-9]*\ unread ]]
 }
 
 @test "a race has one winner each time" {
