@@ -19,7 +19,7 @@ enum {
     HELP_COLUMN = 30,
     ROW_FIRST = 256, /* getopt's number of the table's first row */
     MIB = 1 << 20,
-    RESERVE_MIB_MAX = 1 << 20,
+    MIB_MAX = 1 << 20, /* of an option in MiB: a TiB */
     SPIN_US_MAX = 1000,
 };
 
@@ -59,6 +59,15 @@ static int u8_read(const char *text, long long min, long long max, uint8_t *ret,
         return ERR_INVALID;
     }
     *ret = (uint8_t)value;
+    return 0;
+}
+
+static int mib_read(const char *text, uint64_t *ret_bytes, char *why) {
+    long long mib = 0;
+    if (number_read(text, 1, MIB_MAX, &mib, why)) {
+        return ERR_INVALID;
+    }
+    *ret_bytes = (uint64_t)mib * MIB;
     return 0;
 }
 
@@ -142,21 +151,11 @@ static int set_key_file(struct node_options *o, const char *text, char *why) {
 }
 
 static int set_reserve(struct node_options *o, const char *text, char *why) {
-    long long mib = 0;
-    if (number_read(text, 1, RESERVE_MIB_MAX, &mib, why)) {
-        return ERR_INVALID;
-    }
-    o->reserve_bytes = (uint64_t)mib * MIB;
-    return 0;
+    return mib_read(text, &o->reserve_bytes, why);
 }
 
 static int set_hints(struct node_options *o, const char *text, char *why) {
-    long long mib = 0;
-    if (number_read(text, 1, RESERVE_MIB_MAX, &mib, why)) {
-        return ERR_INVALID;
-    }
-    o->hint_bytes = (uint64_t)mib * MIB;
-    return 0;
+    return mib_read(text, &o->hint_bytes, why);
 }
 
 static int set_spin(struct node_options *o, const char *text, char *why) {
