@@ -40,7 +40,6 @@ struct segment_store {
     char *path; /* of the folder */
     int folder_fd;
     uint64_t segment_bytes;
-    bool had_files;
     uint32_t n_damaged;
     /* the writer's */
     struct segment_file *active;
@@ -225,7 +224,6 @@ int segment_store_open(const char *directory, uint64_t segment_bytes, struct seg
         segment_store_close(s);
         return status;
     }
-    s->had_files = s->n_files > 0;
     *ret = s;
     return 0;
 }
@@ -244,10 +242,6 @@ void segment_store_close(struct segment_store *s) {
     free(s->files);
     free(s->path);
     free(s);
-}
-
-bool segment_store_had_files(const struct segment_store *s) {
-    return s->had_files;
 }
 
 uint32_t segment_store_damaged(const struct segment_store *s) {

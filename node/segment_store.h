@@ -34,9 +34,8 @@ int segment_store_open(const char *directory, uint64_t segment_bytes, struct seg
                        char why[DISK_WHY_MAX]);
 /* Syncs nothing. */
 void segment_store_close(struct segment_store *store);
-/* Whether the folder held any file when it was opened, and how many of them had damaged headers
- * (what they hold is tried all the same: each record has a checksum). */
-bool segment_store_had_files(const struct segment_store *store);
+/* How many of the files that were there when it was opened had damaged headers (what they hold is
+ * tried all the same: each record has a checksum). */
 uint32_t segment_store_damaged(const struct segment_store *store);
 
 /* ---- the writer's ---- */
