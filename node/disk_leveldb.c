@@ -94,8 +94,7 @@ static bool space_enough(struct disk_leveldb *d, size_t size) {
 
 /* ---- opening anew ---- */
 
-__attribute__((format(printf, 2, 3))) static void note(struct disk_leveldb *d, const char *format,
-                                                       ...) {
+void disk_leveldb_note(struct disk_leveldb *d, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     pthread_mutex_lock(&d->mutex);
@@ -109,7 +108,7 @@ static void clear_failure(struct disk_leveldb *d) {
     d->failed = 0;
     d->reopens = false;
     pthread_mutex_unlock(&d->mutex);
-    note(d, "there is space again on the disk of %s: writing goes on", d->directory);
+    disk_leveldb_note(d, "there is space again on the disk of %s: writing goes on", d->directory);
 }
 
 /* The writer is kept out. LevelDB's log may end in half a record, which a new one leaves behind. */
@@ -124,8 +123,8 @@ static int rows_reopen(struct disk_leveldb *d) {
     leveldb_options_set_create_if_missing(d->options, 0);
     d->db = leveldb_open(d->options, rows, &error);
     if (error) {
-        note(d, "there is space again, but the rows in %s cannot be opened: %s", d->directory,
-             error);
+        disk_leveldb_note(d, "there is space again, but the rows in %s cannot be opened: %s",
+                          d->directory, error);
         leveldb_free(error);
         d->db = NULL;
         return ERR_DISK;

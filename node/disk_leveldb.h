@@ -60,9 +60,11 @@ int disk_leveldb_event_fd(const struct disk_leveldb *disk);
 void disk_leveldb_ready(void *disk);
 bool disk_leveldb_drain(void *disk);
 
-/* NULL, or the error of the write that failed. Good until close. */
+/* NULL, or the error of the write that failed. Good until the next commit is asked for, which may
+ * open LevelDB anew. */
 const char *disk_leveldb_failure(struct disk_leveldb *disk);
-/* A sentence for the log, once: that values are missing from the segments. True if there is one. */
+/* A sentence for the log, once: that values are missing from the segments or cannot be counted, or
+ * what became of opening LevelDB anew. True if there is one. */
 bool disk_leveldb_notice(struct disk_leveldb *disk, char ret[DISK_WHY_MAX]);
 
 struct disk_leveldb_counters {

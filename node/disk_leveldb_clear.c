@@ -66,18 +66,19 @@ static void count_end(struct disk_leveldb *d) {
     uint32_t n_damaged = segment_store_damaged(d->segments);
     pthread_mutex_lock(&d->mutex);
     d->counters.values_astray = d->count.n_astray;
-    if (error) {
-        snprintf(d->notice, sizeof d->notice,
-                 "the rows in %s cannot be counted (%s): space in segments is not reclaimed",
-                 d->directory, error);
-    } else if (d->count.n_astray || n_damaged) {
-        snprintf(d->notice, sizeof d->notice,
-                 "%s/segments is damaged: %" PRIu32 " files have no sound header, and %" PRIu64
-                 " rows point to what is not there (segment %" PRIu32
-                 " first); the other replicas' copies of them are used",
-                 d->directory, n_damaged, d->count.n_astray, d->count.first_astray);
-    }
     pthread_mutex_unlock(&d->mutex);
+    if (error) {
+        disk_leveldb_note(
+            d, "the rows in %s cannot be counted (%s): space in segments is not reclaimed",
+            d->directory, error);
+    } else if (d->count.n_astray || n_damaged) {
+        disk_leveldb_note(d,
+                          "%s/segments is damaged: %" PRIu32
+                          " files have no sound header, and %" PRIu64
+                          " rows point to what is not there (segment %" PRIu32
+                          " first); the other replicas' copies of them are used",
+                          d->directory, n_damaged, d->count.n_astray, d->count.first_astray);
+    }
     leveldb_free(error);
 }
 
