@@ -28,7 +28,7 @@ struct disk_committer {
     bool stopping;
 };
 
-static int64_t now_ns(void) {
+int64_t disk_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -102,7 +102,7 @@ static void engine_leave(struct disk_committer *c) {
 /* Something was written or synced: the housekeeping may have work. */
 static void background_due(struct disk_committer *c) {
     if (c->config.background && c->background_at_ns == DISK_BACKGROUND_NONE) {
-        c->background_at_ns = now_ns();
+        c->background_at_ns = disk_now_ns();
     }
 }
 
@@ -117,7 +117,7 @@ static void write_group(struct disk_committer *c, bool overdue) {
     if (synced) {
         c->unsynced_since_ns = 0;
     } else if (c->unsynced_since_ns == 0) {
-        c->unsynced_since_ns = now_ns();
+        c->unsynced_since_ns = disk_now_ns();
     }
     background_due(c);
     group_ended(c, list, status);
@@ -139,9 +139,9 @@ static void background_run(struct disk_committer *c) {
     int64_t pause_ns = c->config.background(c->config.self, &wrote);
     engine_leave(c);
     c->background_at_ns =
-        pause_ns == DISK_BACKGROUND_NONE ? DISK_BACKGROUND_NONE : now_ns() + pause_ns;
+        pause_ns == DISK_BACKGROUND_NONE ? DISK_BACKGROUND_NONE : disk_now_ns() + pause_ns;
     if (wrote && c->unsynced_since_ns == 0) {
-        c->unsynced_since_ns = now_ns();
+        c->unsynced_since_ns = disk_now_ns();
     }
 }
 
@@ -156,7 +156,7 @@ static void wait_until(struct disk_committer *c, int64_t until) {
 
 /* Does what is due, or waits for the next thing to become so. */
 static void step(struct disk_committer *c) {
-    int64_t now = now_ns();
+    int64_t now = disk_now_ns();
     int64_t sync_at =
         c->unsynced_since_ns ? c->unsynced_since_ns + DISK_SYNC_AFTER_MS * 1000000ll : INT64_MAX;
     bool housekeeping = now >= c->background_at_ns && !c->stopping;
@@ -197,7 +197,7 @@ static int thread_start(struct disk_committer *c) {
 int disk_committer_start(const struct disk_committer_config *config, struct disk_committer **ret) {
     struct disk_committer *c = memory_new(1, sizeof *c);
     c->config = *config;
-    c->background_at_ns = config->background ? now_ns() : DISK_BACKGROUND_NONE;
+    c->background_at_ns = config->background ? disk_now_ns() : DISK_BACKGROUND_NONE;
     c->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (c->event_fd < 0) {
         free(c);
@@ -251,9 +251,9 @@ static void enqueue(struct disk_committer *c, struct disk_commit *list) {
 
 /* On the loop thread, while the committer has nothing to do. */
 static void write_inline(struct disk_committer *c, struct disk_commit *list) {
-    int64_t begun = now_ns();
+    int64_t begun = disk_now_ns();
     int status = c->config.write(c->config.self, list, false);
-    int64_t ended = now_ns();
+    int64_t ended = disk_now_ns();
     if (ended - begun > DISK_INLINE_SLOW_US * 1000ll) {
         c->inline_after_ns = ended + DISK_INLINE_PAUSE_MS * 1000000ll;
     }
@@ -274,7 +274,7 @@ void disk_committer_submit(struct disk_committer *committer, struct disk_commit 
                            size_t size) {
     struct disk_committer *c = committer;
     bool small = !c->config.never_inline && size <= DISK_INLINE_BYTES_MAX && !list_synced(list) &&
-                 now_ns() >= c->inline_after_ns;
+                 disk_now_ns() >= c->inline_after_ns;
     pthread_mutex_lock(&c->mutex);
     assert(!c->stopping);
     bool idle = !c->first && !c->writing;

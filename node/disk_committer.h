@@ -58,6 +58,9 @@ void disk_committer_submit(struct disk_committer *committer, struct disk_commit 
 /* The groups that have ended, oldest first, NULL when none; free() each. */
 struct disk_group *disk_committer_take(struct disk_committer *committer);
 
+/* The monotonic clock, in ns. Any thread. */
+int64_t disk_now_ns(void);
+
 /* Bytes of keys and values. */
 size_t disk_commit_size(const struct disk_commit *commit);
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "node/disk_leveldb_inside.h"
@@ -64,16 +63,10 @@ int disk_leveldb_failed(struct disk_leveldb *d) {
     return failed;
 }
 
-int64_t disk_leveldb_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* ---- free space ---- */
 
 static void space_update(struct disk_leveldb *d) {
-    int64_t now = disk_leveldb_now_ns();
+    int64_t now = disk_now_ns();
     if (d->space_known_ns && now - d->space_known_ns < DISK_SPACE_CHECK_MS * 1000000ll) {
         return;
     }
@@ -155,7 +148,7 @@ static uint64_t logs_size(const struct disk_leveldb *d) {
 /* After a write that found no space: tries to go on, now and then, once there is some. Reads are
  * served from the old rows until then. */
 static bool reopen(struct disk_leveldb *d) {
-    int64_t now = disk_leveldb_now_ns();
+    int64_t now = disk_now_ns();
     pthread_mutex_lock(&d->mutex);
     bool may = d->reopens;
     pthread_mutex_unlock(&d->mutex);

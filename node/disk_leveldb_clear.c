@@ -264,7 +264,7 @@ static int clear_finish(struct disk_leveldb *d) {
     if (!status) {
         bool all = c->n_behind == 0 && segment_store_at_end(d->segments, c->segment, c->offset);
         segment_store_doom(d->segments, c->segment, all);
-        c->doomed_ns = disk_leveldb_now_ns();
+        c->doomed_ns = disk_now_ns();
     }
     c->busy = false;
     c->n_moves = c->n_behind = 0;

@@ -93,7 +93,6 @@ int disk_leveldb_failed(struct disk_leveldb *d);
 /* A sentence for disk_leveldb_notice(), in place of one that nobody has fetched. Any thread. */
 __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb *d,
                                                              const char *format, ...);
-int64_t disk_leveldb_now_ns(void);
 
 /* ---- disk_leveldb_write.c: all of it the writer's ---- */
 

@@ -209,7 +209,7 @@ int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch,
 /* Without a list the batch is empty: a record of twelve bytes, whose
  * sync makes all before it in the log durable. */
 int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool synced) {
-    int64_t begun = disk_leveldb_now_ns();
+    int64_t begun = disk_now_ns();
     int status = disk_leveldb_failed(d);
     if (status) {
         return status;
