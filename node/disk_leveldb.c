@@ -126,22 +126,34 @@ static int rows_reopen(struct disk_leveldb *d) {
     return 0;
 }
 
-/* What LevelDB writes when it is opened: the logs' rows as tables. */
-static uint64_t logs_size(const struct disk_leveldb *d) {
+bool disk_leveldb_logs(const struct disk_leveldb *d, disk_leveldb_log_fn *each, void *context) {
     char path[ROWS_PATH_MAX];
-    struct stat st;
-    uint64_t size = 0;
     snprintf(path, sizeof path, "%s/rows", d->directory);
     DIR *dir = opendir(path);
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+    if (!dir) {
+        return false;
+    }
+    for (struct dirent *entry; (entry = readdir(dir));) {
         const char *dot = strrchr(entry->d_name, '.');
-        if (dot && strcmp(dot, ".log") == 0 && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0) {
-            size += (uint64_t)st.st_size;
+        if (dot && strcmp(dot, ".log") == 0) {
+            each(context, dirfd(dir), entry->d_name);
         }
     }
-    if (dir) {
-        closedir(dir);
+    closedir(dir);
+    return true;
+}
+
+static void log_size(void *context, int folder, const char *name) {
+    struct stat st;
+    if (fstatat(folder, name, &st, 0) == 0) {
+        *(uint64_t *)context += (uint64_t)st.st_size;
     }
+}
+
+/* What LevelDB writes when it is opened: the logs' rows as tables. */
+static uint64_t logs_size(const struct disk_leveldb *d) {
+    uint64_t size = 0;
+    disk_leveldb_logs(d, log_size, &size);
     return size;
 }
 

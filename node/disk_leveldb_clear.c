@@ -1,6 +1,5 @@
 /* disk_leveldb_clear: the housekeeping of segments: counts what is live, clears what is mostly not.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -32,7 +31,6 @@ enum {
     CLEAR_RETRY_MS = 1000,    /* after something stood in the way */
     CLEAR_MOVES_AT_ONCE = 512,
     CLEAR_ROOM = 16 << 20, /* left free on the disk by a clearing */
-    LOG_PATH_MAX = DISK_PATH_MAX + 300,
 };
 
 struct disk_move {
@@ -116,31 +114,22 @@ static void count_step(struct disk_leveldb *d) {
 
 /* ---- removing what is empty ---- */
 
+static void log_sync(void *context, int folder, const char *name) {
+    bool *synced = context;
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        *synced = fdatasync(fd) == 0 && *synced;
+        close(fd);
+    } else {
+        *synced = *synced && errno == ENOENT; /* its table is written */
+    }
+}
+
 /* A sync of LevelDB's log does not reach the end of the log before it, whose table may still be
  * being written. */
 static bool logs_sync(struct disk_leveldb *d) {
-    char path[LOG_PATH_MAX];
-    snprintf(path, sizeof path, "%s/rows", d->directory);
-    DIR *dir = opendir(path);
-    bool synced = dir != NULL;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (!dot || strcmp(dot, ".log") != 0) {
-            continue;
-        }
-        snprintf(path, sizeof path, "%s/rows/%s", d->directory, entry->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            synced = fdatasync(fd) == 0 && synced;
-            close(fd);
-        } else {
-            synced = synced && errno == ENOENT; /* its table is written */
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    return synced;
+    bool synced = true;
+    return disk_leveldb_logs(d, log_sync, &synced) && synced;
 }
 
 void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns) {

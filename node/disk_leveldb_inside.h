@@ -94,6 +94,11 @@ int disk_leveldb_failed(struct disk_leveldb *d);
 __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb *d,
                                                              const char *format, ...);
 
+/* Calls `each` for every file of LevelDB's log: its name, and the folder it is in. False when the
+ * folder cannot be read. */
+typedef void disk_leveldb_log_fn(void *context, int folder, const char *name);
+bool disk_leveldb_logs(const struct disk_leveldb *d, disk_leveldb_log_fn *each, void *context);
+
 /* ---- disk_leveldb_write.c: all of it the writer's ---- */
 
 /* As disk_committer_config.write. */
