@@ -50,6 +50,18 @@ static void on_timer(void *context) {
     }
 }
 
+/* A message was passed on: its answer is waited for until the deadline. */
+static void forward_list(const struct forward *passed, int64_t deadline_ns) {
+    struct node *node = passed->node;
+    struct forward *forward = memory_new(1, sizeof *forward);
+    *forward = *passed;
+    forward->timer = (struct timer){.fire = on_timer, .context = forward};
+    HASH_ADD(hh, node->forwards, id, sizeof forward->id, forward);
+    node->n_forwards++;
+    node->counters.forwarded++;
+    timers_set(node->timers, &forward->timer, deadline_ns);
+}
+
 /* The first live replica that takes the message; 0 when there is none. */
 static uint16_t pass_on(struct node *node, struct message *message, uint16_t slice) {
     const struct ring *ring = membership_ring(node->membership);
@@ -101,13 +113,8 @@ void forward_receive(struct node *node, const struct endpoint *from, const struc
         answer_no_replica(node, &asker, slice);
         return;
     }
-    struct forward *forward = memory_new(1, sizeof *forward);
-    *forward = (struct forward){.node = node, .asker = asker, .id = passed.id, .to = to};
-    forward->timer = (struct timer){.fire = on_timer, .context = forward};
-    HASH_ADD(hh, node->forwards, id, sizeof forward->id, forward);
-    node->n_forwards++;
-    node->counters.forwarded++;
-    timers_set(node->timers, &forward->timer, deadline_ns);
+    struct forward forward = {.node = node, .asker = asker, .id = passed.id, .to = to};
+    forward_list(&forward, deadline_ns);
 }
 
 bool forward_strict(struct node *node, const struct asker *asker, const struct message *message,
@@ -118,20 +125,14 @@ bool forward_strict(struct node *node, const struct asker *asker, const struct m
     if (node->n_forwards >= NODE_REQUESTS_MAX || node_ask(node, to, &passed) != 0) {
         return false;
     }
-    struct forward *forward = memory_new(1, sizeof *forward);
-    *forward = (struct forward){.node = node,
-                                .asker = *asker,
-                                .id = passed.id,
-                                .to = to,
-                                .strict = true,
-                                .slice = slice,
-                                .timer = {.fire = on_timer, .context = forward}};
-    HASH_ADD(hh, node->forwards, id, sizeof forward->id, forward);
-    node->n_forwards++;
-    node->counters.forwarded++;
+    struct forward forward = {.node = node,
+                              .asker = *asker,
+                              .id = passed.id,
+                              .to = to,
+                              .strict = true,
+                              .slice = slice};
+    forward_list(&forward, node_now(node) + (int64_t)message->budget_ms * NS_PER_MS);
     steward_forwarded(node, slice);
-    timers_set(node->timers, &forward->timer,
-               node_now(node) + (int64_t)message->budget_ms * NS_PER_MS);
     return true;
 }
 
