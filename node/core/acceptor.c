@@ -281,17 +281,14 @@ static void decide_propose(struct acceptance *a) {
     struct ballot applied = applied_of(a);
     struct ballot ballot = a->proposal.ballot;
     bool has_pending = a->pending != NULL;
-    struct chain_proposal pending = {0};
-    if (has_pending) {
-        chain_proposal_decode(blob_bytes(a->pending), &pending);
-    }
-    bool again = has_pending && ballot_compare(pending.ballot, ballot) == 0;
+    struct ballot pending = chain_ballot(blob_bytes(a->pending));
+    bool again = has_pending && ballot_compare(pending, ballot) == 0;
     if (again || ballot_compare(ballot, applied) <= 0) {
         commit_as_is(a);
-    } else if (has_pending && ballot_compare(pending.ballot, a->proposal.prev) == 0) {
+    } else if (has_pending && ballot_compare(pending, a->proposal.prev) == 0) {
         accept(a, true);
     } else if (ballot_compare(applied, a->proposal.prev) == 0 &&
-               ballot_compare(pending.ballot, ballot) < 0) {
+               ballot_compare(pending, ballot) < 0) {
         accept(a, false);
     } else {
         fall_behind(a);
@@ -299,11 +296,8 @@ static void decide_propose(struct acceptance *a) {
 }
 
 static void decide_chosen(struct acceptance *a) {
-    struct chain_proposal pending = {0};
-    if (a->pending != NULL) {
-        chain_proposal_decode(blob_bytes(a->pending), &pending);
-    }
-    if (a->pending != NULL && ballot_compare(pending.ballot, a->proposal.ballot) == 0) {
+    struct ballot pending = chain_ballot(blob_bytes(a->pending));
+    if (a->pending != NULL && ballot_compare(pending, a->proposal.ballot) == 0) {
         struct merge merge;
         begin_merge(a, &merge, true);
         apply_pending(a, &merge);

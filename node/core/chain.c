@@ -104,6 +104,12 @@ int chain_proposal_decode(struct bytes encoded, struct chain_proposal *ret) {
     return 0;
 }
 
+struct ballot chain_ballot(struct bytes proposal) {
+    struct chain_proposal decoded = {0};
+    chain_proposal_decode(proposal, &decoded);
+    return decoded.ballot;
+}
+
 int chain_batch_decode(struct bytes proposal, struct versions *scratch, struct batch *ret) {
     struct chain_proposal decoded;
     int err = chain_proposal_decode(proposal, &decoded);

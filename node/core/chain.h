@@ -80,6 +80,8 @@ int chain_tail_decode(struct bytes encoded, struct chain_tail *ret);
 struct ballot chain_applied(struct bytes tail);
 void chain_proposal_encode(const struct chain_proposal *proposal, struct buffer *into);
 int chain_proposal_decode(struct bytes encoded, struct chain_proposal *ret);
+/* The ballot of an encoded proposal; zeros when there is none, or it cannot be read. */
+struct ballot chain_ballot(struct bytes proposal);
 /* The batch of a proposal, decoded: batch_release(). Every row's versions are looked into. */
 int chain_batch_decode(struct bytes proposal, struct versions *scratch, struct batch *ret);
 void chain_reply_encode(const struct chain_reply *reply, struct buffer *into);

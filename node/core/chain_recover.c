@@ -48,14 +48,6 @@ static void on_committed(void *context, int status) {
     recover_end(recover, status);
 }
 
-static struct ballot ballot_of(struct bytes proposal) {
-    struct chain_proposal decoded = {0};
-    if (proposal.size > 0) {
-        chain_proposal_decode(proposal, &decoded);
-    }
-    return decoded.ballot;
-}
-
 /* The row that is to become `value`; NULL when what is here is as late. */
 static struct row *row_to_put(struct chain_recover *recover) {
     struct row *promise = rows_held(&recover->hold, HELD_PROMISE);
@@ -70,9 +62,9 @@ static struct row *row_to_put(struct chain_recover *recover) {
     case 's':
         return ballot_compare(chain_applied(recover->value), applied) > 0 ? tail : NULL;
     default:
-        other = ballot_of(recover->value);
+        other = chain_ballot(recover->value);
         return ballot_compare(other, applied) > 0 &&
-                       ballot_compare(other, ballot_of(blob_bytes(pending->newest))) > 0
+                       ballot_compare(other, chain_ballot(blob_bytes(pending->newest))) > 0
                    ? pending
                    : NULL;
     }
@@ -89,7 +81,7 @@ static void on_held(void *context) {
     struct rows_commit *commit = rows_commit_new(recover->node->rows, 2);
     rows_commit_put(commit, row, blob_new(recover->value));
     if (recover->kind == 's' && pending->newest != NULL &&
-        ballot_compare(ballot_of(blob_bytes(pending->newest)), chain_applied(recover->value)) <=
+        ballot_compare(chain_ballot(blob_bytes(pending->newest)), chain_applied(recover->value)) <=
             0) {
         rows_commit_remove(commit, pending);
     }

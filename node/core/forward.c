@@ -125,12 +125,8 @@ bool forward_strict(struct node *node, const struct asker *asker, const struct m
     if (node->n_forwards >= NODE_REQUESTS_MAX || node_ask(node, to, &passed) != 0) {
         return false;
     }
-    struct forward forward = {.node = node,
-                              .asker = *asker,
-                              .id = passed.id,
-                              .to = to,
-                              .strict = true,
-                              .slice = slice};
+    struct forward forward = {
+        .node = node, .asker = *asker, .id = passed.id, .to = to, .strict = true, .slice = slice};
     forward_list(&forward, node_now(node) + (int64_t)message->budget_ms * NS_PER_MS);
     steward_forwarded(node, slice);
     return true;

@@ -64,10 +64,8 @@ static void on_committed(void *context, int status) {
 
 /* A pending that is not later than the tail is in the rows, or lost against one that is. */
 static bool pending_is_past(const struct partition_sync *sync, struct ballot applied) {
-    struct chain_proposal pending;
-    struct bytes bytes = blob_bytes(rows_held(&sync->hold, HELD_PENDING)->newest);
-    return bytes.size > 0 && chain_proposal_decode(bytes, &pending) == 0 &&
-           ballot_compare(pending.ballot, applied) <= 0;
+    const struct blob *pending = rows_held(&sync->hold, HELD_PENDING)->newest;
+    return pending != NULL && ballot_compare(chain_ballot(blob_bytes(pending)), applied) <= 0;
 }
 
 static void on_held(void *context) {

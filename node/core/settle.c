@@ -138,9 +138,7 @@ static void on_timer(void *context) {
 /* ---- which ---- */
 
 static void watch(struct node *node, uint16_t slice, struct bytes key, struct bytes pending) {
-    struct chain_proposal proposal = {0};
     struct settle *settle = NULL;
-    chain_proposal_decode(pending, &proposal); /* if it can be read at all */
     HASH_FIND(hh, node->settles, key.data, key.size, settle);
     if (settle != NULL || HASH_COUNT(node->settles) >= SETTLES_MAX) {
         return;
@@ -148,7 +146,7 @@ static void watch(struct node *node, uint16_t slice, struct bytes key, struct by
     settle = memory_new(1, sizeof *settle + key.size);
     settle->node = node;
     settle->slice = slice;
-    settle->epoch = proposal.ballot.epoch;
+    settle->epoch = chain_ballot(pending).epoch; /* if it can be read at all */
     settle->after_ms = SETTLE_AFTER_MS;
     settle->due_ns = node_now(node) + SETTLE_AFTER_MS * NS_PER_MS;
     bytes_store(settle->bytes, key);

@@ -163,17 +163,11 @@ static struct ballot own_applied(const struct partition *p) {
 }
 
 static struct ballot candidate_ballot(const struct partition *p) {
-    struct chain_proposal proposal = {0};
-    if (p->candidate.size > 0) {
-        chain_proposal_decode(buffer_bytes(&p->candidate), &proposal);
-    }
-    return proposal.ballot;
+    return chain_ballot(buffer_bytes(&p->candidate));
 }
 
 static void consider(struct partition *p, struct bytes pending) {
-    struct chain_proposal proposal;
-    if (pending.size > 0 && chain_proposal_decode(pending, &proposal) == 0 &&
-        ballot_compare(proposal.ballot, candidate_ballot(p)) > 0) {
+    if (ballot_compare(chain_ballot(pending), candidate_ballot(p)) > 0) {
         buffer_clear(&p->candidate);
         buffer_put_bytes(&p->candidate, pending);
     }
@@ -345,13 +339,11 @@ static void on_committed(void *context, int status) {
         check_gathered(p);
         return;
     }
-    struct chain_proposal proposal;
-    chain_proposal_decode(buffer_bytes(&p->proposal), &proposal);
-    chosen_tell(node, p->steward->slice, p->key, proposal.ballot);
+    struct ballot ballot = chain_ballot(buffer_bytes(&p->proposal));
+    chosen_tell(node, p->steward->slice, p->key, ballot);
     settle_look(node, p->steward->slice, p->key, rows_held(&p->chain, HELD_PENDING));
-    if (p->foreign && p->steward->state == STEWARD_LEADING &&
-        p->steward->epoch == proposal.ballot.epoch) {
-        p->epoch = proposal.ballot.epoch;
+    if (p->foreign && p->steward->state == STEWARD_LEADING && p->steward->epoch == ballot.epoch) {
+        p->epoch = ballot.epoch;
         node->counters.touches++;
     }
     check_gathered(p);
