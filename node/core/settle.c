@@ -137,6 +137,7 @@ static void on_timer(void *context) {
 
 /* ---- which ---- */
 
+/* Harmless for one that is watched. */
 static void watch(struct node *node, uint16_t slice, struct bytes key, struct bytes pending) {
     struct settle *settle = NULL;
     HASH_FIND(hh, node->settles, key.data, key.size, settle);
@@ -159,25 +160,21 @@ static void watch(struct node *node, uint16_t slice, struct bytes key, struct by
 }
 
 void settle_broken(struct node *node, const struct row *pending) {
-    struct settle *settle = NULL;
     struct bytes key;
     uint16_t slice;
-    if (rowkey_chain(pending->key, &slice, &key) != 0) {
-        return;
-    }
-    HASH_FIND(hh, node->settles, key.data, key.size, settle);
-    if (settle == NULL) {
+    if (rowkey_chain(pending->key, &slice, &key) == 0) {
         watch(node, slice, key, bytes_of(NULL, 0));
     }
 }
 
 void settle_look(struct node *node, uint16_t slice, struct bytes key, const struct row *pending) {
     struct settle *settle = NULL;
-    HASH_FIND(hh, node->settles, key.data, key.size, settle);
-    bool stands = pending->newest != NULL || pending->newest_status != 0;
-    if (stands && settle == NULL) {
+    if (pending->newest != NULL || pending->newest_status != 0) {
         watch(node, slice, key, blob_bytes(pending->newest));
-    } else if (!stands && settle != NULL && settle->turn.partition == NULL) {
+        return;
+    }
+    HASH_FIND(hh, node->settles, key.data, key.size, settle);
+    if (settle != NULL && settle->turn.partition == NULL) {
         settle_free(settle);
     }
 }
