@@ -76,7 +76,7 @@ void batch_let_go(struct batch_request *batch);
 
 /* COMMITTING: answers and ends the request when W is reached, or nobody is left to wait for. */
 void batch_check_done(struct batch_request *batch);
-/* The rows as replicas are sent them; replaces what is in `into`. */
+/* The rows as replicas are sent them, whole and without conditions; replaces what is in `into`. */
 void batch_encode_replicate(struct batch_request *batch, struct buffer *into);
 
 /* ---- coordinator_hints.c: stand-ins for replicas that do not answer ----

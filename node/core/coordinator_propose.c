@@ -1,7 +1,4 @@
 /* coordinator_propose: a batch with conditions, from its turn to its answer. */
-#include <assert.h>
-#include <stdlib.h>
-
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
 #include "node/core/plant.h"
@@ -125,25 +122,10 @@ static struct tally tally_after(const struct batch_request *batch) {
     return tally;
 }
 
-/* All that a replica needs: whole rows, no conditions. */
-static void encode(const struct batch_request *batch, struct buffer *into) {
-    struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
-    for (uint32_t i = 0; i < batch->batch.n; i++) {
-        const struct row_op *op = &batch->batch.ops[i];
-        ops[i] = (struct row_op){.kind = op->kind,
-                                 .condition = ROW_ANY,
-                                 .sort_key = op->sort_key,
-                                 .value = blob_bytes(batch->ops[i].blob)};
-    }
-    struct batch out = {.op = batch->batch.op, .n = batch->batch.n, .ops = ops};
-    batch_encode(&out, into);
-    free(ops);
-}
-
 void batch_propose(struct batch_request *batch) {
     struct request *request = &batch->request;
     struct buffer encoded = {0};
-    encode(batch, &encoded);
+    batch_encode_replicate(batch, &encoded);
     struct node *node = request->node;
     struct chain_proposal content = {.batch = buffer_bytes(&encoded),
                                      .dot = batch->known ? batch->known_dots[0] : batch->dot};
