@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "node/core/plant.h"
+#include "node/core/rowkey.h"
 #include "shared/err.h"
 
 /* The mark lies under the key "mrecovery" (little-endian):
@@ -16,7 +17,7 @@
  *  10  8  boot: of the machine when the mark was written
  *
  * A flag lies under 'v' and its slice (2 bytes, big-endian): the generation, 8 bytes. */
-enum { MARK_FORMAT = 1, FLAG_KEY_SIZE = 3, LOG_INFO = 2, LINE_MAX = 160 };
+enum { MARK_FORMAT = 1, LOG_INFO = 2, LINE_MAX = 160 };
 
 struct mark {
     bool recovering;
@@ -193,8 +194,10 @@ static void on_flags_held(void *context) {
 }
 
 static void hold_flag(struct recovery *recovery, uint16_t slice) {
-    uint8_t key[FLAG_KEY_SIZE] = {'v', (uint8_t)(slice >> 8), (uint8_t)slice};
-    rows_hold_add(recovery->node->rows, &recovery->flags, bytes_of(key, sizeof key));
+    struct node *node = recovery->node;
+    buffer_clear(&node->key);
+    rowkey_put_kind(&node->key, 'v', slice);
+    rows_hold_add(node->rows, &recovery->flags, buffer_bytes(&node->key));
 }
 
 /* Makes the flags durable of all slices that are complete, some at a time. */

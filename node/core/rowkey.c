@@ -47,19 +47,20 @@ bool rowkey_slice(struct bytes key, uint16_t *ret_slice) {
     return true;
 }
 
-void rowkey_put_slice(struct buffer *into, uint32_t slice) {
+void rowkey_put_kind(struct buffer *into, uint8_t kind, uint32_t slice) {
     uint8_t *at = buffer_extend(into, ROWKEY_SLICE_SIZE);
     assert(slice <= UINT16_MAX);
-    at[0] = 'r';
+    at[0] = kind;
     at[1] = (uint8_t)(slice >> 8);
     at[2] = (uint8_t)slice;
 }
 
+void rowkey_put_slice(struct buffer *into, uint32_t slice) {
+    rowkey_put_kind(into, 'r', slice);
+}
+
 void rowkey_put_promise(struct buffer *into, uint16_t slice) {
-    uint8_t *at = buffer_extend(into, ROWKEY_SLICE_SIZE);
-    at[0] = 'p';
-    at[1] = (uint8_t)(slice >> 8);
-    at[2] = (uint8_t)slice;
+    rowkey_put_kind(into, 'p', slice);
 }
 
 void rowkey_put_tail(struct buffer *into, uint16_t slice, struct bytes partition_key) {

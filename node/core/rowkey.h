@@ -28,6 +28,8 @@ bool rowkey_slice(struct bytes key, uint16_t *ret_slice);
  * with a row key of exchange.h behind them are the key of that row. */
 enum { ROWKEY_SLICE_SIZE = 3 };
 void rowkey_put_slice(struct buffer *into, uint32_t slice);
+/* The same for keys of another kind; where there is one key of the kind for a slice, that key. */
+void rowkey_put_kind(struct buffer *into, uint8_t kind, uint32_t slice);
 
 /* All of these append to `into`: the key of a row; */
 void rowkey_put_row(struct buffer *into, uint16_t slice, struct bytes partition_key,

@@ -6,12 +6,11 @@
 #include <string.h>
 
 #include "node/core/recovery.h"
+#include "node/core/rowkey.h"
 #include "node/core/scrub.h"
 #include "shared/err.h"
 
 const char slice_kinds[] = "psqr";
-
-enum { KEY_PREFIX = 3, REPLY_HEAD = 1 };
 
 /* ---- codec ---- */
 
@@ -31,7 +30,7 @@ static struct slice_cursor cursor_take(struct reader *r) {
 
 static bool cursor_sound(const struct slice_cursor *cursor) {
     return cursor->slice <= RING_SLICES_MAX && cursor->kind < strlen(slice_kinds) &&
-           cursor->after.size <= KEY_PREFIX + 1 + PARTITION_KEY_MAX + SORT_KEY_MAX;
+           cursor->after.size <= ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX;
 }
 
 void slice_request_encode(const struct slice_request *request, struct buffer *into) {
@@ -71,7 +70,7 @@ int slice_reply_decode(struct bytes payload, struct slice_reply *ret) {
     reply.rows = r;
     for (uint32_t i = 0; i < reply.n && !r.bad; i++) {
         struct slice_row row = row_take(&r);
-        if (row.key.size < KEY_PREFIX || row.value.size == 0) {
+        if (row.key.size < ROWKEY_SLICE_SIZE || row.value.size == 0) {
             return ERR_INVALID;
         }
     }
@@ -86,15 +85,9 @@ struct slice_row slice_row_next(struct slice_reply *reply) {
     return row_take(&reply->rows);
 }
 
-static void put_prefix(struct buffer *into, uint8_t kind, uint32_t slice) {
-    buffer_put_u8(into, kind);
-    buffer_put_u8(into, (uint8_t)(slice >> 8));
-    buffer_put_u8(into, (uint8_t)slice);
-}
-
 void slice_range(uint8_t kind, uint16_t slice, struct buffer *first, struct buffer *before) {
-    put_prefix(first, kind, slice);
-    put_prefix(before, kind, slice + 1u);
+    rowkey_put_kind(first, kind, slice);
+    rowkey_put_kind(before, kind, slice + 1u);
 }
 
 /* ---- serving ---- */
