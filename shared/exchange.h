@@ -38,7 +38,6 @@ enum {
     /* Values read from the disk for one reply: a page ends there, whatever its rows. */
     LEAF_SCAN_BYTES = 256 << 10,
     LEAF_DIGEST_SIZE = 16,
-    LEAF_KEY_MAX = 1 + PARTITION_KEY_MAX + SORT_KEY_MAX,
 };
 
 /* A *row key* here is u8 size of the partition key, partition key, sort key: the order of bytes is

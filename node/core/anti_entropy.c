@@ -9,7 +9,6 @@
 #include "node/core/leaf_page.h"
 #include "node/core/reconcile.h"
 #include "node/core/recovery.h"
-#include "shared/err.h"
 
 enum ae_state {
     AE_IDLE = 0,

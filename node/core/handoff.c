@@ -1,9 +1,7 @@
 /* handoff: hints brought to the replicas that they are for, once those answer again. */
 #include "node/core/handoff.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "node/core/hints.h"
 #include "node/core/plant.h"

@@ -123,7 +123,6 @@ struct leaf_answer {
     struct work work;
     struct node *node;
     struct asker asker;
-    struct leaf_page *page;
     int64_t deadline_ns;
     bool has_digest;
     uint8_t digest[LEAF_DIGEST_SIZE];
@@ -183,8 +182,7 @@ void leaf_receive(struct node *node, const struct endpoint *from, const struct m
         answer_status(node, &asker, ERR_BUSY);
         return;
     }
-    a->page = leaf_page_read(node, &request, on_page, a);
-    if (a->page == NULL) {
+    if (leaf_page_read(node, &request, on_page, a) == NULL) {
         work_end(node, &a->work);
         free(a);
         answer_status(node, &asker, ERR_BUSY);

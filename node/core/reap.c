@@ -8,7 +8,6 @@
 #include <xxhash.h>
 
 #include "node/core/hints.h"
-#include "node/core/plant.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"

@@ -9,7 +9,6 @@
 #include "node/core/plant.h"
 #include "node/core/reap.h"
 #include "node/core/recovery.h"
-#include "shared/err.h"
 
 enum reaper_state {
     REAPER_IDLE = 0,

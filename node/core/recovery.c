@@ -1,7 +1,6 @@
 /* recovery: which slices this node may answer for, and how it catches up on the others. */
 #include "node/core/recovery.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,5 @@
 /* recovery_told: what nodes tell each other of the slices that they recover. */
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "node/core/recovery.h"

@@ -16,7 +16,6 @@ struct scrub {
     struct scrub_stats stats;
     int64_t began_ns;
     uint16_t slice;
-    bool scanning;
     size_t page_bytes;
     struct disk_scan scan;
     struct buffer first, before;
@@ -164,7 +163,6 @@ static void look_at(struct scrub *scrub, const struct disk_row *rows, uint32_t n
 static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows, uint32_t n,
                        bool more) {
     struct scrub *scrub = scan->context;
-    scrub->scanning = false;
     scrub->stats.unreadable += status == ERR_CORRUPT ? 1 : 0;
     look_at(scrub, rows, status == 0 ? n : 0);
     if (status == 0 && more) {
@@ -190,7 +188,6 @@ static void on_timer(void *context) {
     if (scrub->first.size == 0) {
         slice_range('r', scrub->slice, &scrub->first, &scrub->before);
     }
-    scrub->scanning = true;
     scrub->scan.first = buffer_bytes(&scrub->first);
     scrub->scan.before = buffer_bytes(&scrub->before);
     node->disk->scan(node->disk->self, &scrub->scan);

@@ -7,7 +7,7 @@
 
 /* The asker walks over the slices that it shares with the one asked, in ascending order; the cursor
  * of an answer is where the next request begins, so either side may restart at any time. Within a
- * slice the kinds of SLICE_KINDS follow each other. A page may cover many slices, of which the node
+ * slice the kinds of slice_kinds follow each other. A page may cover many slices, of which the node
  * asked trusts itself with all or none.
  *
  * Before it reads, the node asked waits for the commits that were asked of its disk before the
@@ -21,13 +21,12 @@
  *        8    4 bytes_max   of the page; one row is always returned
  *       12    - cursor
  *
- * Cursor: u16 slice, u8 kind (index into SLICE_KINDS), bytes16 after (the disk key after which to
+ * Cursor: u16 slice, u8 kind (index into slice_kinds), bytes16 after (the disk key after which to
  * go on; empty = from the start of the kind).
  *
  * Reply: u8 trusted, u16 life, cursor, u32 n, n times { bytes16 disk key, bytes32 value }. A cursor
  * whose slice is the ring's number of slices is the end. */
 enum {
-    SLICE_KINDS_MAX = 4,
     SLICE_PAGE_BYTES = 512 << 10,   /* a page is closed when it reaches this ... */
     SLICE_PAGE_BYTES_MAX = 1 << 20, /* ... and before it is beyond this, but for one large row */
     SLICE_PAGE_ROWS_MAX = 1024,     /* of one scan */

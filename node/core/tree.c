@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <xxhash.h>
 
@@ -120,7 +119,6 @@ void tree_changed(struct tree *tree, struct bytes key, struct bytes old, bool ol
     }
     struct tree_slice *at = &tree->slices[slice];
     bool counts = at->known || (in_count(tree, slice) && counted(tree, key));
-    tree->n_changes++;
     if (PLANTED(STALE_SUM)) {
         int err = versions_decode(now, &tree->scratch);
         if (err == 0 && versions_live(&tree->scratch) == 0) {

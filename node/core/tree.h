@@ -35,7 +35,6 @@ struct tree {
     uint64_t seed;
     uint16_t n_slices;
     uint16_t n_known;
-    uint64_t n_changes; /* taken, for tests */
     struct tree_slice *slices;
     struct versions scratch;
     /* the count under way: slices first..last */
