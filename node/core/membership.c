@@ -38,10 +38,6 @@ const struct ring *membership_ring(const struct membership *membership) {
     return &membership->ring;
 }
 
-uint16_t membership_self(const struct membership *membership) {
-    return membership->self;
-}
-
 void membership_heard(struct membership *membership, uint16_t id, int64_t now_ns) {
     int index = ring_member_index(&membership->ring, id);
     if (index >= 0) {

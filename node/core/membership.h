@@ -22,9 +22,8 @@ struct membership;
 struct membership *membership_new(uint16_t self, struct ring *ring);
 void membership_free(struct membership *membership);
 
-/* The ring, borrowed; the id of this node. */
+/* The ring, borrowed. */
 const struct ring *membership_ring(const struct membership *membership);
-uint16_t membership_self(const struct membership *membership);
 
 /* A message from this member arrived. */
 void membership_heard(struct membership *membership, uint16_t id, int64_t now_ns);
