@@ -23,6 +23,13 @@ static void advance_until_recovered(struct cluster *c, uint16_t id) {
     assert_int_equal(left(c, id), 0);
 }
 
+/* The node is killed and starts again with an empty disk. */
+static void restart_wiped(struct cluster *c, uint16_t id) {
+    cluster_crash(c, id, false);
+    cluster_wipe(c, id);
+    cluster_start(c, id);
+}
+
 static const char *key_of(int i) {
     static char keys[8][16];
     char *key = keys[i % 8];
@@ -95,9 +102,7 @@ static void a_wiped_node_is_refilled_and_then_serves(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     write_keys(c, 0, 300);
-    cluster_crash(c, 3, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     advance_until_recovered(c, 3);
     assert_int_equal(stored_keys(c, 3, 300), 300);
     assert_true(cluster_stat(c, 3, "recovery_rows") >= 600);
@@ -158,9 +163,7 @@ static void until_both_others_were_read_it_answers_for_nothing(void **state) {
     struct cluster *c = cluster_new(3, 3);
     assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
     cluster_crash(c, 2, false);
-    cluster_crash(c, 3, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     cluster_advance(c, 3000);
     assert_int_equal(left(c, 3), 64);
     /* It has node 1's rows, and must not be counted: node 2 may know more. */
@@ -179,10 +182,8 @@ static void until_both_others_were_read_it_answers_for_nothing(void **state) {
 static void what_is_written_meanwhile_is_kept(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_crash(c, 3, false);
-    cluster_wipe(c, 3);
     cluster_hold(c, 3, MESSAGE_SLICE | MESSAGE_REPLY);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     cluster_advance(c, 300);
     assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
     cluster_advance(c, 10);
@@ -224,9 +225,7 @@ static void a_crash_at_any_point_resumes(void **state) {
     for (int ms = 0; ms < 30; ms++) {
         struct cluster *c = cluster_new(3, 3);
         write_keys(c, 0, 40);
-        cluster_crash(c, 3, false);
-        cluster_wipe(c, 3);
-        cluster_start(c, 3);
+        restart_wiped(c, 3);
         cluster_lose(c, 3, MESSAGE_REPLICATE);
         cluster_advance(c, ms / 3);
         cluster_pause_disk(c, 3, true);
@@ -237,10 +236,7 @@ static void a_crash_at_any_point_resumes(void **state) {
         cluster_crash(c, 3, ms % 2 == 0);
         cluster_pause_disk(c, 3, false);
         cluster_start(c, 3);
-        for (int i = 0; i < RECOVERY_MS && left(c, 3) > 0; i++) {
-            cluster_advance(c, 1);
-        }
-        assert_int_equal(left(c, 3), 0);
+        advance_until_recovered(c, 3);
         assert_int_equal(stored_keys(c, 3, 40), 40);
         cluster_free(c);
     }
@@ -250,10 +246,8 @@ static void slices_that_were_recovered_are_not_read_again_after_a_crash(void **s
     (void)state;
     struct cluster *c = cluster_new(5, 3);
     write_keys(c, 0, 100);
-    cluster_crash(c, 3, false);
     cluster_crash(c, 5, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     cluster_advance(c, 2000);
     uint64_t waiting = left(c, 3); /* those that node 5 holds too */
     assert_true(waiting > 0 && waiting < cluster_stat(c, 3, "slices_held"));
@@ -271,10 +265,8 @@ static void slices_that_were_recovered_are_not_read_again_after_a_crash(void **s
 static void power_lost_again_voids_the_flags(void **state) {
     (void)state;
     struct cluster *c = cluster_new(5, 3);
-    cluster_crash(c, 3, false);
     cluster_crash(c, 5, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     cluster_advance(c, 2000);
     assert_true(left(c, 3) < cluster_stat(c, 3, "slices_held"));
     cluster_crash(c, 3, true);
@@ -288,9 +280,7 @@ static void a_stop_while_recovering_is_clean_and_resumes(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     cluster_crash(c, 2, false);
-    cluster_crash(c, 3, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     cluster_advance(c, 500);
     assert_int_equal(left(c, 3), 64);
     cluster_stop(c, 3);
@@ -305,9 +295,7 @@ static void a_full_disk_delays_recovery_and_loses_nothing(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     write_keys(c, 0, 20);
-    cluster_crash(c, 3, false);
-    cluster_wipe(c, 3);
-    cluster_start(c, 3);
+    restart_wiped(c, 3);
     disk_mem_fail(cluster_disk(c, 3), DISK_MEM_COMMIT | DISK_MEM_COMMIT_SYNCED, ERR_NO_SPACE, 30);
     advance_until_recovered(c, 3);
     assert_int_equal(stored_keys(c, 3, 20), 20);
