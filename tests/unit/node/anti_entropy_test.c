@@ -53,6 +53,12 @@ static void write_rows(struct cluster *c, uint16_t node, uint32_t from, uint32_t
     }
 }
 
+static void write_rows_missed_by_2(struct cluster *c, uint32_t from, uint32_t to) {
+    cluster_lose(c, 2, MESSAGE_REPLICATE);
+    write_rows(c, 1, from, to, "missed by one");
+    cluster_release(c);
+}
+
 static void rows_that_a_replica_missed_come_to_it_without_a_read(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
@@ -130,9 +136,7 @@ static void only_rows_that_differ_are_sent(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
     write_rows(c, 1, 0, 700, "everywhere");
-    cluster_lose(c, 2, MESSAGE_REPLICATE);
-    write_rows(c, 1, 42, 43, "missed by one");
-    cluster_release(c);
+    write_rows_missed_by_2(c, 42, 43);
     uint64_t applied = cluster_stat(c, 2, "rows_applied");
     converge(c);
     assert_int_equal(cluster_stat(c, 2, "rows_applied") - applied, 1);
@@ -161,9 +165,7 @@ static void a_row_that_rotted_is_brought_back_after_a_restart(void **state) {
 static void a_silent_member_leaves_the_round_unfinished_and_the_others_agree(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
-    cluster_lose(c, 2, MESSAGE_REPLICATE);
-    write_rows(c, 1, 0, 30, "missed by one");
-    cluster_release(c);
+    write_rows_missed_by_2(c, 0, 30);
     cluster_crash(c, 3, false);
     uint64_t full = cluster_stat(c, 1, "repair_rounds_full");
     cluster_advance(c, 5 * ROUND_MS);
@@ -177,9 +179,7 @@ static void a_silent_member_leaves_the_round_unfinished_and_the_others_agree(voi
 static void lost_answers_only_delay(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
-    cluster_lose(c, 2, MESSAGE_REPLICATE);
-    write_rows(c, 1, 0, 100, "missed by one");
-    cluster_release(c);
+    write_rows_missed_by_2(c, 0, 100);
     cluster_lose(c, 0, MESSAGE_REPAIR | MESSAGE_REPLY);
     cluster_lose(c, 0, MESSAGE_READ | MESSAGE_REPLY);
     cluster_advance(c, 2 * ROUND_MS);
@@ -197,9 +197,7 @@ static void a_node_that_stops_or_dies_amid_mending_leaves_nothing_behind(void **
     (void)state;
     for (int ms = 0; ms < 60; ms++) {
         struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
-        cluster_lose(c, 2, MESSAGE_REPLICATE);
-        write_rows(c, 1, 0, 20, "missed by one");
-        cluster_release(c);
+        write_rows_missed_by_2(c, 0, 20);
         cluster_hold(c, 0, ms % 2 == 0 ? MESSAGE_REPAIR : MESSAGE_LEAF);
         cluster_advance(c, 1800 + 11 * ms);
         if (ms % 3 == 0) {
@@ -243,9 +241,7 @@ static void a_round_that_is_ordered_begins_at_once(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, 1000 * 1000);
     cluster_advance(c, 5000); /* the round after the start */
-    cluster_lose(c, 2, MESSAGE_REPLICATE);
-    write_rows(c, 1, 0, 30, "missed by one");
-    cluster_release(c);
+    write_rows_missed_by_2(c, 0, 30);
     cluster_advance(c, 5000);
     assert_false(sums_agree(c));
     uint64_t round = control_value(control(c, 1, &(struct repair_request){.order = REPAIR_ALL}),
@@ -262,9 +258,7 @@ static void an_order_for_some_slices_mends_these_only(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, 1000 * 1000);
     cluster_advance(c, 5000); /* the round after the start */
-    cluster_lose(c, 2, MESSAGE_REPLICATE);
-    write_rows(c, 1, 0, 30, "missed by one");
-    cluster_release(c);
+    write_rows_missed_by_2(c, 0, 30);
     uint64_t full = cluster_stat(c, 1, "repair_rounds_full");
     struct repair_request request = {.order = REPAIR_SLICES, .n_slices = 1};
     request.slices[0] = ring_slice(cluster_ring(c), bytes_of_string("p3"));

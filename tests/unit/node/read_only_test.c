@@ -15,6 +15,14 @@ static void fill(struct cluster *c, uint16_t id, int status) {
     disk_mem_fail(cluster_disk(c, id), COMMITS, status, FOR_EVER);
 }
 
+/* The node finds by a write, asked of another one, that its disk takes no more. */
+static void fill_and_write(struct cluster *c, uint16_t id, int status) {
+    fill(c, id, status);
+    uint16_t asked = id == 1 ? 2 : 1;
+    assert_int_equal(do_write(c, &(struct write){.value = "1", .node = asked}, NULL), 0);
+    cluster_advance(c, 5);
+}
+
 static void free_space(struct cluster *c, uint16_t id) {
     disk_mem_fail(cluster_disk(c, id), 0, 0, 0);
 }
@@ -22,9 +30,7 @@ static void free_space(struct cluster *c, uint16_t id) {
 static void a_full_node_says_so_and_is_itself_again_when_space_returns(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    fill(c, 3, ERR_NO_SPACE);
-    assert_int_equal(do_write(c, &(struct write){.value = "1"}, NULL), 0);
-    cluster_advance(c, 5);
+    fill_and_write(c, 3, ERR_NO_SPACE);
     assert_int_equal(cluster_stat(c, 3, "read_only"), 1);
     assert_int_equal(cluster_stat(c, 3, "read_only_error"), -ERR_NO_SPACE);
     assert_int_equal(cluster_stat(c, 1, "read_only"), 0);
@@ -39,9 +45,7 @@ static void a_full_node_says_so_and_is_itself_again_when_space_returns(void **st
 static void a_read_only_node_asks_its_disk_for_nothing_but_probes(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    fill(c, 3, ERR_DISK);
-    assert_int_equal(do_write(c, &(struct write){.value = "1"}, NULL), 0);
-    cluster_advance(c, 5);
+    fill_and_write(c, 3, ERR_DISK);
     uint64_t errors = cluster_stat(c, 3, "commit_errors");
     for (int i = 0; i < 20; i++) {
         assert_int_equal(do_write(c, &(struct write){.value = "2"}, NULL), 0);
@@ -53,9 +57,7 @@ static void a_read_only_node_asks_its_disk_for_nothing_but_probes(void **state) 
 static void a_write_through_a_read_only_node_goes_to_one_that_can(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    fill(c, 1, ERR_NO_SPACE);
-    assert_int_equal(do_write(c, &(struct write){.value = "1", .node = 2}, NULL), 0);
-    cluster_advance(c, 5);
+    fill_and_write(c, 1, ERR_NO_SPACE);
     uint64_t forwarded = cluster_stat(c, 1, "forwarded");
     assert_int_equal(do_write(c, &(struct write){.value = "2", .node = 1}, NULL), 0);
     assert_int_equal(cluster_stat(c, 1, "forwarded"), forwarded + 1);
@@ -95,9 +97,7 @@ static void a_commit_too_large_for_the_space_left_does_not_stop_small_ones(void 
 static void a_read_only_node_can_be_stopped(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    fill(c, 3, ERR_NO_SPACE);
-    do_write(c, &(struct write){.value = "1"}, NULL);
-    cluster_advance(c, 5);
+    fill_and_write(c, 3, ERR_NO_SPACE);
     cluster_stop(c, 3);
     free_space(c, 3);
     cluster_start(c, 3);

@@ -19,6 +19,14 @@ static int create(struct cluster *c, const char *sort_key) {
     return do_write(c, &write, NULL);
 }
 
+/* Row a is acknowledged and its steward dead; node 2 has it pending, node 3 never heard of it. */
+static void create_and_lose_steward(struct cluster *c) {
+    cluster_lose(c, 0, MESSAGE_CHOSEN);
+    cluster_lose(c, 3, MESSAGE_PROPOSE);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_crash(c, 1, false);
+}
+
 static void in_the_steady_state_a_batch_is_one_message_to_each_other_replica(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -54,10 +62,7 @@ static void replicas_hear_that_a_batch_was_chosen_a_little_later(void **state) {
 static void what_is_pending_is_read_and_repairs_nobody(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_lose(c, 0, MESSAGE_CHOSEN);
-    cluster_lose(c, 3, MESSAGE_PROPOSE);
-    assert_int_equal(create(c, "a"), 0);
-    cluster_crash(c, 1, false);
+    create_and_lose_steward(c);
     assert_string_equal(do_get(c, 2, NULL, "a", 0).value, "a");
     cluster_run(c);
     assert_int_equal(stored_row(c, 3, NULL, "a").n_siblings, 0);
@@ -67,10 +72,7 @@ static void what_is_pending_is_read_and_repairs_nobody(void **state) {
 static void a_takeover_completes_what_was_acknowledged(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
-    cluster_lose(c, 0, MESSAGE_CHOSEN);
-    cluster_lose(c, 3, MESSAGE_PROPOSE);
-    assert_int_equal(create(c, "a"), 0);
-    cluster_crash(c, 1, false);
+    create_and_lose_steward(c);
     cluster_release(c);
     cluster_advance(c, 2 * MEMBERSHIP_SUSPECT_MS);
     struct write again = create_of("a");
