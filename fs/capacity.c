@@ -22,13 +22,8 @@ static int ask_node(struct watch *watch, uint16_t node, struct capacity *sum) {
     struct stat_row rows[STATS_MAX];
     uint32_t n = 0;
     status = stats_decode(payload, rows, &n);
-    for (uint32_t i = 0; status == 0 && i < n; i++) {
-        if (bytes_equal(rows[i].name, bytes_of_string("disk_total_bytes"))) {
-            sum->bytes_total += rows[i].value;
-        } else if (bytes_equal(rows[i].name, bytes_of_string("disk_free_bytes"))) {
-            sum->bytes_free += rows[i].value;
-        }
-    }
+    sum->bytes_total += stats_value(rows, n, "disk_total_bytes");
+    sum->bytes_free += stats_value(rows, n, "disk_free_bytes");
     free((void *)(uintptr_t)payload.data);
     return status;
 }

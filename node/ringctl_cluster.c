@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/ringctl.h"
+#include "node/ringctl_nodes.h"
 #include "shared/err.h"
 #include "shared/seal.h"
 
@@ -14,32 +14,16 @@ enum { STATUS_WAIT_MS = 1500, ALIVE_WAIT_MS = 300 };
 /* ---- status -------------------------------------------------------------------------------------
  */
 
-/* One node's answer; asked for by a task of its own, so that a dead node delays nobody else's. */
+/* One node and its counters. */
 struct answer {
-    struct ctl *ctl;
-    struct ring_member member; /* a copy: the ring may change while we wait */
+    const struct ring_member *member; /* the rows point into what it answered, too */
     int status;
-    struct bytes payload; /* owned; the rows point into it */
     struct stat_row rows[STATS_MAX];
     uint32_t n_rows;
 };
 
-static int ask_node(void *context) {
-    struct answer *a = context;
-    a->status = session_ask(a->ctl->session, MESSAGE_STATS, a->member.id, &a->payload);
-    if (a->status == 0) {
-        a->status = stats_decode(a->payload, a->rows, &a->n_rows);
-    }
-    return 0;
-}
-
 static uint64_t stat_value(const struct answer *a, const char *name) {
-    for (uint32_t i = 0; i < a->n_rows; i++) {
-        if (bytes_equal(a->rows[i].name, bytes_of_string(name))) {
-            return a->rows[i].value;
-        }
-    }
-    return 0;
+    return stats_value(a->rows, a->n_rows, name);
 }
 
 static const char *state_of(const struct answer *a) {
@@ -54,7 +38,7 @@ static void print_sentences(const struct answer *a) {
     unsigned long long left = stat_value(a, "slices_recovering");
     unsigned long long held = stat_value(a, "slices_held");
     if (a->status == 0 && left > 0) {
-        printf("node %u has recovered %llu of %llu slices, %llu rows", a->member.id, held - left,
+        printf("node %u has recovered %llu of %llu slices, %llu rows", a->member->id, held - left,
                held, (unsigned long long)stat_value(a, "recovery_rows"));
         if (stat_value(a, "recovery_left_ms") > 0) {
             printf(", about %llu s left", stat_value(a, "recovery_left_ms") / 1000ull + 1);
@@ -62,18 +46,18 @@ static void print_sentences(const struct answer *a) {
         printf("; the others answer for the rest\n");
     }
     if (a->status == 0 && stat_value(a, "read_only") > 0) {
-        printf("node %u is read-only until its disk takes writes again: %s\n", a->member.id,
+        printf("node %u is read-only until its disk takes writes again: %s\n", a->member->id,
                err_text(-(int)stat_value(a, "read_only_error")));
     }
 }
 
 static void print_status_line(const struct answer *a) {
     if (a->status != 0) {
-        printf("%4u  %-8s %s\n", a->member.id, "silent", a->member.address);
+        printf("%4u  %-8s %s\n", a->member->id, "silent", a->member->address);
         return;
     }
-    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member.id, state_of(a),
-           a->member.address, (unsigned long long)stat_value(a, "gets"),
+    printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member->id, state_of(a),
+           a->member->address, (unsigned long long)stat_value(a, "gets"),
            (unsigned long long)stat_value(a, "batches"), (unsigned long long)stat_value(a, "scans"),
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
 }
@@ -86,8 +70,8 @@ static json_t *answer_json(const struct answer *a) {
                  (const char *)a->rows[i].name.data);
         json_object_set_new(stats, name, json_integer((json_int_t)a->rows[i].value));
     }
-    return json_pack("{s:i, s:s, s:s, s:b, s:o}", "id", (int)a->member.id, "address",
-                     a->member.address, "zone", a->member.zone, "alive", a->status == 0, "stats",
+    return json_pack("{s:i, s:s, s:s, s:b, s:o}", "id", (int)a->member->id, "address",
+                     a->member->address, "zone", a->member->zone, "alive", a->status == 0, "stats",
                      stats);
 }
 
@@ -115,27 +99,23 @@ static void print_status(const struct ctl *ctl, const struct answer *answers, ui
 }
 
 int ctl_status(struct ctl *ctl) {
-    const struct ring *ring = client_ring(session_client(ctl->session));
-    uint32_t n = ring->n_members;
+    uint32_t n = 0;
+    uint32_t n_silent = 0;
+    struct ctl_answer *said = ctl_ask_nodes(ctl, MESSAGE_STATS, STATUS_WAIT_MS, &n);
     struct answer *answers = memory_new(n, sizeof *answers);
-    struct task_group group = {0};
-    int64_t limit = task_deadline_ns(task_self());
-    int64_t soon = session_now_ns(ctl->session) + (int64_t)STATUS_WAIT_MS * 1000000;
-    task_set_deadline(task_self(), soon < limit ? soon : limit);
     for (uint32_t i = 0; i < n; i++) {
-        answers[i].ctl = ctl;
-        answers[i].member = ring->members[i];
-        task_group_run(&group, ask_node, &answers[i]);
+        struct answer *a = &answers[i];
+        a->member = &said[i].member;
+        a->status = said[i].status;
+        if (a->status == 0) {
+            a->status = stats_decode(said[i].payload, a->rows, &a->n_rows);
+        }
+        n_silent += a->status != 0 ? 1 : 0;
     }
-    task_group_wait(&group, 0);
     print_status(ctl, answers, n);
-    uint32_t silent = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        silent += answers[i].status != 0;
-        free((void *)(uintptr_t)answers[i].payload.data);
-    }
     free(answers);
-    return silent == 0 ? CTL_DONE : silent < n ? CTL_FAILED : CTL_UNREACHABLE;
+    ctl_answers_free(said, n);
+    return ctl_silent_exit(n_silent, n);
 }
 
 /* ---- ring and where -----------------------------------------------------------------------------

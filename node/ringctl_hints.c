@@ -2,29 +2,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/ringctl.h"
+#include "node/ringctl_nodes.h"
 #include "shared/hint_report.h"
 
 enum { HINTS_ASK_MS = 1500, REASON_MAX = 128 };
 
-/* One node and what it answered. */
+/* One node and what it keeps. */
 struct keeper {
-    struct ctl *ctl;
-    struct ring_member member; /* a copy: the ring may change while we wait */
+    uint16_t node;
     int status;
     struct hint_report report;
 };
-
-static int ask(void *context) {
-    struct keeper *keeper = context;
-    struct bytes payload = {0};
-    keeper->status = session_ask(keeper->ctl->session, MESSAGE_HINTS, keeper->member.id, &payload);
-    if (keeper->status == 0) {
-        keeper->status = hint_report_decode(payload, &keeper->report);
-    }
-    free((void *)(uintptr_t)payload.data);
-    return 0;
-}
 
 /* ---- in words ---- */
 
@@ -60,13 +48,13 @@ static void print_keeper(const struct keeper *keeper) {
     const struct hint_report *report = &keeper->report;
     char reason[REASON_MAX];
     if (keeper->status != 0) {
-        printf("%4u  %4s %8s %10s %8s %8s  silent: %s\n", keeper->member.id, "-", "-", "-", "-",
-               "-", err_text(keeper->status));
+        printf("%4u  %4s %8s %10s %8s %8s  silent: %s\n", keeper->node, "-", "-", "-", "-", "-",
+               err_text(keeper->status));
         return;
     }
     if (!report->ready) {
-        printf("%4u  %4s %8s %10s %8s %8s  counting what is on the disk\n", keeper->member.id, "-",
-               "-", "-", "-", "-");
+        printf("%4u  %4s %8s %10s %8s %8s  counting what is on the disk\n", keeper->node, "-", "-",
+               "-", "-", "-");
     }
     for (uint32_t i = 0; i < report->n_targets; i++) {
         const struct hint_target *target = &report->targets[i];
@@ -74,7 +62,7 @@ static void print_keeper(const struct keeper *keeper) {
             continue; /* all delivered */
         }
         reason_of(target, reason);
-        printf("%4u  %4u %8llu %10llu %6.0f s %8llu  %s: %s\n", keeper->member.id, target->node,
+        printf("%4u  %4u %8llu %10llu %6.0f s %8llu  %s: %s\n", keeper->node, target->node,
                (unsigned long long)target->n, (unsigned long long)target->bytes,
                (double)target->age_ms / 1000, (unsigned long long)target->dropped,
                state_name(target), reason);
@@ -119,7 +107,7 @@ static json_t *keeper_json(const struct keeper *keeper) {
     for (uint32_t i = 0; i < report->n_targets; i++) {
         json_array_append_new(targets, target_json(&report->targets[i]));
     }
-    return json_pack("{s:i, s:b, s:b, s:I, s:I, s:I, s:o}", "id", (int)keeper->member.id, "alive",
+    return json_pack("{s:i, s:b, s:b, s:I, s:I, s:I, s:o}", "id", (int)keeper->node, "alive",
                      (int)(keeper->status == 0), "ready", (int)report->ready, "bytes_max",
                      (json_int_t)report->bytes_max, "target_max", (json_int_t)report->target_max,
                      "slices_marked", (json_int_t)report->n_marked, "hints", targets);
@@ -134,29 +122,28 @@ static void print_json(const struct keeper *keepers, uint32_t n) {
 }
 
 int ctl_hints(struct ctl *ctl) {
-    const struct ring *ring = client_ring(session_client(ctl->session));
-    uint32_t n = ring->n_members;
+    uint32_t n = 0;
+    uint32_t n_silent = 0;
+    struct ctl_answer *answers = ctl_ask_nodes(ctl, MESSAGE_HINTS, HINTS_ASK_MS, &n);
     struct keeper *keepers = memory_new(n, sizeof *keepers);
-    struct task_group group = {0};
-    int64_t limit = task_deadline_ns(task_self());
-    int64_t soon = session_now_ns(ctl->session) + (int64_t)HINTS_ASK_MS * 1000000;
-    task_set_deadline(task_self(), soon < limit ? soon : limit);
     for (uint32_t i = 0; i < n; i++) {
-        keepers[i].ctl = ctl;
-        keepers[i].member = ring->members[i];
-        task_group_run(&group, ask, &keepers[i]);
+        struct keeper *keeper = &keepers[i];
+        keeper->node = answers[i].member.id;
+        keeper->status = answers[i].status;
+        if (keeper->status == 0) {
+            keeper->status = hint_report_decode(answers[i].payload, &keeper->report);
+        }
+        n_silent += keeper->status != 0 ? 1 : 0;
     }
-    task_group_wait(&group, 0);
     if (ctl->json) {
         print_json(keepers, n);
     } else {
         print_text(keepers, n);
     }
-    uint32_t silent = 0;
     for (uint32_t i = 0; i < n; i++) {
-        silent += keepers[i].status != 0 ? 1 : 0;
         hint_report_release(&keepers[i].report);
     }
     free(keepers);
-    return silent == 0 ? CTL_DONE : silent < n ? CTL_FAILED : CTL_UNREACHABLE;
+    ctl_answers_free(answers, n);
+    return ctl_silent_exit(n_silent, n);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/ringctl.h"
+#include "node/ringctl_nodes.h"
 #include "shared/exchange.h"
 
 enum {
@@ -31,12 +31,7 @@ struct repairing {
 };
 
 static uint64_t value_of(const struct repairing *r, const char *name) {
-    for (uint32_t i = 0; i < r->n_rows; i++) {
-        if (bytes_equal(r->rows[i].name, bytes_of_string(name))) {
-            return r->rows[i].value;
-        }
-    }
-    return 0;
+    return stats_value(r->rows, r->n_rows, name);
 }
 
 static int ask(void *context) {
@@ -148,7 +143,7 @@ static int repair_status(struct ctl *ctl, struct repairing *nodes, uint32_t n) {
     } else {
         json_decref(all);
     }
-    return n_silent == 0 ? CTL_DONE : n_silent < n ? CTL_FAILED : CTL_UNREACHABLE;
+    return ctl_silent_exit(n_silent, n);
 }
 
 /* ---- orders ---- */

@@ -444,3 +444,12 @@ int stats_decode(struct bytes payload, struct stat_row *ret, uint32_t *ret_n) {
     *ret_n = n;
     return 0;
 }
+
+uint64_t stats_value(const struct stat_row *rows, uint32_t n, const char *name) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (bytes_equal(rows[i].name, bytes_of_string(name))) {
+            return rows[i].value;
+        }
+    }
+    return 0;
+}

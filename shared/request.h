@@ -178,5 +178,7 @@ enum {
 void stats_encode(const struct stat_row *rows, uint32_t n, struct buffer *into);
 /* Fills at most STATS_MAX rows of `ret` and their number. */
 int stats_decode(struct bytes payload, struct stat_row *ret, uint32_t *ret_n);
+/* The value of the row of this name; 0 when there is none. */
+uint64_t stats_value(const struct stat_row *rows, uint32_t n, const char *name);
 
 #endif

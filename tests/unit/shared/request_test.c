@@ -350,6 +350,15 @@ static void a_scan_asks_for_at_least_one_row_and_at_most_the_bound(void **state)
     buffer_release(&b);
 }
 
+static void a_counter_is_found_by_its_whole_name(void **state) {
+    (void)state;
+    const struct stat_row rows[] = {{bytes_of_string("gets"), 7}, {bytes_of_string("get"), 8}};
+    assert_int_equal(stats_value(rows, 2, "get"), 8);
+    assert_int_equal(stats_value(rows, 2, "gets"), 7);
+    assert_int_equal(stats_value(rows, 2, "ge"), 0);
+    assert_int_equal(stats_value(rows, 0, "get"), 0);
+}
+
 static void stats_come_back_as_they_were_sent(void **state) {
     (void)state;
     struct stat_row rows[] = {{bytes_of_string("gets"), 17}, {bytes_of_string("puts"), UINT64_MAX}};
@@ -378,6 +387,7 @@ int main(void) {
         cmocka_unit_test(a_page_that_would_repeat_itself_is_refused),
         cmocka_unit_test(a_scan_asks_for_at_least_one_row_and_at_most_the_bound),
         cmocka_unit_test(stats_come_back_as_they_were_sent),
+        cmocka_unit_test(a_counter_is_found_by_its_whole_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
