@@ -171,7 +171,6 @@ static void heard(struct round *round, struct round_peer *peer, const struct mes
                   const struct chain_reply *reply) {
     struct partition_sync *sync = round->context;
     if (peer->status != 0) {
-        peer->state = ROUND_REFUSED;
         return;
     }
     round_stop(round);

@@ -23,7 +23,7 @@ static void ask(struct round *round) {
                                   .key = round->key,
                                   .payload = round->payload};
         if (peer->state != ROUND_GOOD && node_alive(node, peer->node)) {
-            peer->asked |= node_ask(node, peer->node, &message) == 0;
+            node_ask(node, peer->node, &message);
         }
     }
 }
@@ -131,6 +131,7 @@ bool round_heard(struct node *node, const struct endpoint *from, const struct me
             }
         }
         peer->status = -(int)message->status;
+        peer->state = peer->status == 0 ? ROUND_GOOD : ROUND_REFUSED;
         round->heard(round, peer, message, reply);
         return true;
     }

@@ -26,7 +26,6 @@ struct round_peer {
     uint16_t incarnation;
     uint8_t state; /* enum round_peer_state */
     int status;    /* of the last answer */
-    bool asked;    /* ever */
 };
 
 struct round {
@@ -36,8 +35,8 @@ struct round {
     uint16_t flags;
     struct bytes key;     /* borrowed until it is stopped */
     struct bytes payload; /* the same */
-    /* An answer: `reply` is NULL for types with other payloads. Sets peer->state; may stop the
-     * round and free it. */
+    /* An answer, good when its status is 0: `reply` is NULL for types with other payloads. May stop
+     * the round and free it. */
     void (*heard)(struct round *round, struct round_peer *peer, const struct message *message,
                   const struct chain_reply *reply);
     /* Before those who are missing are asked again; whether to go on. May be NULL. */

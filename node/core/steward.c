@@ -85,6 +85,15 @@ void steward_outbid(struct node *node, uint16_t slice, uint64_t epoch) {
     }
 }
 
+bool steward_refused(struct steward *steward, const struct round_peer *peer,
+                     const struct chain_reply *reply) {
+    if (peer->status != ERR_STALE_EPOCH) {
+        return false;
+    }
+    steward_step_down(steward, reply->promise, ERR_STALE_EPOCH);
+    return true;
+}
+
 /* ---- campaign ---- */
 
 static void check_elected(struct steward *steward) {
@@ -101,12 +110,9 @@ static void on_promise_of_other(struct round *round, struct round_peer *peer,
                                 const struct message *message, const struct chain_reply *reply) {
     struct steward *steward = round->context;
     (void)message;
-    if (peer->status == ERR_STALE_EPOCH) {
-        steward_step_down(steward, reply->promise, ERR_STALE_EPOCH);
-        return;
+    if (!steward_refused(steward, peer, reply)) {
+        check_elected(steward);
     }
-    peer->state = peer->status == 0 ? ROUND_GOOD : ROUND_REFUSED;
-    check_elected(steward);
 }
 
 static bool still_campaigning(struct round *round) {
@@ -278,7 +284,6 @@ static void on_check(struct round *round, struct round_peer *peer, const struct 
         steward_outbid(node, slice, promise);
         return;
     }
-    peer->state = peer->status == 0 ? ROUND_GOOD : ROUND_REFUSED;
     if (is_confirmed(check)) {
         check_ends(check, 0);
     }

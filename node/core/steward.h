@@ -68,6 +68,11 @@ void steward_outbid(struct node *node, uint16_t slice, uint64_t epoch);
  * is left to the next one. */
 void steward_step_down(struct steward *steward, uint64_t epoch, int status);
 
+/* An answer of a round under the steward's epoch: whether it says that a higher one was promised.
+ * Then it has stepped down. */
+bool steward_refused(struct steward *steward, const struct round_peer *peer,
+                     const struct chain_reply *reply);
+
 /* The promise is loaded: which node to pass a strict request on to; 0 = it is this node's. */
 uint16_t steward_route(struct node *node, uint16_t slice, uint64_t promise);
 /* A request was passed on to the steward elsewhere; it was answered. */

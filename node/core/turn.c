@@ -247,15 +247,9 @@ static void on_tail(struct round *round, struct round_peer *peer, const struct m
                     const struct chain_reply *reply) {
     struct partition *p = round->context;
     (void)message;
-    if (peer->status == ERR_STALE_EPOCH) {
-        steward_step_down(p->steward, reply->promise, ERR_STALE_EPOCH);
+    if (steward_refused(p->steward, peer, reply) || peer->status != 0) {
         return;
     }
-    if (peer->status != 0) {
-        peer->state = ROUND_REFUSED;
-        return;
-    }
-    peer->state = ROUND_GOOD;
     struct ballot applied = chain_applied(reply->tail);
     if (ballot_compare(applied, p->highest) > 0) {
         p->highest = applied;
@@ -396,11 +390,9 @@ static void on_accepted(struct round *round, struct round_peer *peer, const stru
                         const struct chain_reply *reply) {
     struct partition *p = round->context;
     (void)message;
-    if (peer->status == ERR_STALE_EPOCH) {
-        steward_step_down(p->steward, reply->promise, ERR_STALE_EPOCH);
+    if (steward_refused(p->steward, peer, reply)) {
         return;
     }
-    peer->state = peer->status == 0 ? ROUND_GOOD : ROUND_REFUSED;
     if (peer->status == ERR_BUSY) {
         round_hurry(round);
     }
