@@ -361,6 +361,7 @@ static int request_check(const struct client *client, const struct client_reques
     case MESSAGE_REPAIR_CONTROL:
     case MESSAGE_TREE:
     case MESSAGE_LEAF:
+    case MESSAGE_PARTITIONS:
         if (request->node == 0) {
             return ERR_INVALID;
         }

@@ -15,6 +15,7 @@
 #include "node/core/handoff.h"
 #include "node/core/hints.h"
 #include "node/core/leaf_page.h"
+#include "node/core/partition_page.h"
 #include "node/core/reap.h"
 #include "node/core/reaper.h"
 #include "node/core/recovery.h"
@@ -379,6 +380,9 @@ static bool receive_comparison(struct node *node, const struct endpoint *from,
     case MESSAGE_LEAF:
         node->counters.leaves++;
         leaf_receive(node, from, message);
+        return true;
+    case MESSAGE_PARTITIONS:
+        partition_page_receive(node, from, message);
         return true;
     case MESSAGE_REPAIR_CONTROL:
         anti_entropy_control(node, from, message);

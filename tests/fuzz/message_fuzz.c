@@ -7,6 +7,7 @@
 
 #include "shared/err.h"
 #include "shared/exchange.h"
+#include "shared/partitions.h"
 #include "shared/request.h"
 #include "shared/shortfall.h"
 #include "tests/fuzz/fuzz.h"
@@ -151,6 +152,25 @@ static void try_reap_request(struct bytes payload, struct buffer *again) {
     }
 }
 
+static void try_partitions(bool reply, struct bytes payload, struct buffer *again) {
+    struct partitions_request request;
+    struct partitions_page page;
+    struct partition_tally partition;
+    uint32_t n = 0;
+    if (!reply && partitions_request_decode(payload, RING_SLICES_MAX, &request) == 0) {
+        partitions_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+    if (reply && partitions_page_decode(payload, &page) == 0) {
+        partitions_page_encode(&page, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+        while (partitions_next(&page.listed, &partition)) {
+            n++;
+        }
+        FUZZ_CHECK(n == page.n);
+    }
+}
+
 /* What replicas compare themselves by. */
 static void try_exchange(uint8_t type, struct bytes payload, struct buffer *again) {
     switch (type) {
@@ -163,6 +183,10 @@ static void try_exchange(uint8_t type, struct bytes payload, struct buffer *agai
         return;
     case MESSAGE_LEAF | MESSAGE_REPLY:
         try_leaf(payload, again);
+        return;
+    case MESSAGE_PARTITIONS:
+    case MESSAGE_PARTITIONS | MESSAGE_REPLY:
+        try_partitions((type & MESSAGE_REPLY) != 0, payload, again);
         return;
     case MESSAGE_REAP:
         try_reap_request(payload, again);
