@@ -161,6 +161,7 @@ static int set_directory(struct mount *mount, struct inode *inode, const struct 
         inodes_changed(&mount->inodes, inode);
         inodes_learn_directory(&mount->inodes, inode, &now, inodes_clock(&mount->inodes),
                                mount_now_ns(mount));
+        directory_attributes_release(&now);
     }
     return status;
 }

@@ -52,14 +52,18 @@ static void known_drop(struct inodes *inodes, struct known *known) {
     known_unlink(inodes, known);
     inodes->n_known--;
     known->inode->known = NULL;
+    inodes->n_known_bytes -= known->n_bytes;
     entry_release(&known->entry);
+    directory_attributes_release(&known->attributes);
     free(known);
 }
 
-static void evict(struct inodes *inodes) {
-    for (int i = 0; i < EVICTIONS_MAX && inodes->n_known > inodes->known_max; i++) {
+static void evict(struct inodes *inodes, const struct known *keep) {
+    for (int i = 0; i < EVICTIONS_MAX && (inodes->n_known > inodes->known_max ||
+                                          inodes->n_known_bytes > INODES_KNOWN_BYTES_MAX);
+         i++) {
         struct known *known = inodes->oldest;
-        if (known->inode->file != NULL) {
+        if (known->inode->file != NULL || known == keep) {
             known_unlink(inodes, known);
             known_push(inodes, known);
         } else {
@@ -78,8 +82,14 @@ static struct known *known_take(struct inodes *inodes, struct inode *inode) {
         inodes->n_known++;
     }
     known_push(inodes, inode->known);
-    evict(inodes);
     return inode->known;
+}
+
+/* Counts what was just read of an inode beside its fixed part. */
+static void known_count(struct inodes *inodes, struct known *known, size_t n_bytes) {
+    inodes->n_known_bytes += n_bytes - known->n_bytes;
+    known->n_bytes = n_bytes;
+    evict(inodes, known);
 }
 
 static struct inode *inode_new(struct inodes *inodes, uint64_t ino) {
@@ -211,6 +221,7 @@ bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry
     entry_release(&known->entry);
     entry_copy(entry, &known->entry);
     known->read_ns = now_ns;
+    known_count(inodes, known, entry->record.data.size + entry->record.xattrs.size);
     return true;
 }
 
@@ -222,8 +233,13 @@ bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
         return false;
     }
     struct known *known = known_take(inodes, inode);
+    struct bytes xattrs = attributes->xattrs;
+    xattrs = xattrs.size > 0 ? bytes_copy(xattrs) : (struct bytes){0};
+    directory_attributes_release(&known->attributes);
     known->attributes = *attributes;
+    known->attributes.xattrs = xattrs;
     known->read_ns = now_ns;
+    known_count(inodes, known, xattrs.size);
     return true;
 }
 
@@ -282,9 +298,11 @@ void inodes_check(const struct inodes *inodes) {
     }
     assert(n == inodes->n && n_known == inodes->n_known);
     uint32_t n_listed = 0;
+    size_t n_bytes = 0;
     for (struct known *known = inodes->newest; known != NULL; known = known->older) {
         n_listed++;
+        n_bytes += known->n_bytes;
         assert(known->older != NULL ? known->older->newer == known : inodes->oldest == known);
     }
-    assert(n_listed == n_known);
+    assert(n_listed == n_known && n_bytes == inodes->n_known_bytes);
 }

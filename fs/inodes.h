@@ -14,7 +14,8 @@
  * was done: readings and changes are ordered by a clock (inodes_clock()). One thread; nothing here
  * suspends. */
 enum {
-    INODES_KNOWN_MAX = 8192, /* about 1 KiB each and the inline contents, so 42 MiB at most */
+    INODES_KNOWN_MAX = 8192,           /* about 1 KiB each, and beside that in all: */
+    INODES_KNOWN_BYTES_MAX = 48 << 20, /* inline contents and extended attributes */
 };
 
 struct file;
@@ -25,7 +26,8 @@ struct known {
     struct known *newer, *older;
     int64_t read_ns;                        /* monotonic */
     struct entry entry;                     /* not of directories */
-    struct directory_attributes attributes; /* of directories */
+    struct directory_attributes attributes; /* of directories; owned */
+    size_t n_bytes;                         /* contents and attributes that it holds */
 };
 
 struct inode {
@@ -50,6 +52,7 @@ struct inodes {
     uint32_t n_buckets; /* a power of two */
     uint32_t n;
     uint32_t n_known, known_max;
+    size_t n_known_bytes;
     struct known *newest, *oldest;
     uint64_t clock;
     struct inode *root; /* always there */

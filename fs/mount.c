@@ -175,6 +175,7 @@ static int read_inode(struct mount *mount, struct inode *inode) {
         int status = namespace_attributes(mount->config.ns, &inode->directory, &attributes);
         if (status == 0) {
             inodes_learn_directory(&mount->inodes, inode, &attributes, began, mount_now_ns(mount));
+            directory_attributes_release(&attributes);
         }
         return status;
     }

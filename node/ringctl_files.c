@@ -82,6 +82,7 @@ static int fill_attributes(struct ctl *ctl, struct record *record) {
         record->gid = a.gid;
         record->mtime_ns = a.mtime_ns;
         record->size = a.n_entries;
+        directory_attributes_release(&a);
     }
     return status;
 }

@@ -41,7 +41,9 @@
     X(IN_USE, 31, EBUSY, "in use by another process")                                              \
     X(SYMLINKS, 32, ELOOP, "too many symbolic links")                                              \
     X(STALE_EPOCH, 33, EIO, "another node is the steward of the slice")                            \
-    X(RECOVERING, 34, EIO, "this replica is catching up on the others")
+    X(RECOVERING, 34, EIO, "this replica is catching up on the others")                            \
+    X(NO_ATTRIBUTE, 36, ENODATA, "no such extended attribute")                                     \
+    X(RANGE, 37, ERANGE, "the answer is longer than the room for it")
 
 enum err {
 #define ERR_ENUM(name, number, errno_, text) ERR_##name = -(number),

@@ -148,6 +148,16 @@ struct row_op header_guard_op(const struct key *header, struct bytes seen) {
 static const struct header root_header = {
     .state = DIRECTORY_LIVE, .mode = 0755, .parent = {{[15] = 1}}, .shard_bits = ROOT_SHARD_BITS};
 
+/* Makes the row own a context and, behind it, its header's xattrs: one piece to free. */
+static void header_row_own(struct header_row *row, struct bytes seen) {
+    struct bytes xattrs = row->header.xattrs;
+    uint8_t *held = memory_new(1, seen.size + xattrs.size + 1);
+    bytes_store(bytes_store(held, seen), xattrs);
+    free((void *)row->seen.data); /* only now: the xattrs may lie in there */
+    row->seen = bytes_of(held, seen.size);
+    row->header.xattrs = bytes_of(held + seen.size, xattrs.size);
+}
+
 static int header_from_row(const struct id128 *directory, const struct store_row *row,
                            struct header_row *ret) {
     const struct sibling *winner = versions_winner(&row->versions);
@@ -166,7 +176,7 @@ static int header_from_row(const struct id128 *directory, const struct store_row
     if (row->versions.context.n > 0) {
         context_encode(&row->versions.context, &seen);
     }
-    ret->seen = bytes_copy(buffer_bytes(&seen));
+    header_row_own(ret, buffer_bytes(&seen));
     buffer_release(&seen);
     return 0;
 }
@@ -207,8 +217,9 @@ int header_write(struct namespace *ns, const struct id128 *directory, struct hea
     int err = commit_run(ns, &partition, &commit, 0);
     header_forget(ns, directory);
     if (err == 0) {
-        free((void *)row->seen.data);
-        row->seen = commit_context(&commit, 0);
+        struct bytes seen = commit_context(&commit, 0);
+        header_row_own(row, seen);
+        free((void *)seen.data);
         row->found = true;
         row->tally = commit.outcome.reply.tally;
         if (row->header.state == DIRECTORY_LIVE) {

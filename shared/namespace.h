@@ -84,12 +84,17 @@ struct directory_attributes {
     int64_t atime_ns, mtime_ns, ctime_ns;
     uint64_t n_entries;
     struct id128 parent;
+    struct bytes xattrs; /* encoded list (xattrs.h); owned where a call here answered with it */
 };
+void directory_attributes_release(struct directory_attributes *attributes);
 /* mode: permission bits only. ERR_EXISTS as in create. */
 int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const char *name,
                     uint32_t mode, uint32_t uid, uint32_t gid, struct entry *ret);
+/* The same, with mode, uid, gid and xattrs of `made`. */
+int namespace_mkdir_as(struct namespace *ns, const struct id128 *directory, const char *name,
+                       const struct directory_attributes *made, struct entry *ret);
 int namespace_rmdir(struct namespace *ns, const struct id128 *directory, const char *name);
-/* ERR_STALE when the directory is gone. */
+/* ERR_STALE when the directory is gone. `ret` is owned: directory_attributes_release(). */
 int namespace_attributes(struct namespace *ns, const struct id128 *directory,
                          struct directory_attributes *ret);
 /* What chmod, chown and utimens set: only the fields named in `mask`. */
@@ -100,10 +105,19 @@ enum attribute_mask {
     ATTRIBUTE_ATIME = 8,
     ATTRIBUTE_MTIME = 16,
     ATTRIBUTE_CTIME = 32,
+    ATTRIBUTE_XATTRS = 64,
 };
+/* ctime becomes now unless it is set. `ret` is owned. */
 int namespace_set_attributes(struct namespace *ns, const struct id128 *directory, unsigned mask,
                              const struct directory_attributes *attributes,
                              struct directory_attributes *ret);
+/* A change that depends on what is there: `change` edits the attributes and answers a mask of the
+ * fields that count, or an error that ends the call. It runs again on newer attributes when another
+ * writer came first. xattrs that it sets are borrowed until it runs again or the call ends. */
+int namespace_update_directory(struct namespace *ns, const struct id128 *directory,
+                               int (*change)(void *context,
+                                             struct directory_attributes *attributes),
+                               void *context, struct directory_attributes *ret);
 
 /* A page of a listing in cookie order. Entries created or deleted meanwhile never make it skip or
  * repeat others. */

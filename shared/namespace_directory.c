@@ -30,8 +30,8 @@ static bool surely_not_made(int err) {
     return err == ERR_EXISTS || err == ERR_NO_ENTRY || err == ERR_BUSY;
 }
 
-int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const char *name,
-                    uint32_t mode, uint32_t uid, uint32_t gid, struct entry *ret) {
+int namespace_mkdir_as(struct namespace *ns, const struct id128 *directory, const char *name,
+                       const struct directory_attributes *made, struct entry *ret) {
     int err = name_check(name);
     if (err < 0) {
         return err;
@@ -39,17 +39,18 @@ int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const c
     struct id128 child = namespace_id(ns);
     int64_t now = (int64_t)ns->store->wall_ns(ns->store->self);
     struct header_row row = {.header = {.state = DIRECTORY_LIVE,
-                                        .mode = mode & 07777,
-                                        .uid = uid,
-                                        .gid = gid,
+                                        .mode = made->mode & 07777,
+                                        .uid = made->uid,
+                                        .gid = made->gid,
                                         .atime_ns = now,
                                         .mtime_ns = now,
                                         .ctime_ns = now,
-                                        .parent = *directory}};
+                                        .parent = *directory,
+                                        .xattrs = made->xattrs}};
     memcpy(row.header.name, name, strlen(name) + 1);
     struct record record = {.mode = S_IFDIR | row.header.mode,
-                            .uid = uid,
-                            .gid = gid,
+                            .uid = made->uid,
+                            .gid = made->gid,
                             .file_id = directory_ino(&child),
                             .atime_ns = now,
                             .mtime_ns = now,
@@ -66,6 +67,12 @@ int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const c
     }
     free((void *)row.seen.data);
     return err;
+}
+
+int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const char *name,
+                    uint32_t mode, uint32_t uid, uint32_t gid, struct entry *ret) {
+    struct directory_attributes made = {.mode = mode, .uid = uid, .gid = gid};
+    return namespace_mkdir_as(ns, directory, name, &made, ret);
 }
 
 /* ---- rmdir ---- */
@@ -224,6 +231,9 @@ static void attributes_fill(const struct header_row *row, struct directory_attri
                                          .ctime_ns = header->ctime_ns,
                                          .n_entries = row->tally.n_live - row->found,
                                          .parent = header->parent};
+    if (header->xattrs.size > 0) {
+        ret->xattrs = bytes_copy(header->xattrs);
+    }
     if (row->tally.changed_ns > header->mtime_tally_ns) {
         ret->mtime_ns = changed;
     }
@@ -262,6 +272,11 @@ int namespace_attributes(struct namespace *ns, const struct id128 *directory,
     return err;
 }
 
+void directory_attributes_release(struct directory_attributes *attributes) {
+    free((void *)attributes->xattrs.data);
+    attributes->xattrs = (struct bytes){0};
+}
+
 static void attributes_apply(struct header_row *row, unsigned mask,
                              const struct directory_attributes *attributes, int64_t now_ns) {
     struct header *header = &row->header;
@@ -270,15 +285,39 @@ static void attributes_apply(struct header_row *row, unsigned mask,
     header->gid = mask & ATTRIBUTE_GID ? attributes->gid : header->gid;
     header->atime_ns = mask & ATTRIBUTE_ATIME ? attributes->atime_ns : header->atime_ns;
     header->ctime_ns = mask & ATTRIBUTE_CTIME ? attributes->ctime_ns : now_ns;
+    if (mask & ATTRIBUTE_XATTRS) {
+        header->xattrs = attributes->xattrs; /* header_write() copies them */
+    }
     if (mask & ATTRIBUTE_MTIME) {
         header->mtime_ns = attributes->mtime_ns;
         header->mtime_tally_ns = row->tally.changed_ns;
     }
 }
 
-static int set_attributes_try(struct namespace *ns, const struct id128 *directory, unsigned mask,
-                              const struct directory_attributes *attributes,
-                              struct directory_attributes *ret) {
+struct directory_change {
+    int (*change)(void *context, struct directory_attributes *attributes);
+    void *context;
+};
+
+/* Runs the change on what was read, and puts the outcome into `row`. */
+static int change_run(const struct directory_change *change, struct header_row *row,
+                      int64_t now_ns) {
+    struct directory_attributes attributes;
+    attributes_fill(row, &attributes);
+    struct bytes copied = attributes.xattrs;
+    int mask = change->change(change->context, &attributes);
+    if (mask >= 0) {
+        unsigned set = (unsigned)mask;
+        /* Left as they are they would point into the copy. */
+        set &= attributes.xattrs.data == copied.data ? ~(unsigned)ATTRIBUTE_XATTRS : ~0u;
+        attributes_apply(row, set, &attributes, now_ns);
+    }
+    free((void *)copied.data);
+    return mask < 0 ? mask : 0;
+}
+
+static int change_try(struct namespace *ns, const struct id128 *directory,
+                      const struct directory_change *change, struct directory_attributes *ret) {
     struct header_row row;
     int err = directory_read(ns, directory, &row);
     if (err == 0 && !row.found) {
@@ -288,8 +327,10 @@ static int set_attributes_try(struct namespace *ns, const struct id128 *director
         err = err == 0 ? ERR_CONFLICT : err;
     }
     if (err == 0) {
+        err = change_run(change, &row, (int64_t)ns->store->wall_ns(ns->store->self));
+    }
+    if (err == 0) {
         struct tally tally = row.tally;
-        attributes_apply(&row, mask, attributes, (int64_t)ns->store->wall_ns(ns->store->self));
         err = header_write(ns, directory, &row);
         row.tally = tally; /* of all shards; an update of the header leaves it as it was */
     }
@@ -300,12 +341,32 @@ static int set_attributes_try(struct namespace *ns, const struct id128 *director
     return err;
 }
 
+int namespace_update_directory(struct namespace *ns, const struct id128 *directory,
+                               int (*change)(void *context,
+                                             struct directory_attributes *attributes),
+                               void *context, struct directory_attributes *ret) {
+    struct directory_change run = {change, context};
+    int err = ERR_CONFLICT;
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
+        err = change_try(ns, directory, &run, ret);
+    }
+    return err;
+}
+
+struct setting {
+    unsigned mask;
+    const struct directory_attributes *attributes;
+};
+
+static int set_all(void *context, struct directory_attributes *attributes) {
+    const struct setting *setting = context;
+    *attributes = *setting->attributes;
+    return (int)setting->mask;
+}
+
 int namespace_set_attributes(struct namespace *ns, const struct id128 *directory, unsigned mask,
                              const struct directory_attributes *attributes,
                              struct directory_attributes *ret) {
-    int err = ERR_CONFLICT;
-    for (int i = 0; conflict_again(ns, i, &err); i++) {
-        err = set_attributes_try(ns, directory, mask, attributes, ret);
-    }
-    return err;
+    struct setting setting = {mask, attributes};
+    return namespace_update_directory(ns, directory, set_all, &setting, ret);
 }

@@ -105,17 +105,18 @@ bool record_same_file(const struct record *a, const struct record *b);
 
 /* ---- headers ---- */
 struct header_row {
-    bool found;   /* there is a live one, in `header` */
-    bool deleted; /* there was one */
-    struct header header;
-    struct bytes seen; /* owned: free() */
+    bool found;           /* there is a live one, in `header` */
+    bool deleted;         /* there was one */
+    struct header header; /* its xattrs lie behind `seen` in the same memory */
+    struct bytes seen;    /* owned: free() */
     struct tally tally;
 };
 /* Reads the header's row; the root without one gets its defaults and found = false. Keeps the cache
  * right. 0, ERR_CORRUPT, or the store's error. `ret` is overwritten; free(ret->seen.data) when the
  * answer was 0. May suspend. */
 int header_read(struct namespace *ns, const struct id128 *directory, struct header_row *ret);
-/* Writes it under IF_MATCH `row->seen`; row->seen becomes the new context. May suspend. */
+/* Writes it under IF_MATCH `row->seen`; row->seen becomes the new context, and header.xattrs a
+ * copy. May suspend. */
 int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row);
 /* The cached context of a live header, copied (owned by the caller); read when it is not cached.
  * Of the root: empty, it needs no guard. ERR_NO_ENTRY when the directory is gone; one that was left

@@ -11,6 +11,7 @@
 enum {
     RECORD_VERSION = 1,
     HEADER_VERSION = 1,
+    HEADER_VERSION_XATTRS = 2, /* has extended attributes, at least one */
 
     RECORD_MOVING = 1, /* flags */
     RECORD_ARRIVED = 2,
@@ -255,7 +256,9 @@ uint64_t record_ino(const struct record *record) {
 /* ---- header ---- */
 
 void header_encode(const struct header *header, struct buffer *into) {
-    buffer_put_u8(into, HEADER_VERSION);
+    bool xattrs = header->xattrs.size > 0;
+    assert(header->xattrs.size <= RECORD_XATTRS_MAX);
+    buffer_put_u8(into, xattrs ? HEADER_VERSION_XATTRS : HEADER_VERSION);
     buffer_put_u8(into, (uint8_t)header->state);
     buffer_put_u8(into, header->shard_bits);
     buffer_put_u8(into, 0);
@@ -268,6 +271,9 @@ void header_encode(const struct header *header, struct buffer *into) {
     buffer_put_u64(into, header->mtime_tally_ns);
     put_id(into, &header->parent);
     put_name(into, header->name);
+    if (xattrs) {
+        buffer_put_sized32(into, header->xattrs);
+    }
 }
 
 int header_decode(struct bytes encoded, struct header *ret) {
@@ -276,7 +282,9 @@ int header_decode(struct bytes encoded, struct header *ret) {
     uint8_t version = reader_u8(&r);
     uint8_t state = reader_u8(&r);
     header.shard_bits = reader_u8(&r);
-    if (version != HEADER_VERSION || (state != DIRECTORY_LIVE && state != DIRECTORY_DYING) ||
+    bool xattrs = version == HEADER_VERSION_XATTRS;
+    if ((version != HEADER_VERSION && !xattrs) ||
+        (state != DIRECTORY_LIVE && state != DIRECTORY_DYING) ||
         header.shard_bits > SHARD_BITS_MAX || reader_u8(&r) != 0) {
         return ERR_INVALID;
     }
@@ -290,7 +298,9 @@ int header_decode(struct bytes encoded, struct header *ret) {
     header.mtime_tally_ns = reader_u64(&r);
     header.parent = read_id(&r);
     int name = read_name(&r, true, header.name);
-    if (reader_end(&r) < 0 || name < 0 || header.mode > 07777) {
+    header.xattrs = xattrs ? reader_sized32(&r) : (struct bytes){0};
+    if (reader_end(&r) < 0 || name < 0 || header.mode > 07777 ||
+        xattrs != (header.xattrs.size > 0) || header.xattrs.size > RECORD_XATTRS_MAX) {
         return ERR_INVALID;
     }
     *ret = header;

@@ -63,7 +63,7 @@ struct record {
     struct id128 contents; /* CONTENTS_BLOCKS: id of the blocks' rows */
     struct bytes data;     /* CONTENTS_INLINE: the contents, up to `size`, the rest reads as zeros;
                             * symlinks: the target. See `owned` */
-    struct bytes xattrs;   /* encoded list (extended attributes); empty = none */
+    struct bytes xattrs;   /* encoded list (xattrs.h); empty = none */
     struct record_arrival arrival;
     struct record_move move;
     /* The versions that it came from, latest first (the first half of their writes' operation ids):
@@ -109,9 +109,11 @@ struct header {
     struct id128 parent;
     char name[NAME_SIZE_MAX + 1]; /* in the parent, when it was made or moved last; root: empty */
     uint8_t shard_bits;
+    struct bytes xattrs; /* encoded list (xattrs.h), at most RECORD_XATTRS_MAX; borrowed */
 };
 /* shard_bits at most SHARD_BITS_MAX; other bounds as in records. ERR_INVALID as there. */
 void header_encode(const struct header *header, struct buffer *into);
+/* xattrs borrow `encoded`. */
 int header_decode(struct bytes encoded, struct header *ret);
 
 #endif

@@ -40,6 +40,7 @@ static void try_header(struct bytes value, struct buffer *again) {
     int err = header_decode(value, &header);
     FUZZ_CHECK(err == 0 || err == ERR_INVALID);
     if (err == 0) {
+        within(header.xattrs, value);
         header_encode(&header, again);
         FUZZ_CHECK(bytes_equal(buffer_bytes(again), value));
     }
@@ -83,7 +84,8 @@ int fuzz_seed(uint32_t n, struct buffer *into) {
         seed_record(n, into);
         return 1;
     }
-    if (n == 5) {
+    if (n == 5 || n == 6) {
+        header.xattrs = bytes_of_string(n == 5 ? "" : "xattrs");
         buffer_put_u8(into, TRY_HEADER);
         header_encode(&header, into);
         return 1;

@@ -184,6 +184,28 @@ static void inode_numbers_are_never_0_and_1_is_the_root(void **state) {
     assert_true(record_ino(&file) == 1ull << 63);
 }
 
+static void a_header_with_xattrs_is_of_version_2_and_one_without_of_version_1(void **state) {
+    (void)state;
+    struct header header = {.state = DIRECTORY_LIVE, .mode = 0755, .name = "n"}, back;
+    struct buffer encoded = {0};
+    header_encode(&header, &encoded);
+    assert_int_equal(encoded.data[0], 1);
+    encoded.data[0] = 2;
+    assert_int_equal(header_decode(buffer_bytes(&encoded), &back), ERR_INVALID);
+    buffer_clear(&encoded);
+    header.xattrs = bytes_of_string("list");
+    header_encode(&header, &encoded);
+    assert_int_equal(encoded.data[0], 2);
+    for (size_t size = 0; size < encoded.size; size++) {
+        assert_int_equal(header_decode(bytes_of(encoded.data, size), &back), ERR_INVALID);
+    }
+    assert_int_equal(header_decode(buffer_bytes(&encoded), &back), 0);
+    assert_true(bytes_equal(back.xattrs, header.xattrs));
+    encoded.data[0] = 3;
+    assert_int_equal(header_decode(buffer_bytes(&encoded), &back), ERR_INVALID);
+    buffer_release(&encoded);
+}
+
 static void a_header_comes_back_and_malformed_ones_are_refused(void **state) {
     (void)state;
     struct header header = {.state = DIRECTORY_DYING,
@@ -240,6 +262,7 @@ int main(void) {
         cmocka_unit_test(a_name_with_a_slash_or_a_nul_in_a_record_is_refused),
         cmocka_unit_test(a_copy_owns_its_bytes_and_setting_data_keeps_xattrs),
         cmocka_unit_test(inode_numbers_are_never_0_and_1_is_the_root),
+        cmocka_unit_test(a_header_with_xattrs_is_of_version_2_and_one_without_of_version_1),
         cmocka_unit_test(a_header_comes_back_and_malformed_ones_are_refused),
         cmocka_unit_test(names_are_1_to_255_bytes_of_anything_but_slash),
     };
