@@ -143,6 +143,11 @@ void inodes_init(struct inodes *inodes, uint32_t known_max) {
     inodes->root->name = copy_name("");
 }
 
+void inodes_set_root(struct inodes *inodes, const struct id128 *directory) {
+    assert(inodes->n == 1);
+    inodes->root->directory = inodes->root->parent = *directory;
+}
+
 void inodes_release(struct inodes *inodes) {
     for (uint32_t i = 0; i < inodes->n_buckets; i++) {
         while (inodes->buckets[i] != NULL) {
@@ -275,7 +280,8 @@ void inodes_path(const struct inodes *inodes, uint64_t ino, char *ret, size_t si
     const struct inode *inode = inodes_find(inodes, ino);
     while (inode != NULL && inode != inodes->root && n < PATH_DEPTH_MAX) {
         chain[n++] = inode;
-        inode = inodes_find(inodes, directory_ino(&inode->parent));
+        bool top = id128_equal(&inode->parent, &inodes->root->directory);
+        inode = top ? inodes->root : inodes_find(inodes, directory_ino(&inode->parent));
     }
     size_t used =
         (size_t)snprintf(ret, size, "%s", inode == inodes->root ? n == 0 ? "/" : "" : "?");

@@ -60,6 +60,9 @@ struct inodes {
 
 /* Holds the root and nothing else. */
 void inodes_init(struct inodes *inodes, uint32_t known_max);
+/* Makes another directory than the tree's root the one that the kernel calls its root; its number
+ * stays 1. Before anything is added. */
+void inodes_set_root(struct inodes *inodes, const struct id128 *directory);
 /* Frees all, looked up or not. Nothing may be pinned. */
 void inodes_release(struct inodes *inodes);
 

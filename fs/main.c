@@ -27,6 +27,9 @@ enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
 enum { READ_AHEAD_KB = 1024 };
 
+/* How long an operation of a hard mount waits: as good as for ever. */
+#define HARD_TIMEOUT_NS (20ll * 86400 * 1000000000)
+
 struct program {
     struct options options;
     char mountpoint[PATH_MAX];
@@ -176,6 +179,18 @@ static void tell_parent(struct program *p, int exit_code) {
 }
 
 /* ---- the cluster ---- */
+/* The directory of the tree that is to be mounted. */
+static int find_root(struct program *p) {
+    struct id128 directory;
+    int status = namespace_resolve_directory(p->ns, p->options.subdir, &directory);
+    if (status == 0) {
+        inodes_set_root(&p->mount.inodes, &directory);
+    } else {
+        say(p, 0, "the directory %.512s of the tree: %s", p->options.subdir, err_text(status));
+    }
+    return status;
+}
+
 static int open_root(void *context) {
     struct program *p = context;
     int status = session_wait_ring(p->session);
@@ -192,11 +207,14 @@ static int open_root(void *context) {
         .tasks = session_tasks(p->session),
         .now_ns = loop_now_ns,
         .clock = p->loop,
-        .timeout_ns = p->options.timeout_ns,
+        .timeout_ns = p->options.hard ? HARD_TIMEOUT_NS : p->options.timeout_ns,
         .attributes_ns = p->options.attributes_ns,
     };
     mount_init(&p->mount, &config);
-    status = mount_refresh(&p->mount, p->mount.inodes.root, MOUNT_READ_NOW);
+    if (p->options.subdir != NULL) {
+        status = find_root(p);
+    }
+    status = status != 0 ? status : mount_refresh(&p->mount, p->mount.inodes.root, MOUNT_READ_NOW);
     if (status != 0) {
         mount_release(&p->mount);
         namespace_close(p->ns);
@@ -220,7 +238,7 @@ static int join_cluster(struct program *p) {
     }
     int64_t deadline_ns = loop_now_ns(p->loop) + p->options.timeout_ns;
     status = session_run(p->session, open_root, p, deadline_ns);
-    if (status != 0) {
+    if (status != 0 && p->ns == NULL) {
         say(p, 0, "the cluster at %.512s does not answer: %s", p->options.addresses,
             err_text(status));
     }
@@ -309,7 +327,9 @@ static int start_mount(struct program *p) {
 
 static int drain(void *context) {
     struct program *p = context;
-    ops_wait_idle(p->ops);
+    /* Whoever unmounts does not wait for ever, hard or not. */
+    p->mount.config.timeout_ns = p->options.timeout_ns;
+    ops_wait_idle(p->ops, p->options.timeout_ns);
     return writeback_drain(&p->mount);
 }
 
@@ -356,12 +376,19 @@ static int run(struct program *p) {
     return code;
 }
 
+static void print_help(void) {
+    struct buffer text = {0};
+    options_help(&text);
+    fputs((const char *)text.data, stdout);
+    buffer_release(&text);
+}
+
 int main(int argc, char **argv) {
     static struct program program = {.parent = -1};
     struct program *p = &program;
     switch (options_parse(argc, argv, geteuid() == 0, &p->options)) {
     case OPTIONS_HELP:
-        fputs(options_help, stdout);
+        print_help();
         return 0;
     case OPTIONS_VERSION:
         printf("ringfs %s\n", RINGFS_VERSION);
@@ -373,7 +400,9 @@ int main(int argc, char **argv) {
         break;
     }
     int code = EXIT_MOUNT;
-    if (check_mountpoint(p) == 0) {
+    if (p->options.fake) {
+        code = 0;
+    } else if (check_mountpoint(p) == 0) {
         bool ready = (p->options.foreground || daemonize(p) == 0) && open_log(p) == 0;
         code = ready ? run(p) : EXIT_SYSTEM;
     }

@@ -124,7 +124,12 @@ void ops_pause(struct ops *ops) {
     stop_reading(ops);
 }
 
-void ops_wait_idle(struct ops *ops) {
+void ops_wait_idle(struct ops *ops, int64_t within_ns) {
+    task_set_deadline(task_self(), loop_now_ns(ops->config.loop) + within_ns);
+    while (ops->n_requests > 0 && task_wait(&ops->idle) == 0) {
+    }
+    requests_interrupt(ops);
+    task_set_deadline(task_self(), 0);
     while (ops->n_requests > 0) {
         task_wait_uninterrupted(&ops->idle);
     }

@@ -36,8 +36,9 @@ struct ops_config {
 int ops_start(const struct ops_config *config, struct ops **ret);
 /* Takes no further requests from the kernel. */
 void ops_pause(struct ops *ops);
-/* May suspend: until no request is under way. */
-void ops_wait_idle(struct ops *ops);
+/* May suspend: until no request is under way. After `within_ns` those that wait for the cluster are
+ * interrupted. */
+void ops_wait_idle(struct ops *ops, int64_t within_ns);
 /* Unmounts, if that was not done yet: programs that still use the mount see ENOTCONN. No request
  * may be under way. */
 void ops_stop(struct ops *ops);

@@ -56,6 +56,10 @@ static void request_end(struct request *request) {
     free((void *)(uintptr_t)request->name);
     free((void *)(uintptr_t)request->new_name);
     free((void *)(uintptr_t)request->data.data);
+    *request->link = request->next;
+    if (request->next != NULL) {
+        request->next->link = request->link;
+    }
     free(request);
     assert(ops->n_requests > 0);
     ops->n_requests--;
@@ -85,10 +89,22 @@ static int spawn(struct request *request) {
 void request_start(struct request *request) {
     struct ops *ops = request->ops;
     ops->n_requests++;
+    request->next = ops->requests;
+    request->link = &ops->requests;
+    if (request->next != NULL) {
+        request->next->link = &request->next;
+    }
+    ops->requests = request;
     fuse_req_interrupt_func(request->fuse, interrupted, request);
     if (spawn(request) != 0) {
         assert(ops->waiting == NULL);
         ops->waiting = request;
+    }
+}
+
+void requests_interrupt(struct ops *ops) {
+    for (struct request *request = ops->requests; request != NULL; request = request->next) {
+        interrupt_late(request);
     }
 }
 

@@ -21,7 +21,8 @@ struct ops {
     bool paused;  /* for good: ops_pause() */
     bool unmounted;
     uint32_t n_requests;
-    struct request *waiting; /* no task could be made for it yet */
+    struct request *requests; /* all that are under way */
+    struct request *waiting;  /* no task could be made for it yet */
     struct task_queue idle;
     struct complaints complaints;
     uint64_t n_answered;
@@ -30,6 +31,7 @@ struct ops {
 /* What an operation works on; the fields that it does not have are zero. */
 struct request {
     struct ops *ops;
+    struct request *next, **link; /* among ops->requests */
     fuse_req_t fuse;
     const char *operation; /* its name, for the log */
     void (*run)(struct request *request);
@@ -56,6 +58,8 @@ struct request *request_new(fuse_req_t fuse, const char *operation,
 void request_set_data(struct request *request, const void *data, size_t size);
 /* Runs it in a task of its own; frees it afterwards. */
 void request_start(struct request *request);
+/* As if a signal had come for each of them. */
+void requests_interrupt(struct ops *ops);
 /* Starts what had to wait for a task, and reads on. */
 void requests_resume(struct ops *ops);
 

@@ -1,6 +1,7 @@
 /* options: the command line of ringfs, also as mount(8) and fstab write it. */
 #include "fs/options.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,30 +9,40 @@
 enum { SECONDS_MAX = 86400, NAME_MAX_SIZE = 64, SUGGESTION_DISTANCE_MAX = 3 };
 #define SECOND_NS 1000000000ll
 
-const char options_help[] =
-    "Usage: ringfs ADDRESS[,ADDRESS...] DIRECTORY [OPTION]...\n"
-    "Mounts a ringfs cluster at DIRECTORY. Any of its nodes' addresses will do:\n"
-    "ipc:///path or tcp://host:port.\n"
-    "\n"
-    "  -o OPTION,...    options, see below\n"
-    "  -f               stay in the foreground, log to stderr\n"
-    "  -d               the same, and log every request\n"
-    "  -h, --help       this text\n"
-    "  -V, --version    the version\n"
-    "\n"
-    "  timeo=SECONDS         an operation that cannot be served by then fails with EIO (10)\n"
-    "  attr_timeout=SECONDS  how long names and attributes may be cached (1)\n"
-    "  key_file=FILE         the cluster's key, needed for tcp://\n"
-    "  log_file=FILE         log there instead of syslog\n"
-    "  ro, rw                mount read-only, or not\n"
-    "  allow_other           other users may use the mount (default for root)\n"
-    "  noallow_other         they may not\n"
-    "  fsname=NAME           the name in /proc/mounts (ringfs)\n"
-    "  [no]dev, [no]suid, [no]exec, [a]sync, noatime, dirsync: as in mount(8); its other\n"
-    "  generic options are accepted and ignored\n"
-    "\n"
-    "Unmount: umount DIRECTORY, or fusermount3 -u DIRECTORY.\n"
-    "Exit: 0 mounted; 1 usage; 2 system error; 32 the mount failed.\n";
+/* What may follow -o and is ours. A new one is a line here and a field of struct options. */
+enum kind {
+    SECONDS, /* an int64_t, nanoseconds */
+    TEXT,    /* a char *, owned */
+    ON,      /* a bool that becomes true */
+    OFF,     /* a bool that becomes false */
+    ANYTHING /* a value that says nothing to us */
+};
+
+static const struct own_option {
+    const char *name;
+    enum kind kind;
+    size_t field;
+    const char *value; /* as the help calls it; NULL = takes none */
+    const char *help;  /* NULL = not worth a line */
+} own_options[] = {
+#define FIELD(name) offsetof(struct options, name)
+    {"soft", OFF, FIELD(hard), NULL,
+     "what cannot be served within timeo= fails with EIO (default)"},
+    {"hard", ON, FIELD(hard), NULL, "what cannot be served waits; signals interrupt it"},
+    {"timeo", SECONDS, FIELD(timeout_ns), "SECONDS", "how long soft waits (10)"},
+    {"attr_timeout", SECONDS, FIELD(attributes_ns), "SECONDS",
+     "how long names and attributes may be cached (1)"},
+    {"subdir", TEXT, FIELD(subdir), "PATH", "mount this directory of the tree, as :PATH does"},
+    {"key_file", TEXT, FIELD(key_file), "FILE", "the cluster's key, needed for tcp://"},
+    {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
+    {"ro", ON, FIELD(read_only), NULL, "mount read-only"},
+    {"rw", OFF, FIELD(read_only), NULL, "mount for reading and writing (default)"},
+    {"allow_other", ON, FIELD(allow_other), NULL, "other users may use it (default for root)"},
+    {"noallow_other", OFF, FIELD(allow_other), NULL, "they may not"},
+    {"fsname", TEXT, FIELD(fsname), "NAME", "the source in /proc/mounts (as it was given)"},
+    {"subtype", ANYTHING, 0, "TYPE", NULL}, /* it is ringfs, whatever mount(8) says */
+#undef FIELD
+};
 
 static const char *const kernel_options[] = {"dev",    "nodev", "suid",  "nosuid",  "exec",
                                              "noexec", "sync",  "async", "noatime", "dirsync"};
@@ -44,10 +55,25 @@ static const char *const ignored_options[] = {
     "silent",     "loud",       "mand",       "nomand",      "nostrictatime",
 };
 
-static const char *const own_options[] = {
-    "timeo", "attr_timeout", "key_file",      "log_file", "ro",
-    "rw",    "allow_other",  "noallow_other", "fsname",   "subtype",
-};
+static const char help_before[] =
+    "Usage: ringfs ADDRESS[,ADDRESS...][:/PATH] DIRECTORY [OPTION]...\n"
+    "Mounts a ringfs cluster, or a directory of it, at DIRECTORY. Any of its nodes'\n"
+    "addresses will do: ipc:///path or tcp://host:port.\n"
+    "\n"
+    "  -o OPTION,...    options, see below\n"
+    "  -f               stay in the foreground, log to stderr\n"
+    "  -d               the same, and log every request\n"
+    "  -h, --help       this text\n"
+    "  -V, --version    the version\n"
+    "\n";
+
+static const char help_after[] =
+    "  [no]dev, [no]suid, [no]exec, [a]sync, noatime, dirsync: as in mount(8); its other\n"
+    "  generic options are accepted and ignored\n"
+    "\n"
+    "Called as mount.ringfs it takes mount(8)'s -o -f(ake) -n -r -s(loppy) -v -w -t -N.\n"
+    "Unmount: umount DIRECTORY, or fusermount3 -u DIRECTORY.\n"
+    "Exit: 0 mounted; 1 usage; 2 system error; 32 the mount failed.\n";
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -98,8 +124,13 @@ static void nearest(const char *name, const char *const *list, size_t n, const c
 static int unknown_option(struct options *o, const char *name) {
     const char *near = NULL;
     size_t far = SUGGESTION_DISTANCE_MAX + 1;
+    if (o->sloppy) {
+        return 0;
+    }
     if (strlen(name) <= NAME_MAX_SIZE) {
-        nearest(name, own_options, COUNT(own_options), &near, &far);
+        for (size_t i = 0; i < COUNT(own_options); i++) {
+            nearest(name, &own_options[i].name, 1, &near, &far);
+        }
         nearest(name, kernel_options, COUNT(kernel_options), &near, &far);
         nearest(name, ignored_options, COUNT(ignored_options), &near, &far);
     }
@@ -129,6 +160,7 @@ static void set_text(char **field, const char *value) {
     *field = strdup(value);
 }
 
+/* `value` NULL = none. Commas in it are its own. */
 static void for_kernel(struct options *o, const char *name, const char *value) {
     if (o->kernel.size > 0) {
         buffer_put_u8(&o->kernel, ',');
@@ -136,55 +168,52 @@ static void for_kernel(struct options *o, const char *name, const char *value) {
     buffer_put(&o->kernel, name, strlen(name));
     if (value != NULL) {
         buffer_put_u8(&o->kernel, '=');
-        buffer_put(&o->kernel, value, strlen(value));
+    }
+    for (; value != NULL && *value != '\0'; value++) {
+        if (*value == ',' || *value == '\\') {
+            buffer_put_u8(&o->kernel, '\\');
+        }
+        buffer_put_u8(&o->kernel, (uint8_t)*value);
     }
 }
 
-/* What later options may still change, until all are known. */
-struct undecided {
-    bool allow_other;
-    char *fsname;
-};
-
-static int own_option(struct options *o, struct undecided *u, const char *name, const char *value) {
-    if (strcmp(name, "timeo") == 0) {
-        return parse_seconds(o, name, value, &o->timeout_ns);
+static int own_option(struct options *o, const struct own_option *own, const char *value) {
+    if ((own->value != NULL) != (value != NULL)) {
+        snprintf(o->error, sizeof o->error, "-o %.64s %s", own->name,
+                 value == NULL ? "needs a value" : "takes no value");
+        return -1;
     }
-    if (strcmp(name, "attr_timeout") == 0) {
-        return parse_seconds(o, name, value, &o->attributes_ns);
+    void *field = (char *)o + own->field;
+    switch (own->kind) {
+    case SECONDS:
+        return parse_seconds(o, own->name, value, field);
+    case TEXT:
+        set_text(field, value);
+        break;
+    case ON:
+    case OFF:
+        *(bool *)field = own->kind == ON;
+        break;
+    case ANYTHING:
+        break;
     }
-    if (strcmp(name, "key_file") == 0) {
-        set_text(&o->key_file, value);
-    } else if (strcmp(name, "log_file") == 0) {
-        set_text(&o->log_file, value);
-    } else if (strcmp(name, "fsname") == 0) {
-        set_text(&u->fsname, value);
-    } else if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0) {
-        o->read_only = name[1] == 'o';
-    } else if (strcmp(name, "allow_other") == 0 || strcmp(name, "noallow_other") == 0) {
-        u->allow_other = name[0] == 'a';
-    } /* subtype: it is ringfs, whatever mount(8) says */
     return 0;
 }
 
 /* One NAME or NAME=VALUE, in place. */
-static int one_option(struct options *o, struct undecided *u, char *text) {
-    if (strncmp(text, "x-", 2) == 0 || strncmp(text, "comment=", 8) == 0 || text[0] == '\0') {
+static int one_option(struct options *o, char *text) {
+    if (strncmp(text, "x-", 2) == 0 || strncmp(text, "X-", 2) == 0 ||
+        strncmp(text, "comment=", 8) == 0 || text[0] == '\0') {
         return 0;
     }
     char *value = strchr(text, '=');
     if (value != NULL) {
         *value++ = '\0';
     }
-    static const char *const valued[] = {"timeo",    "attr_timeout", "key_file",
-                                         "log_file", "fsname",       "subtype"};
-    if (is_among(text, own_options, COUNT(own_options))) {
-        if (is_among(text, valued, COUNT(valued)) != (value != NULL)) {
-            snprintf(o->error, sizeof o->error, "-o %.64s %s", text,
-                     value == NULL ? "needs a value" : "takes no value");
-            return -1;
+    for (size_t i = 0; i < COUNT(own_options); i++) {
+        if (strcmp(text, own_options[i].name) == 0) {
+            return own_option(o, &own_options[i], value);
         }
-        return own_option(o, u, text, value);
     }
     if (is_among(text, kernel_options, COUNT(kernel_options))) {
         for_kernel(o, text, NULL);
@@ -193,11 +222,11 @@ static int one_option(struct options *o, struct undecided *u, char *text) {
     return is_among(text, ignored_options, COUNT(ignored_options)) ? 0 : unknown_option(o, text);
 }
 
-static int option_list(struct options *o, struct undecided *u, const char *list) {
+static int option_list(struct options *o, const char *list) {
     char *copy = strdup(list);
     int status = 0;
     for (char *rest = copy, *one; status == 0 && (one = strsep(&rest, ",")) != NULL;) {
-        status = one_option(o, u, one);
+        status = one_option(o, one);
     }
     free(copy);
     return status;
@@ -208,14 +237,31 @@ static int usage_error(struct options *o, const char *text, const char *what) {
     return OPTIONS_ERROR;
 }
 
+/* A flag of mount(8), given to mount.ringfs. False when it is none. */
+static bool mount_flag(struct options *o, const char *a, int *at) {
+    if (!o->by_mount || a[1] == '\0' || a[2] != '\0' || strchr("fnrsvwtN", a[1]) == NULL) {
+        return false;
+    }
+    o->fake = o->fake || a[1] == 'f';
+    o->sloppy = o->sloppy || a[1] == 's';
+    if (a[1] == 'r' || a[1] == 'w') {
+        o->read_only = a[1] == 'r';
+    }
+    *at += a[1] == 't' || a[1] == 'N'; /* their values are mount(8)'s own affair */
+    return true;
+}
+
 /* A single argument that is no operand; *at moves on when it takes the next one too. */
-static int dashed(struct options *o, struct undecided *u, int argc, char *const *argv, int *at) {
+static int dashed(struct options *o, int argc, char *const *argv, int *at) {
     const char *a = argv[*at];
     if (strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) {
         return OPTIONS_HELP;
     }
     if (strcmp(a, "-V") == 0 || strcmp(a, "--version") == 0) {
         return OPTIONS_VERSION;
+    }
+    if (mount_flag(o, a, at)) {
+        return OPTIONS_RUN;
     }
     if (strcmp(a, "-f") == 0 || strcmp(a, "-d") == 0) {
         o->foreground = true;
@@ -229,12 +275,27 @@ static int dashed(struct options *o, struct undecided *u, int argc, char *const 
         return usage_error(o, "-o needs a value", "");
     }
     const char *list = a[2] != '\0' ? a + 2 : argv[++*at];
-    return option_list(o, u, list) == 0 ? OPTIONS_RUN : OPTIONS_ERROR;
+    return option_list(o, list) == 0 ? OPTIONS_RUN : OPTIONS_ERROR;
+}
+
+/* ADDRESSES, or ADDRESSES:/PATH. The path begins at the last ":/" that is not a "://". */
+static void source(struct options *o, const char *a) {
+    set_text(&o->source, a);
+    set_text(&o->addresses, a);
+    for (size_t i = strlen(a); i-- > 0;) {
+        if (a[i] == ':' && a[i + 1] == '/' && a[i + 2] != '/') {
+            o->addresses[i] = '\0';
+            if (o->subdir == NULL) {
+                set_text(&o->subdir, a + i + 1);
+            }
+            return;
+        }
+    }
 }
 
 static int operand(struct options *o, const char *a) {
     if (o->addresses == NULL) {
-        o->addresses = a;
+        source(o, a);
     } else if (o->mountpoint == NULL) {
         o->mountpoint = a;
     } else {
@@ -243,14 +304,14 @@ static int operand(struct options *o, const char *a) {
     return OPTIONS_RUN;
 }
 
-static int parse_all(struct options *o, struct undecided *u, int argc, char *const *argv) {
+static int parse_all(struct options *o, int argc, char *const *argv) {
     bool only_operands = false;
     for (int i = 1; i < argc; i++) {
         int answer = OPTIONS_RUN;
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
         } else if (!only_operands && argv[i][0] == '-') {
-            answer = dashed(o, u, argc, argv, &i);
+            answer = dashed(o, argc, argv, &i);
         } else {
             answer = operand(o, argv[i]);
         }
@@ -265,29 +326,59 @@ static int parse_all(struct options *o, struct undecided *u, int argc, char *con
                                  : OPTIONS_RUN;
 }
 
+static bool called_by_mount(const char *program) {
+    const char *slash = strrchr(program, '/');
+    return strncmp(slash != NULL ? slash + 1 : program, "mount.", 6) == 0;
+}
+
 enum options_answer options_parse(int argc, char *const *argv, bool is_root, struct options *ret) {
-    *ret = (struct options){.timeout_ns = 10 * SECOND_NS, .attributes_ns = SECOND_NS};
-    struct undecided undecided = {.allow_other = is_root};
-    int answer = parse_all(ret, &undecided, argc, argv);
+    *ret = (struct options){
+        .timeout_ns = 10 * SECOND_NS,
+        .attributes_ns = SECOND_NS,
+        .allow_other = is_root,
+        .by_mount = called_by_mount(argv[0]),
+    };
+    int answer = parse_all(ret, argc, argv);
     if (answer == OPTIONS_RUN) {
         for_kernel(ret, "default_permissions", NULL);
         for_kernel(ret, "subtype", "ringfs");
-        for_kernel(ret, "fsname", undecided.fsname != NULL ? undecided.fsname : "ringfs");
+        for_kernel(ret, "fsname", ret->fsname != NULL ? ret->fsname : ret->source);
         if (ret->read_only) {
             for_kernel(ret, "ro", NULL);
         }
-        if (undecided.allow_other) {
+        if (ret->allow_other) {
             for_kernel(ret, "allow_other", NULL);
         }
         buffer_put_u8(&ret->kernel, '\0');
     }
-    free(undecided.fsname);
     return (enum options_answer)answer;
 }
 
 void options_release(struct options *options) {
-    free(options->key_file);
-    free(options->log_file);
+    for (size_t i = 0; i < COUNT(own_options); i++) {
+        if (own_options[i].kind == TEXT) {
+            char **field = (char **)((char *)options + own_options[i].field);
+            free(*field);
+            *field = NULL;
+        }
+    }
+    free(options->source);
+    free(options->addresses);
+    options->source = options->addresses = NULL;
     buffer_release(&options->kernel);
-    options->key_file = options->log_file = NULL;
+}
+
+void options_help(struct buffer *into) {
+    buffer_put(into, help_before, sizeof help_before - 1);
+    for (size_t i = 0; i < COUNT(own_options); i++) {
+        const struct own_option *own = &own_options[i];
+        char name[NAME_MAX_SIZE], line[256];
+        snprintf(name, sizeof name, "%s%s%s", own->name, own->value != NULL ? "=" : "",
+                 own->value != NULL ? own->value : "");
+        snprintf(line, sizeof line, "  %-21s %s\n", name, own->help);
+        if (own->help != NULL) {
+            buffer_put(into, line, strlen(line));
+        }
+    }
+    buffer_put(into, help_after, sizeof help_after);
 }

@@ -15,24 +15,33 @@ enum options_answer {
 };
 
 struct options {
-    const char *addresses;  /* borrowed from argv */
+    char *source;           /* the first operand as it was given */
+    char *addresses;        /* the same without :/PATH */
     const char *mountpoint; /* borrowed from argv */
     bool foreground;
     bool debug;
+    bool by_mount; /* called as mount.ringfs, by mount(8) */
+    bool fake;     /* by mount(8): all but the mounting */
+    bool sloppy;   /* by mount(8): unknown options are ignored */
+    /* -o; texts are NULL when not given */
     bool read_only;
+    bool allow_other;
+    bool hard;
     int64_t timeout_ns;    /* timeo=SECONDS */
     int64_t attributes_ns; /* attr_timeout=SECONDS */
-    char *key_file;        /* key_file=PATH; NULL = none */
-    char *log_file;        /* log_file=PATH; NULL = stderr or syslog */
-    struct buffer kernel;  /* options for the kernel's mount, separated by commas, NUL at the end */
+    char *subdir;          /* "/" and NULL: the whole tree */
+    char *key_file;
+    char *log_file; /* NULL = stderr or syslog */
+    char *fsname;
+    struct buffer kernel; /* options for the kernel's mount, separated by commas, NUL at the end */
     char error[256];
 };
 
-/* Fills `ret`; release it whatever the answer. `is_root`: whether others may use the mount unless
- * told otherwise. */
+/* Fills `ret`; release it whatever the answer. argv[0] tells whether mount(8) calls. `is_root`:
+ * whether others may use the mount unless told otherwise. */
 enum options_answer options_parse(int argc, char *const *argv, bool is_root, struct options *ret);
 void options_release(struct options *options);
-/* The text of --help. */
-extern const char options_help[];
+/* Appends the text of --help, with a NUL at the end. */
+void options_help(struct buffer *into);
 
 #endif

@@ -9,9 +9,10 @@
 #include "fs/options.h"
 
 static struct options options;
+static const char *program = "ringfs";
 
 static enum options_answer parse(bool is_root, const char *const *words) {
-    char *argv[16] = {(char *)(uintptr_t) "ringfs"};
+    char *argv[16] = {(char *)(uintptr_t)program};
     int argc = 1;
     while (words[argc - 1] != NULL) {
         argv[argc] = (char *)(uintptr_t)words[argc - 1];
@@ -39,7 +40,7 @@ static void defaults_are_for_plain_use(void **state) {
     assert_true(options.attributes_ns == 1000000000);
     assert_false(options.foreground);
     assert_true(has_kernel("default_permissions") && has_kernel("subtype=ringfs"));
-    assert_true(has_kernel("fsname=ringfs"));
+    assert_true(has_kernel("fsname=ipc:///a"));
     assert_false(has_kernel("allow_other"));
     assert_int_equal(PARSE(true, "ipc:///a", "/mnt"), OPTIONS_RUN);
     assert_true(has_kernel("allow_other"));
@@ -92,6 +93,57 @@ static void bad_values_and_missing_words_are_errors(void **state) {
     assert_int_equal(PARSE(true, "-f"), OPTIONS_ERROR);
 }
 
+static void a_path_behind_the_addresses_or_subdir_says_what_to_mount(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "tcp://a:1,ipc:///x/y:/some/dir", "/m"), OPTIONS_RUN);
+    assert_string_equal(options.addresses, "tcp://a:1,ipc:///x/y");
+    assert_string_equal(options.subdir, "/some/dir");
+    assert_true(has_kernel("fsname=tcp://a:1\\,ipc:///x/y:/some/dir"));
+    assert_int_equal(PARSE(true, "ipc:///x/y", "/m", "-o", "subdir=a/b"), OPTIONS_RUN);
+    assert_string_equal(options.addresses, "ipc:///x/y");
+    assert_string_equal(options.subdir, "a/b");
+    assert_int_equal(PARSE(true, "tcp://a:1:/", "/m"), OPTIONS_RUN);
+    assert_string_equal(options.addresses, "tcp://a:1");
+    assert_string_equal(options.subdir, "/");
+}
+
+static void a_mount_is_soft_unless_told_otherwise_and_the_last_word_counts(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "a", "/m"), OPTIONS_RUN);
+    assert_false(options.hard);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "soft,hard"), OPTIONS_RUN);
+    assert_true(options.hard);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "hard,soft,ro,rw"), OPTIONS_RUN);
+    assert_false(options.hard || options.read_only);
+}
+
+static void called_by_mount_the_flags_are_those_of_mount(void **state) {
+    (void)state;
+    program = "/sbin/mount.ringfs";
+    assert_int_equal(PARSE(true, "a", "/m", "-f", "-v", "-n", "-t", "ringfs", "-o", "rw,nofail"),
+                     OPTIONS_RUN);
+    assert_true(options.fake);
+    assert_false(options.foreground);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "quux"), OPTIONS_ERROR);
+    assert_int_equal(PARSE(true, "a", "/m", "-s", "-r", "-o", "quux"), OPTIONS_RUN);
+    assert_true(options.read_only);
+    program = "ringfs";
+    assert_int_equal(PARSE(true, "a", "/m", "-f"), OPTIONS_RUN);
+    assert_true(options.foreground && !options.fake);
+    assert_int_equal(PARSE(true, "a", "/m", "-s"), OPTIONS_ERROR);
+}
+
+static void the_help_names_every_option(void **state) {
+    (void)state;
+    struct buffer help = {0};
+    options_help(&help);
+    static const char *const names[] = {"  soft ", "  hard ", "  timeo=SECONDS ", "  subdir=PATH "};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_non_null(strstr((const char *)help.data, names[i]));
+    }
+    buffer_release(&help);
+}
+
 static void help_and_version_need_nothing_else(void **state) {
     (void)state;
     assert_int_equal(PARSE(true, "--help"), OPTIONS_HELP);
@@ -106,6 +158,10 @@ int main(void) {
         cmocka_unit_test(what_fstab_and_mount_add_is_accepted),
         cmocka_unit_test(an_unknown_option_is_an_error_with_a_suggestion),
         cmocka_unit_test(bad_values_and_missing_words_are_errors),
+        cmocka_unit_test(a_path_behind_the_addresses_or_subdir_says_what_to_mount),
+        cmocka_unit_test(a_mount_is_soft_unless_told_otherwise_and_the_last_word_counts),
+        cmocka_unit_test(called_by_mount_the_flags_are_those_of_mount),
+        cmocka_unit_test(the_help_names_every_option),
         cmocka_unit_test(help_and_version_need_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,171 @@
+#!/usr/bin/env bats
+# ringfs as mount(8) and fstab see it: types, options, part of a tree, exit codes, and a mount whose nodes do not answer.
+
+load lib
+
+setup() {
+    start_cluster 3
+    SOURCE=$(printf '%s\n' "${MEMBERS[@]}" | sed 's/^[0-9]*=//' | paste -sd,)
+    MNT=$BASE/mnt
+    mkdir "$MNT"
+    MOUNTS=("$MNT")
+}
+
+teardown() {
+    pause_nodes CONT
+    stop_cluster
+}
+
+pause_nodes() { # STOP or CONT
+    local i
+    for i in "${!PIDS[@]}"; do kill -"$1" "${PIDS[$i]}" 2>/dev/null || true; done
+}
+
+mounted() { grep -qF " $MNT fuse.ringfs " /proc/mounts; }
+
+# Runs commands where the programs are installed: in a private view of /usr.
+with_installed() { # COMMANDS
+    mkdir -p "$BASE/upper/bin" "$BASE/upper/sbin"
+    ln -sf "$BUILD/fs/ringfs" "$BASE/upper/bin/ringfs"
+    ln -sf "$BUILD/fs/ringfs" "$BASE/upper/sbin/mount.ringfs"
+    cat >"$BASE/inside" <<END
+set -e
+mount -t overlay -o "lowerdir=$BASE/upper:/usr" overlay /usr || exit 99
+mounted() { grep -qF " $MNT fuse.ringfs " /proc/mounts; }
+$1
+END
+    local status=0
+    unshare -m bash "$BASE/inside" 3>&- || status=$?
+    [ $status -ne 99 ] || skip "no overlay"
+    [ $status -eq 0 ]
+    wait_for 10 ended_all
+}
+
+@test "mount DIRECTORY with a line of fstab, type fuse.ringfs, and umount" {
+    echo "$SOURCE $MNT fuse.ringfs log_file=$BASE/mount.log,_netdev,nofail,x-what.ever=1,comment=hello,noatime 0 0" >"$BASE/fstab"
+    with_installed "
+        mount -T $BASE/fstab $MNT
+        mounted
+        echo hello >$MNT/f
+        [ \"\$(findmnt -no SOURCE $MNT)\" = '$SOURCE' ]
+        mount -T $BASE/fstab -a # nothing left to do
+        [ \$(grep -cF ' $MNT ' /proc/mounts) -eq 1 ]
+        umount $MNT
+        mount -t fuse.ringfs $SOURCE $MNT -o ro
+        [ \$(cat $MNT/f) = hello ]
+        (! echo new >$MNT/f) 2>/dev/null
+        umount $MNT
+        mount.fuse3 'ringfs#$SOURCE' $MNT -o nofail
+        [ \$(cat $MNT/f) = hello ]
+        umount $MNT"
+}
+
+@test "a line of fstab, type ringfs, through mount.ringfs" {
+    echo "$SOURCE:/ $MNT ringfs defaults,_netdev 0 0" >"$BASE/fstab"
+    with_installed "
+        mount -v -T $BASE/fstab $MNT
+        mounted
+        echo hello >$MNT/f
+        umount $MNT
+        mount -f -T $BASE/fstab $MNT
+        ! mounted"
+}
+
+ended_all() { [ -z "$(mount_pid "$MNT")" ]; }
+
+@test "mount.ringfs takes mount's flags; fake mounts nothing" {
+    "$BUILD/fs/mount.ringfs" "$SOURCE" "$MNT" -f -n -v -o rw 3>&-
+    ! mounted
+    "$BUILD/fs/mount.ringfs" "$SOURCE" "$MNT" -s -o rw,no_such_thing 3>&-
+    mounted
+    stop_mount
+}
+
+@test "a directory of the tree as the root" {
+    start_mount
+    mkdir -p "$MNT/a/b/c"
+    echo inside >"$MNT/a/b/c/f"
+    stop_mount
+    "$BUILD/fs/ringfs" "$SOURCE:/a/b" "$MNT" 3>&-
+    [ "$(cat "$MNT/c/f")" = inside ]
+    [ "$(stat -c %i "$MNT")" -eq 1 ]
+    [ "$(ls "$MNT")" = c ]
+    echo new >"$MNT/g"
+    mkdir "$MNT/d"
+    mv "$MNT/g" "$MNT/d/g"
+    [ "$(ls -ia "$MNT/d" | awk '$2 == ".." { print $1 }')" = 1 ]
+    stop_mount
+    "$BUILD/fs/ringfs" "$SOURCE" "$MNT" -o subdir=/a 3>&-
+    [ "$(cat "$MNT/b/d/g")" = new ]
+    stop_mount
+    status=0
+    "$BUILD/fs/ringfs" "$SOURCE:/a/missing" "$MNT" 2>"$BASE/err" 3>&- || status=$?
+    [ $status -eq 32 ]
+    grep -q "/a/missing.*[Nn]o such" "$BASE/err"
+    ! mounted
+}
+
+@test "exit codes: 1 usage, 32 when the cluster does not answer" {
+    status=0
+    "$BUILD/fs/ringfs" "$SOURCE" "$MNT" -o no_such_thing 2>"$BASE/err" || status=$?
+    [ $status -eq 1 ]
+    status=0
+    "$BUILD/fs/ringfs" "$SOURCE" "$MNT" -o noexc 2>"$BASE/err" || status=$?
+    [ $status -eq 1 ]
+    grep -q "did you mean noexec" "$BASE/err"
+    status=0
+    "$BUILD/fs/ringfs" "ipc://$BASE/nobody" "$MNT" -o timeo=1 2>"$BASE/err" 3>&- || status=$?
+    [ $status -eq 32 ]
+    ! mounted
+    status=0
+    "$BUILD/fs/ringfs" "$SOURCE" "$BASE/nowhere" 2>"$BASE/err" 3>&- || status=$?
+    [ $status -eq 32 ]
+    "$BUILD/fs/ringfs" -V | grep -q '^ringfs [0-9]'
+    "$BUILD/fs/ringfs" --help | grep -q 'timeo=SECONDS'
+}
+
+@test "with all nodes stopped df and the root answer at once, others by the deadline; then all works again" {
+    start_mount "$MNT" -o timeo=2
+    echo hello >"$MNT/f"
+    ls "$MNT" >/dev/null
+    pause_nodes STOP
+    timeout 1 stat -f "$MNT" >/dev/null
+    for i in $(seq 5); do timeout 2 stat "$MNT" >/dev/null; done
+    begin=${EPOCHREALTIME/./}
+    ! timeout 10 ls "$MNT/" 2>"$BASE/err" >/dev/null
+    cat "$BASE/err"
+    grep -q "Input/output error" "$BASE/err"
+    ! timeout 10 cat "$MNT/f" "$MNT/g"
+    took=$((${EPOCHREALTIME/./} - begin))
+    echo "took $took us"
+    [ $took -lt 15000000 ] # ls asks twice, cat looks up and opens
+    grep -q 'op=.* path=/.* err=' "$BASE/mount.log"
+    pause_nodes CONT
+    wait_for 10 cat "$MNT/f"
+    [ "$(cat "$MNT/f")" = hello ]
+    stop_mount
+}
+
+@test "a hard mount waits for the nodes as long as it takes, and a signal ends the wait" {
+    start_mount "$MNT" -o timeo=1,hard
+    echo hello >"$MNT/f"
+    pause_nodes STOP
+    begin=${EPOCHREALTIME/./}
+    status=0
+    timeout -s INT 3 cat "$MNT/f" >/dev/null 2>&1 || status=$?
+    took=$((${EPOCHREALTIME/./} - begin))
+    echo "status $status took $took us"
+    [ $status -eq 124 ]
+    [ $took -ge 2900000 ]
+    [ $took -lt 5000000 ]
+    cat "$MNT/f" >"$BASE/out" 3>&- &
+    waiting=$!
+    timeout 1 stat -f "$MNT" >/dev/null
+    pause_nodes CONT
+    wait $waiting
+    [ "$(cat "$BASE/out")" = hello ]
+    pause_nodes STOP
+    ! timeout 1 cat "$MNT/f"
+    umount "$MNT" # ends within the deadline, hard or not
+    wait_for 10 ended_all
+}
