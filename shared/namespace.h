@@ -42,7 +42,7 @@ struct entry {
     struct record record; /* owns its bytes */
     struct bytes seen;    /* owned: encoded context, what the next put must match */
     struct op_id version; /* of the sibling shown: equal = unchanged contents and attributes */
-    uint16_t n_conflicts; /* other live siblings */
+    uint16_t n_conflicts; /* other versions, which show under names of their own */
     /* Of what namespace_create(), _mkdir() and _unlink() answer: the directory's mtime after it; 0
      * = the entry was only read. */
     int64_t directory_changed_ns;

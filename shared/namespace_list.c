@@ -76,6 +76,30 @@ static int row_entry(const struct shard_scan *scan, const struct scan_row *row, 
     return err;
 }
 
+/* The versions that do not show under the name of their row, behind it in the page. One that has
+ * got a row of its own shows as that. */
+static int losers_take(struct shard_scan *scan, const struct listing_entry *of,
+                       struct bytes encoded) {
+    struct versions versions = {0};
+    struct entry *losers;
+    int err = versions_decode(encoded, &versions);
+    uint32_t n = conflicts_losers(scan->directory, of->entry.name, &versions, &losers);
+    for (uint32_t i = 0; i < n && err == 0; i++) {
+        struct entry own;
+        err = entry_read(scan->ns, scan->directory, losers[i].name, &own);
+        entry_release(&own);
+        if (err == ERR_NO_ENTRY) {
+            struct listing_entry met = {.cookie = of->cookie};
+            entry_copy(&losers[i], &met.entry);
+            listing_add(&scan->found, &scan->capacity, &met);
+        }
+        err = err == ERR_NO_ENTRY || err == ERR_CORRUPT ? 0 : err;
+    }
+    losers_release(losers, n);
+    versions_release(&versions);
+    return err;
+}
+
 /* Entries that cannot be read are left out, so that one bad row does not hide the others: looking
  * it up says what is wrong. */
 static int rows_take(struct shard_scan *scan, const struct scan_reply *page) {
@@ -86,7 +110,9 @@ static int rows_take(struct shard_scan *scan, const struct scan_reply *page) {
         if (err == 0) {
             met.cookie = cookie_of(key_hash(row->sort_key));
             listing_add(&scan->found, &scan->capacity, &met);
-        } else if (err != ERR_NO_ENTRY && err != ERR_CORRUPT) {
+            err = met.entry.n_conflicts > 0 ? losers_take(scan, &met, row->versions) : 0;
+        }
+        if (err < 0 && err != ERR_NO_ENTRY && err != ERR_CORRUPT) {
             return err;
         }
     }

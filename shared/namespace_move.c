@@ -132,11 +132,24 @@ int move_source_gone(struct namespace *ns, const struct record *record) {
 
 int entry_read_settled(struct namespace *ns, const struct id128 *directory, const char *name,
                        struct entry *ret) {
+    int err = conflict_make_real(ns, directory, name);
+    if (err < 0) {
+        *ret = (struct entry){0};
+        return err;
+    }
     for (;;) {
         enum standing standing;
-        int err = entry_read(ns, directory, name, ret);
+        err = entry_read(ns, directory, name, ret);
         if (err < 0) {
             return err;
+        }
+        if (ret->n_conflicts > 0) {
+            entry_release(ret);
+            err = conflicts_settle(ns, directory, name);
+            if (err < 0) {
+                return err;
+            }
+            continue;
         }
         err = entry_stands(ns, ret, &standing);
         if (err < 0 || standing == STANDING_HERE) {

@@ -51,6 +51,10 @@ int namespace_lookup(struct namespace *ns, const struct id128 *directory, const 
         struct entry entry;
         enum standing standing = STANDING_HERE;
         err = entry_read(ns, directory, name, &entry);
+        if (err == ERR_NO_ENTRY) {
+            entry_release(&entry);
+            return conflict_lookup(ns, directory, name, ret);
+        }
         if (err == 0) {
             err = entry_stands(ns, &entry, &standing);
         }
@@ -133,8 +137,12 @@ int entry_insert(struct namespace *ns, const struct id128 *directory, const char
                  const struct record *record, struct entry *ret) {
     struct insertion in = {.directory = directory, .name = name, .record = record};
     struct buffer encoded = {0};
+    int err = conflict_make_real(ns, directory, name);
+    if (err < 0) {
+        return err;
+    }
     record_encode(record, &encoded);
-    int err = ERR_CONFLICT;
+    err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = insert_try(ns, &in, buffer_bytes(&encoded), ret);
     }
@@ -186,7 +194,7 @@ static int update_try(struct namespace *ns, struct entry *now,
 
 /* Brings `now` to what stands under its name, which must still be the file of `entry`. */
 static int update_renew(struct namespace *ns, struct entry *now, const struct entry *entry) {
-    if (now->seen.size == 0 || now->record.move.under_way) {
+    if (now->seen.size == 0 || now->n_conflicts > 0 || now->record.move.under_way) {
         struct entry newer;
         int err = entry_read_settled(ns, &entry->directory, entry->name, &newer);
         if (err < 0) {

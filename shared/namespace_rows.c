@@ -163,23 +163,6 @@ static void entry_begin(struct entry *entry, const struct id128 *directory, cons
     memcpy(entry->name, name, strlen(name) + 1);
 }
 
-/* Other live siblings that hold something else than the one shown. */
-static uint16_t conflicts_count(const struct versions *versions, const struct sibling *winner,
-                                const struct record *shown) {
-    uint16_t n = 0;
-    for (uint32_t i = 0; i < versions->n_siblings; i++) {
-        const struct sibling *sibling = &versions->siblings[i];
-        struct record other;
-        if (sibling == winner || (sibling->flags & SIBLING_TOMBSTONE)) {
-            continue;
-        }
-        if (record_decode(sibling->value, &other) < 0 || !record_same_contents(&other, shown)) {
-            n++;
-        }
-    }
-    return n;
-}
-
 int entry_from_versions(const struct id128 *directory, const char *name,
                         const struct versions *versions, struct entry *ret) {
     entry_begin(ret, directory, name);
@@ -189,18 +172,12 @@ int entry_from_versions(const struct id128 *directory, const char *name,
     }
     ret->seen = bytes_copy(buffer_bytes(&seen));
     buffer_release(&seen);
-    const struct sibling *winner = versions_winner(versions);
-    if (winner == NULL || (winner->flags & SIBLING_TOMBSTONE)) {
-        return ERR_NO_ENTRY;
-    }
     struct record shown;
-    if (record_decode(winner->value, &shown) < 0) {
-        return ERR_CORRUPT;
+    int err = conflicts_show(versions, &shown, &ret->version, &ret->n_conflicts);
+    if (err == 0) {
+        record_copy(&shown, &ret->record);
     }
-    record_copy(&shown, &ret->record);
-    ret->version = winner->op;
-    ret->n_conflicts = conflicts_count(versions, winner, &shown);
-    return 0;
+    return err;
 }
 
 int entry_from_encoded(const struct id128 *directory, const char *name, struct bytes encoded,
@@ -253,6 +230,10 @@ int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_c
     struct key partition = entry_partition(entry);
     struct key sort = key_entry(entry->name);
     struct commit commit = {.n = 1};
+    if (entry->n_conflicts > 0) {
+        int settled = conflicts_settle(ns, &entry->directory, entry->name);
+        return settled < 0 ? settled : ERR_CONFLICT;
+    }
     commit.ops[0] = (struct row_op){.kind = ROW_DELETE,
                                     .condition = ROW_IF_MATCH,
                                     .sort_key = key_bytes(&sort),
@@ -313,8 +294,26 @@ static int entry_renew(struct entry *entry, const struct commit *commit) {
     return err;
 }
 
+/* The losers get rows of their own, and the entry is what the row is then. */
+static int entry_settle(struct namespace *ns, struct entry *entry) {
+    struct entry newer;
+    int err = conflicts_settle(ns, &entry->directory, entry->name);
+    if (err == 0) {
+        err = entry_read(ns, &entry->directory, entry->name, &newer);
+    }
+    if (err < 0) {
+        return err;
+    }
+    entry_release(entry);
+    *entry = newer;
+    return ERR_CONFLICT;
+}
+
 int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
                   store_options options) {
+    if (entry->n_conflicts > 0) {
+        return entry_settle(ns, entry);
+    }
     struct key partition = entry_partition(entry);
     struct key sort = key_entry(entry->name);
     struct buffer value = {0};

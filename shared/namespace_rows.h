@@ -4,6 +4,7 @@
 #define RINGFS_SHARED_NAMESPACE_ROWS_H
 
 #include "shared/namespace.h"
+#include "shared/namespace_conflicts.h"
 
 /* Keys: docs/schema.md. Large enough for every key. */
 struct key {
@@ -92,6 +93,8 @@ void entry_stored(struct entry *entry, const struct record *record, const struct
  * commit. May suspend. */
 int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
                  bool *ret_doubtful);
+/* Whoever replaces or removes a row that several versions stand in gives the others rows of their
+ * own first: entry_replace() and entry_delete() do, and answer ERR_CONFLICT. */
 /* Makes `record` a successor of the version that `entry` shows. */
 void record_succeed(struct record *record, const struct entry *entry);
 /* Replaces the record of the row if it is still what `entry` saw; on 0 the entry is what was

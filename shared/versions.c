@@ -438,8 +438,7 @@ const struct sibling *versions_find(const struct versions *v, const struct op_id
     return NULL;
 }
 
-/* Whether a reader shows `a` rather than `b`. */
-static bool outranks(const struct sibling *a, const struct sibling *b) {
+bool sibling_outranks(const struct sibling *a, const struct sibling *b) {
     if (is_live(a) != is_live(b)) {
         return is_live(a);
     }
@@ -452,7 +451,7 @@ static bool outranks(const struct sibling *a, const struct sibling *b) {
 const struct sibling *versions_winner(const struct versions *v) {
     const struct sibling *winner = NULL;
     for (uint32_t i = 0; i < v->n_siblings; i++) {
-        if (winner == NULL || outranks(&v->siblings[i], winner)) {
+        if (winner == NULL || sibling_outranks(&v->siblings[i], winner)) {
             winner = &v->siblings[i];
         }
     }

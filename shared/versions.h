@@ -145,6 +145,8 @@ bool versions_had_replaced(const struct versions *v, const struct op_id *op);
 /* The sibling that a reader who must show one shows: a live one before a tombstone, then the
  * highest (stamp, operation id); the same everywhere. NULL when there is no sibling. */
 const struct sibling *versions_winner(const struct versions *v);
+/* Whether that reader shows `a` rather than `b`. */
+bool sibling_outranks(const struct sibling *a, const struct sibling *b);
 /* 128 bits over context and dots, equal when two replicas hold the same versions. (The list of
  * replaced writes is left out: it is a help against twins, not a version.) */
 void versions_digest(const struct versions *v, uint8_t ret_digest[16]);
