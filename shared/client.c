@@ -308,6 +308,7 @@ int client_new(const struct client_config *config, const struct env *env, struct
     client->env = env;
     client->timers = timers;
     client->n_links = 1;
+    client->writer = env->random(env->self);
     client->generation = 1 + env->random(env->self) % (UINT64_C(1) << 40);
     for (uint32_t i = 0; i < CLIENT_REQUESTS_MAX; i++) {
         client->free_slots[i] = (uint16_t)(CLIENT_REQUESTS_MAX - 1 - i);
@@ -358,6 +359,7 @@ static int request_check(const struct client *client, const struct client_reques
     case MESSAGE_STATS:
     case MESSAGE_HINTS:
         break;
+    case MESSAGE_WATCH:
     case MESSAGE_REPAIR_CONTROL:
     case MESSAGE_TREE:
     case MESSAGE_LEAF:
@@ -424,6 +426,10 @@ uint32_t client_nodes(const struct client *client, struct client_node *ret, uint
         n++;
     }
     return n;
+}
+
+uint64_t client_writer(const struct client *client) {
+    return client->writer;
 }
 
 bool client_node_alive(const struct client *client, uint16_t node) {

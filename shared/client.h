@@ -119,6 +119,8 @@ const struct ring *client_ring(const struct client *client);
 uint32_t client_nodes(const struct client *client, struct client_node *ret, uint32_t max);
 /* Whether the member was heard within CLIENT_SILENCE_MS; false for one that is no member. */
 bool client_node_alive(const struct client *client, uint16_t node);
+/* 64 random bits of this client, which the operation ids of its own writes end with. */
+uint64_t client_writer(const struct client *client);
 /* Counters since the start: requests answered, messages sent, retries. For round trips per
  * operation. */
 struct client_counters {

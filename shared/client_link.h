@@ -5,7 +5,8 @@
 #include "shared/client.h"
 #include "shared/hlc.h"
 
-/* Only client.c and client_link.c include this. A request is in exactly one list, by its state:
+/* Only client.c, client_link.c and client_watch.c include this. A request is in exactly one list,
+ * by its state:
  *
  *   IDLE    client.idle      waits for the ring, or for its pause to end
  *   QUEUED  link.queued      its node is chosen, its reply does not fit the link's credit yet
@@ -57,6 +58,7 @@ struct client {
     uint32_t n_free_slots;
     uint64_t generation; /* the high bits of the next request's id */
     struct client_counters counters;
+    uint64_t writer; /* what the operation ids of its writes end with */
 };
 
 /* ---- client_link.c ---- */

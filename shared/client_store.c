@@ -187,10 +187,10 @@ static int store_scan(void *self, struct bytes partition_key, const struct scan_
 }
 
 static struct op_id store_op_id(void *self) {
-    const struct env *env = ((const struct client_store *)self)->env;
+    const struct client_store *store = self;
     struct op_id op;
-    bytes_store_u64(op.bytes, env->random(env->self));
-    bytes_store_u64(op.bytes + 8, env->random(env->self));
+    bytes_store_u64(op.bytes, store->env->random(store->env->self));
+    bytes_store_u64(op.bytes + 8, client_writer(store->client));
     return op;
 }
 

@@ -26,8 +26,8 @@ struct dot {
     uint64_t counter;
 };
 
-/* 128 bits chosen by the client at random for each write; the same write sent again keeps its id,
- * and two siblings of one id are one write. */
+/* 128 bits chosen by the client, 64 at random for each write and 64 at random for its life; the
+ * same write sent again keeps its id, and two siblings of one id are one write. */
 struct op_id {
     uint8_t bytes[16];
 };

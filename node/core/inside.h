@@ -37,6 +37,7 @@ struct round;
 struct steward;
 struct partition;
 struct settle;
+struct watches;
 
 /* What is kept of each member besides membership.h. */
 struct peer_link {
@@ -118,6 +119,7 @@ struct node {
     struct hints *hints;
     struct handoff *handoff;
     struct read_only read_only;
+    struct watches *watches;
     /* strict batches */
     struct round *rounds;              /* round.c: out, by id */
     struct steward **stewards;         /* steward.c: by slice */

@@ -27,6 +27,7 @@
 #include "node/core/stats.h"
 #include "node/core/steward.h"
 #include "node/core/tree_build.h"
+#include "node/core/watch.h"
 #include "shared/err.h"
 
 enum { REOPEN_MS = 1000 }; /* a silent peer's link is opened anew no more often than this */
@@ -59,7 +60,10 @@ static bool value_sound(void *context, struct bytes key, struct bytes bytes) {
 static void on_row_changed(void *context, struct bytes key, const struct blob *old, bool old_known,
                            const struct blob *now) {
     struct node *node = context;
-    tree_changed(&node->tree, key, blob_bytes(old), old_known, blob_bytes(now));
+    if (node->config.repair_round_ms > 0) {
+        tree_changed(&node->tree, key, blob_bytes(old), old_known, blob_bytes(now));
+    }
+    watch_changed(node->watches, key, old, old_known, now);
 }
 
 struct node *node_new(const struct node_config *config, const struct env *env,
@@ -83,9 +87,8 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->anti_entropy = anti_entropy_new(node);
     node->reap_notes = reap_notes_new();
     node->reaper = reaper_new(node);
-    if (config->repair_round_ms > 0) {
-        rows_watch(node->rows, on_row_changed, node);
-    }
+    node->watches = watches_new(node);
+    rows_watch(node->rows, on_row_changed, node);
     node->passed_on = memory_new(PASSED_ON_MAX, sizeof *node->passed_on);
     node->next_id = env->random(env->self) & ~(uint64_t)(REQUEST_PHASES - 1);
     node->ping = (struct timer){.fire = on_ping_timer, .context = node};
@@ -124,6 +127,7 @@ void node_free(struct node *node) {
     tree_release(&node->tree);
     handoff_free(node->handoff);
     hints_free(node->hints);
+    watches_free(node->watches);
     rows_release(&node->mark);
     recovery_free(node);
     scrub_free(node->scrub);
@@ -362,6 +366,9 @@ static bool receive_from_client(struct node *node, const struct endpoint *from,
     case MESSAGE_SCAN:
         node->counters.scans++;
         break;
+    case MESSAGE_WATCH:
+        watch_receive(node->watches, from, message);
+        return true;
     default:
         return false;
     }

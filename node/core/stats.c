@@ -8,6 +8,7 @@
 #include "node/core/node.h"
 #include "node/core/recovery.h"
 #include "node/core/scrub.h"
+#include "node/core/watch.h"
 
 struct list {
     struct node_stat *rows;
@@ -119,6 +120,15 @@ static void add_repair(struct list *list, const struct node *node) {
     list->n += anti_entropy_stats(node->anti_entropy, list->rows + list->n, list->max - list->n);
 }
 
+static void add_watches(struct list *list, const struct node *node) {
+    struct watch_counters c;
+    watch_counters(node->watches, &c);
+    add(list, "watch_clients", c.clients);
+    add(list, "watch_partitions", c.partitions);
+    add(list, "watch_changes", c.changes);
+    add(list, "watch_forgotten", c.forgotten);
+}
+
 static void add_edges(struct list *list, const struct node *node) {
     if (node->config.edge_stats != NULL) {
         list->n += node->config.edge_stats(node->config.edge_context, list->rows + list->n,
@@ -173,6 +183,7 @@ uint32_t node_stats(const struct node *node, struct node_stat *ret, uint32_t max
     add_edges(&list, node);
     add_recovery(&list, node);
     add_scrub(&list, node);
+    add_watches(&list, node);
     add_ring(&list, node);
     return list.n;
 }
