@@ -42,6 +42,7 @@
     X(SYMLINKS, 32, ELOOP, "too many symbolic links")                                              \
     X(STALE_EPOCH, 33, EIO, "another node is the steward of the slice")                            \
     X(RECOVERING, 34, EIO, "this replica is catching up on the others")                            \
+    X(TOO_MANY_LINKS, 35, EMLINK, "the file has too many names")                                   \
     X(NO_ATTRIBUTE, 36, ENODATA, "no such extended attribute")                                     \
     X(RANGE, 37, ERANGE, "the answer is longer than the room for it")
 

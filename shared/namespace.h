@@ -43,6 +43,8 @@ struct entry {
     struct bytes seen;    /* owned: encoded context, what the next put must match */
     struct op_id version; /* of the sibling shown: equal = unchanged contents and attributes */
     uint16_t n_conflicts; /* other versions, which show under names of their own */
+    bool linked;          /* the record is in the file's own row: it has several names, or had */
+    uint32_t n_links;     /* how many names it has; of what was unlinked or replaced: has left */
     /* Of what namespace_create(), _mkdir() and _unlink() answer: the directory's mtime after it; 0
      * = the entry was only read. */
     int64_t directory_changed_ns;
@@ -66,14 +68,16 @@ int namespace_create(struct namespace *ns, const struct id128 *directory, const 
 int namespace_update(struct namespace *ns, struct entry *entry,
                      int (*change)(void *context, struct record *record), void *context,
                      bool synced);
-/* Removes a name that is no directory. `ret_removed` (may be NULL) is what it stood for; the blocks
- * are the caller's to remove with contents_remove() when nobody has the file open. */
+/* Removes a name that is no directory. `ret_removed` (may be NULL) is what it stood for; when it
+ * has no names left (n_links 0), the blocks are the caller's to remove with contents_remove() when
+ * nobody has the file open. */
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed);
 /* Renames within and across directories, replacing what is there as rename(2) says.
  * RENAME_NOREPLACE and RENAME_EXCHANGE: EXCHANGE is ERR_NOT_SUPPORTED across partitions. ERR_LOOP.
  * `ret_replaced` (may be NULL; its name is empty when nothing was replaced) as in unlink;
- * `ret_moved` (may be NULL) is the entry at its new place. */
+ * `ret_moved` (may be NULL) is the entry at its new place; a pointer (CONTENTS_LINKED)
+ * when its file could not be read after it. Names of one and the same file: nothing happens. */
 int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);

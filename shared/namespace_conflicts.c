@@ -103,6 +103,11 @@ static int face_compare(const void *a, const void *b) {
     if (x->sound != y->sound) {
         return x->sound ? -1 : 1;
     }
+    bool x_points = x->record.contents_kind == CONTENTS_LINKED;
+    bool y_points = y->record.contents_kind == CONTENTS_LINKED;
+    if (x_points != y_points) {
+        return x_points ? -1 : 1; /* or a name in its file's list would stand for something else */
+    }
     return sibling_outranks(x->sibling, y->sibling) ? -1 : 1;
 }
 
@@ -163,7 +168,8 @@ int conflicts_show(const struct versions *versions, struct record *ret, struct o
         *ret = faces[0].record;
         *ret_version = faces[0].sibling->op;
         *ret_n_conflicts = (uint16_t)(n - 1 < UINT16_MAX ? n - 1 : UINT16_MAX);
-        if (has_tombstone(versions) && ret->n_lineage > 0 && !S_ISDIR(ret->mode)) {
+        bool by_id = ret->links.size > 0 || ret->contents_kind == CONTENTS_LINKED;
+        if (has_tombstone(versions) && ret->n_lineage > 0 && !S_ISDIR(ret->mode) && !by_id) {
             /* Changed here and removed there, or moved: it stays, and may live there too. */
             ret->file_id = fork_id(ret->file_id, ret_version);
         }
@@ -183,6 +189,7 @@ static void loser_fill(const struct id128 *directory, const struct face *face, s
     }
     ret->directory = *directory;
     ret->version = face->sibling->op;
+    ret->n_links = 1;
     record_copy(&record, &ret->record);
 }
 

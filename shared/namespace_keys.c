@@ -78,6 +78,10 @@ static bool is_stripe_key(struct bytes partition_key, struct bytes sort_key) {
            sort_key.size == 8;
 }
 
+static bool is_file_key(struct bytes partition_key) {
+    return partition_key.size == 1 + 8 && partition_key.data[0] == 'i';
+}
+
 static uint64_t big_endian(const uint8_t *at) {
     uint64_t value = 0;
     for (int i = 0; i < 8; i++) {
@@ -114,6 +118,11 @@ void namespace_describe(struct namespace *ns, struct bytes partition_key, struct
                  (unsigned long long)big_endian(sort_key.data));
         put_text(into, text);
         put_hex(into, bytes_of(partition_key.data + 1, ID_SIZE));
+    } else if (is_file_key(partition_key)) {
+        char text[64];
+        snprintf(text, sizeof text, "file %llu, which has several names",
+                 (unsigned long long)big_endian(partition_key.data + 1));
+        put_text(into, text);
     } else {
         put_text(into, "row ");
         put_name(into, partition_key);
@@ -160,6 +169,10 @@ int namespace_partitions(struct namespace *ns, const char *path,
     }
     struct entry entry;
     if (err == 0 && namespace_resolve(ns, path, &entry) == 0) {
+        if (entry.linked) {
+            struct key key = key_entry_partition(&entry);
+            each(context, key_bytes(&key));
+        }
         if (entry.record.contents_kind == CONTENTS_BLOCKS) {
             each_stripe(&entry.record, each, context);
         }

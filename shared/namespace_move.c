@@ -63,16 +63,6 @@ int move_finish(struct namespace *ns, const struct entry *source) {
     return err == ERR_CONFLICT ? 0 : err; /* somebody else finished it */
 }
 
-/* Makes step 2 fail if it is still to come. `there`: the destination, which the move has not
- * reached. ERR_CONFLICT when it has changed meanwhile. */
-static int refuse(struct namespace *ns, struct entry *there) {
-    if (there->record.mode == 0) {
-        return entry_delete(ns, there, NULL, NULL); /* a tombstone on an absent row */
-    }
-    int err = entry_replace(ns, there, &there->record, 0);
-    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
-}
-
 int move_unmark(struct namespace *ns, const struct entry *source) {
     struct entry back;
     entry_copy(source, &back);
@@ -80,6 +70,23 @@ int move_unmark(struct namespace *ns, const struct entry *source) {
     record.move = (struct record_move){0};
     int err = entry_replace(ns, &back, &record, 0);
     entry_release(&back);
+    return err;
+}
+
+/* What a rename listed that nobody makes any more, or removed for its client: out of the list. */
+static void list_settle(struct namespace *ns, const struct entry *source,
+                        const struct id128 *directory, const char *name) {
+    if (entry_points(source)) {
+        link_give_back(ns, source->record.file_id, directory, name);
+    }
+}
+
+/* move_finish() in place of the client. */
+static int finish_for(struct namespace *ns, const struct entry *source) {
+    int err = move_finish(ns, source);
+    if (err == 0) {
+        list_settle(ns, source, &source->directory, source->name);
+    }
     return err;
 }
 
@@ -99,7 +106,7 @@ int move_settle(struct namespace *ns, const struct entry *source, enum standing 
     int err = entry_read(ns, &move->to_directory, move->to_name, &there);
     if (err == 0 && arrived_by(&there, move)) {
         *ret = STANDING_SETTLED;
-        err = move_finish(ns, source);
+        err = finish_for(ns, source);
     } else if (err < 0 && err != ERR_NO_ENTRY) {
         *ret = STANDING_MOVING;
     } else if (!move_abandoned(ns, move->started_ns)) {
@@ -107,8 +114,11 @@ int move_settle(struct namespace *ns, const struct entry *source, enum standing 
         err = 0;
     } else {
         *ret = STANDING_SETTLED;
-        err = refuse(ns, &there);
+        err = entry_refuse(ns, &there); /* step 2 cannot follow any more */
         err = err < 0 ? err : move_unmark(ns, source);
+        if (err == 0) {
+            list_settle(ns, source, &move->to_directory, move->to_name);
+        }
     }
     entry_release(&there);
     /* Another client was faster with one of the rows: they are to be read again. */
@@ -124,7 +134,7 @@ int move_source_gone(struct namespace *ns, const struct record *record) {
     int err = entry_read(ns, &arrival->from_directory, arrival->from_name, &source);
     if (err == 0 && source.record.move.under_way &&
         id128_equal(&source.record.move.txid, &arrival->txid)) {
-        err = move_finish(ns, &source);
+        err = finish_for(ns, &source);
     }
     entry_release(&source);
     return err == ERR_NO_ENTRY || err == ERR_CORRUPT ? 0 : err;

@@ -6,6 +6,8 @@
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
 
+enum { LOOKUPS_MAX = 16 };
+
 /* ---- what stands ---- */
 
 /* A directory's name is a leftover when rmdir got past its header. A header that nobody ever
@@ -32,6 +34,10 @@ static int directory_stands(struct namespace *ns, const struct entry *entry, enu
 
 int entry_stands(struct namespace *ns, const struct entry *entry, enum standing *ret) {
     *ret = STANDING_HERE;
+    if (entry->record.linking) {
+        *ret = STANDING_SETTLED;
+        return link_finish(ns, entry);
+    }
     if (entry->record.move.under_way) {
         int err = move_settle(ns, entry, ret);
         if (err < 0 || *ret == STANDING_SETTLED) {
@@ -44,27 +50,49 @@ int entry_stands(struct namespace *ns, const struct entry *entry, enum standing 
     return 0;
 }
 
+/* One reading of a name, with what it points to. ERR_CONFLICT: what was met is settled, or the file
+ * was removed between the two readings; read again. */
+static int lookup_once(struct namespace *ns, const struct id128 *directory, const char *name,
+                       struct entry *ret) {
+    enum standing standing = STANDING_HERE;
+    int err = entry_read(ns, directory, name, ret);
+    if (err == ERR_NO_ENTRY) {
+        entry_release(ret);
+        return conflict_lookup(ns, directory, name, ret);
+    }
+    if (err == 0) {
+        err = entry_stands(ns, ret, &standing);
+    }
+    if (err == 0 && standing == STANDING_SETTLED) {
+        err = ERR_CONFLICT;
+    }
+    if (err == 0 && entry_points(ret)) {
+        err = link_follow(ns, ret);
+        err = err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
+    }
+    if (err < 0) {
+        entry_release(ret);
+    }
+    return err;
+}
+
 int namespace_lookup(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret) {
     int err = name_check(name);
-    for (int i = 0; err == 0 && i < NAMESPACE_RETRIES_MAX; i++) {
-        struct entry entry;
-        enum standing standing = STANDING_HERE;
-        err = entry_read(ns, directory, name, &entry);
-        if (err == ERR_NO_ENTRY) {
-            entry_release(&entry);
-            return conflict_lookup(ns, directory, name, ret);
-        }
-        if (err == 0) {
-            err = entry_stands(ns, &entry, &standing);
-        }
-        if (err == 0 && standing != STANDING_SETTLED) {
-            *ret = entry;
-            return 0;
-        }
-        entry_release(&entry);
+    if (err < 0) {
+        return err;
     }
-    return err < 0 ? err : ERR_BUSY;
+    for (int i = 0; i < LOOKUPS_MAX; i++) {
+        struct entry entry;
+        err = lookup_once(ns, directory, name, &entry);
+        if (err == 0) {
+            *ret = entry;
+        }
+        if (err != ERR_CONFLICT) {
+            return err;
+        }
+    }
+    return ERR_CORRUPT; /* a name that points nowhere, again and again */
 }
 
 /* ---- create ---- */
@@ -89,6 +117,9 @@ static int insert_met(struct namespace *ns, const struct insertion *in, const st
             return 0;
         }
         err = entry_stands(ns, &there, &standing);
+        if (err == 0 && standing != STANDING_SETTLED) {
+            err = link_follow(ns, &there);
+        }
         if (err == 0 && standing != STANDING_SETTLED) {
             *ret = there;
             return ERR_EXISTS;
@@ -175,49 +206,97 @@ int namespace_create(struct namespace *ns, const struct id128 *directory, const 
 
 /* ---- update ---- */
 
+struct updating {
+    int (*change)(void *context, struct record *record);
+    void *context;
+    bool synced;
+};
+
 /* One run of the change on `now`. ERR_CONFLICT: `now` is the newer record. */
-static int update_try(struct namespace *ns, struct entry *now,
-                      int (*change)(void *context, struct record *record), void *context,
-                      bool synced) {
+static int update_try(struct namespace *ns, struct entry *now, const struct updating *u) {
     struct record changed;
     record_copy(&now->record, &changed);
-    int err = change(context, &changed);
+    int err = u->change(u->context, &changed);
     if (err == 0 && (record_check(&changed) < 0 || !record_same_file(&changed, &now->record))) {
         err = ERR_INVALID;
     }
     if (err == 0) {
-        err = entry_replace(ns, now, &changed, synced ? MESSAGE_SYNCED : 0);
+        err = entry_replace(ns, now, &changed, u->synced ? MESSAGE_SYNCED : 0);
     }
     record_release(&changed);
     return err;
 }
 
-/* Brings `now` to what stands under its name, which must still be the file of `entry`. */
-static int update_renew(struct namespace *ns, struct entry *now, const struct entry *entry) {
-    if (now->seen.size == 0 || now->n_conflicts > 0 || now->record.move.under_way) {
-        struct entry newer;
-        int err = entry_read_settled(ns, &entry->directory, entry->name, &newer);
-        if (err < 0) {
-            entry_release(&newer);
-            return err;
-        }
-        entry_release(now);
-        *now = newer;
+/* What stands under the name of `file`; a file of several names has its record elsewhere. */
+static int renew_by_name(struct namespace *ns, struct entry *now, const struct entry *file) {
+    struct entry newer;
+    int err = entry_read_settled(ns, &file->directory, file->name, &newer);
+    if (err == 0) {
+        err = link_follow(ns, &newer);
     }
-    return record_same_file(&now->record, &entry->record) ? 0 : ERR_STALE;
+    if (err < 0) {
+        entry_release(&newer);
+        return err;
+    }
+    entry_release(now);
+    *now = newer;
+    return 0;
+}
+
+/* The name has gone to another file, or is none any more: the file may have others. */
+static int renew_by_id(struct namespace *ns, struct entry *now, const struct entry *file) {
+    struct entry newer;
+    if (S_ISDIR(file->record.mode)) {
+        return ERR_STALE;
+    }
+    int err = namespace_file(ns, file->record.file_id, &newer);
+    if (err < 0) {
+        return err == ERR_NO_ENTRY ? ERR_STALE : err;
+    }
+    entry_release(now);
+    *now = newer;
+    return 0;
+}
+
+int entry_renew(struct namespace *ns, struct entry *now, const struct entry *file) {
+    const struct record *record = &now->record;
+    bool unsettled = now->seen.size == 0 || (now->n_conflicts > 0 && !now->linked) ||
+                     record->move.under_way || record->linking;
+    int err = 0;
+    if (unsettled || entry_points(now)) {
+        err = renew_by_name(ns, now, file);
+    }
+    if (err == ERR_NO_ENTRY || (err == 0 && !record_same_file(&now->record, &file->record))) {
+        err = renew_by_id(ns, now, file);
+    }
+    return err;
+}
+
+/* One try on what there is of the file of `entry`. */
+static int update_once(struct namespace *ns, struct entry *now, const struct entry *entry,
+                       const struct updating *u) {
+    int err = entry_renew(ns, now, entry);
+    if (err == 0) {
+        err = update_try(ns, now, u);
+    }
+    if (err == 0) {
+        err = link_follow(ns, now);
+    } else if (err == ERR_NO_ENTRY) {
+        err = renew_by_id(ns, now, entry);
+        err = err == 0 ? ERR_CONFLICT : err;
+    }
+    return err;
 }
 
 int namespace_update(struct namespace *ns, struct entry *entry,
                      int (*change)(void *context, struct record *record), void *context,
                      bool synced) {
+    struct updating u = {change, context, synced};
     struct entry now;
     entry_copy(entry, &now);
     int err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
-        err = update_renew(ns, &now, entry);
-        if (err == 0) {
-            err = update_try(ns, &now, change, context, synced);
-        }
+        err = update_once(ns, &now, entry, &u);
     }
     if (err == 0) {
         entry_release(entry);
@@ -230,53 +309,98 @@ int namespace_update(struct namespace *ns, struct entry *entry,
 
 /* ---- unlink ---- */
 
-/* Removes what `entry` is, whose row it has just read. */
-static int unlink_entry(struct namespace *ns, struct entry *entry, bool *ret_doubtful) {
-    *ret_doubtful = false;
-    if (S_ISDIR(entry->record.mode)) {
-        return ERR_IS_DIRECTORY;
-    }
-    int err = move_source_gone(ns, &entry->record);
-    return err < 0 ? err : entry_delete(ns, entry, &entry->directory_changed_ns, ret_doubtful);
+/* One unlink, over all its tries. */
+struct unlinking {
+    const struct id128 *directory;
+    const char *name;
+    struct entry doomed; /* as read in this try */
+    struct entry file;   /* what it points to, when it does */
+    /* A try thought lost may have removed `doomed`: when the name stands for something else by now,
+     * it did. */
+    bool doubtful;
+};
+
+static void unlinking_release(struct unlinking *u) {
+    entry_release(&u->doomed);
+    entry_release(&u->file);
 }
 
-/* `doomed`: what an earlier try, thought lost, may have removed; when its name stands for something
- * else by now, it did. ERR_CONFLICT: once more. */
-static int unlink_try(struct namespace *ns, const struct id128 *directory, const char *name,
-                      struct entry *doomed, bool *doubtful) {
+/* Reads the file that is to lose the name. A pointer to nothing is removed all the same. */
+static int unlink_file(struct namespace *ns, struct unlinking *u) {
+    if (!entry_points(&u->doomed)) {
+        return 0;
+    }
+    int err = namespace_file(ns, u->doomed.record.file_id, &u->file);
+    return err == ERR_NO_ENTRY ? 0 : err;
+}
+
+/* The name is gone; the file may have others. */
+static void unlink_drop(struct namespace *ns, struct unlinking *u) {
+    u->doomed.n_links = 0;
+    if (!entry_points(&u->doomed) || !u->file.linked) {
+        return;
+    }
+    struct entry file;
+    entry_copy(&u->file, &file);
+    if (link_drop(ns, &file, u->directory, u->name) == 0) {
+        entry_release(&u->file);
+        u->file = file;
+    } else {
+        entry_release(&file);
+        u->file.n_links -= u->file.n_links > 1; /* it stays in the list: see docs/schema.md */
+    }
+    u->file.directory_changed_ns = u->doomed.directory_changed_ns;
+    entry_release(&u->doomed);
+    u->doomed = u->file;
+    u->file = (struct entry){0};
+}
+
+/* ERR_CONFLICT: once more. */
+static int unlink_try(struct namespace *ns, struct unlinking *u) {
     struct entry entry;
-    int err = entry_read_settled(ns, directory, name, &entry);
+    int err = entry_read_settled(ns, u->directory, u->name, &entry);
     bool gone =
-        err == ERR_NO_ENTRY || (err == 0 && !record_same_file(&entry.record, &doomed->record));
-    if (*doubtful && gone) {
+        err == ERR_NO_ENTRY || (err == 0 && !record_same_file(&entry.record, &u->doomed.record));
+    if (u->doubtful && gone) {
         entry_release(&entry);
+        unlink_drop(ns, u);
         return 0;
     }
     if (err < 0) {
         entry_release(&entry);
         return err;
     }
-    entry_release(doomed);
-    *doomed = entry;
-    return unlink_entry(ns, doomed, doubtful);
+    unlinking_release(u);
+    u->doomed = entry;
+    u->doubtful = false;
+    err = S_ISDIR(entry.record.mode) ? ERR_IS_DIRECTORY : move_source_gone(ns, &entry.record);
+    if (err == 0) {
+        err = unlink_file(ns, u);
+    }
+    if (err == 0) {
+        err = entry_delete(ns, &u->doomed, &u->doomed.directory_changed_ns, &u->doubtful);
+    }
+    if (err == 0) {
+        unlink_drop(ns, u);
+    }
+    return err;
 }
 
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed) {
-    struct entry doomed = {0};
-    bool doubtful = false;
+    struct unlinking u = {.directory = directory, .name = name};
     int err = name_check(name);
     if (err < 0) {
         return err;
     }
     err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
-        err = unlink_try(ns, directory, name, &doomed, &doubtful);
+        err = unlink_try(ns, &u);
     }
     if (err == 0 && ret_removed) {
-        *ret_removed = doomed;
-        return 0;
+        *ret_removed = u.doomed;
+        u.doomed = (struct entry){0};
     }
-    entry_release(&doomed);
+    unlinking_release(&u);
     return err;
 }

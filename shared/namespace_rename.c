@@ -16,6 +16,8 @@ struct rename {
     unsigned flags;
     struct entry from; /* as read in this try */
     struct entry to;   /* record.mode 0: nothing there */
+    /* What they point to, when they do; `linked` false: they do not. */
+    struct entry from_file, to_file;
     bool same_place;
     /* A try thought lost may have moved `from` already. */
     bool doubtful;
@@ -80,6 +82,57 @@ static struct record record_moved(struct namespace *ns, const struct entry *from
     record.arrival = (struct record_arrival){0};
     record.move = (struct record_move){0};
     return record;
+}
+
+/* ---- files with several names ---- */
+
+/* Reads the file that a name points to and lists its new name, if it gets one. */
+static int file_prepare(struct namespace *ns, const struct entry *name, const struct id128 *to,
+                        const char *to_name, struct entry *file) {
+    if (!entry_points(name)) {
+        return 0;
+    }
+    int err = namespace_file(ns, name->record.file_id, file);
+    if (err == 0 && to) {
+        err = link_claim(ns, file, to, to_name);
+    }
+    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err; /* its last name went: read again */
+}
+
+/* Before anything is renamed, and after the names' rows were read: see namespace_link.c. */
+static int files_prepare(struct namespace *ns, struct rename *r) {
+    bool exchange = (r->flags & RENAME_EXCHANGE) != 0;
+    int err = file_prepare(ns, &r->from, r->to_directory, r->to_name, &r->from_file);
+    if (err == 0 && to_exists(r)) {
+        err = file_prepare(ns, &r->to, exchange ? r->from_directory : NULL, r->from_name,
+                           &r->to_file);
+    }
+    return err;
+}
+
+/* The rename has taken place: the old names leave the lists. */
+static void files_settle(struct namespace *ns, struct rename *r) {
+    if (r->from_file.linked) {
+        link_drop(ns, &r->from_file, r->from_directory, r->from_name);
+    }
+    if (r->to_file.linked && link_drop(ns, &r->to_file, r->to_directory, r->to_name) < 0) {
+        r->to_file.n_links -= r->to_file.n_links > 1; /* it stays in the list */
+    }
+}
+
+/* It surely has not. */
+static void files_give_back(struct namespace *ns, struct rename *r) {
+    if (r->from_file.linked) {
+        link_give_back(ns, r->from_file.record.file_id, r->to_directory, r->to_name);
+    }
+    if (r->to_file.linked && (r->flags & RENAME_EXCHANGE)) {
+        link_give_back(ns, r->to_file.record.file_id, r->from_directory, r->from_name);
+    }
+}
+
+static bool surely_not_renamed(int err) {
+    return err != ERR_UNKNOWN && err != ERR_UNAVAILABLE && err != ERR_TIMEOUT &&
+           err != ERR_INTERRUPTED && err != ERR_CLOSED;
 }
 
 /* ---- within one partition ---- */
@@ -285,7 +338,7 @@ static void settle_directories(struct namespace *ns, const struct rename *r) {
     }
 }
 
-static int rename_move(struct namespace *ns, struct rename *r) {
+static int rename_names(struct namespace *ns, struct rename *r) {
     if (one_partition(r)) {
         int err = prepare(ns, r);
         return err < 0 ? err : rename_within(ns, r);
@@ -295,6 +348,20 @@ static int rename_move(struct namespace *ns, struct rename *r) {
     }
     int err = prepare(ns, r);
     return err < 0 ? err : rename_across(ns, r, NULL);
+}
+
+static int rename_move(struct namespace *ns, struct rename *r) {
+    int err = files_prepare(ns, r);
+    if (err == 0) {
+        err = rename_names(ns, r);
+    }
+    if (err == 0) {
+        settle_directories(ns, r);
+        files_settle(ns, r);
+    } else if (surely_not_renamed(err)) {
+        files_give_back(ns, r);
+    }
+    return err;
 }
 
 static int rename_try(struct namespace *ns, struct rename *r) {
@@ -311,11 +378,7 @@ static int rename_try(struct namespace *ns, struct rename *r) {
         entry_release(&r->to);
         return 0;
     }
-    err = rename_move(ns, r);
-    if (err == 0) {
-        settle_directories(ns, r);
-    }
-    return err;
+    return rename_move(ns, r);
 }
 
 /* Between tries: nothing read is kept but what a doubtful try may have moved. */
@@ -326,6 +389,29 @@ static void rename_forget(struct rename *r) {
     }
     entry_release(&r->from);
     entry_release(&r->to);
+    entry_release(&r->from_file);
+    entry_release(&r->to_file);
+}
+
+/* Names become the files that they point to. A file that cannot be read any more stays a pointer:
+ * it has been renamed all the same. */
+static void files_result(struct namespace *ns, struct rename *r) {
+    if (r->from_file.linked && entry_points(&r->moved)) {
+        struct entry moved = r->from_file;
+        moved.directory = *r->to_directory;
+        memcpy(moved.name, r->to_name, strlen(r->to_name) + 1);
+        r->from_file = (struct entry){0};
+        entry_release(&r->moved);
+        r->moved = moved;
+    }
+    if (r->to_file.linked) {
+        entry_release(&r->to);
+        r->to = r->to_file;
+        r->to_file = (struct entry){0};
+    } else {
+        r->to.n_links = 0;
+    }
+    link_follow(ns, &r->moved);
 }
 
 static int rename_check(const struct rename *r) {
@@ -357,6 +443,9 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
         rename_forget(&r);
         err = rename_try(ns, &r);
     }
+    if (err == 0) {
+        files_result(ns, &r);
+    }
     if (err == 0 && ret_moved) {
         *ret_moved = r.moved;
     } else {
@@ -370,6 +459,8 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
         entry_release(&r.to);
     }
     entry_release(&r.from);
+    entry_release(&r.from_file);
+    entry_release(&r.to_file);
     record_release(&r.doubted);
     return err;
 }

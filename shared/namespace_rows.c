@@ -96,6 +96,24 @@ struct key key_superblock(void) {
     return key_of('s');
 }
 
+struct key key_file(uint64_t file_id) {
+    struct key key = key_of('i');
+    key_put_u64(&key, file_id);
+    return key;
+}
+
+struct key key_entry_partition(const struct entry *entry) {
+    if (entry->linked) {
+        return key_file(entry->record.file_id);
+    }
+    return key_directory(&entry->directory,
+                         directory_shard(&entry->directory, name_hash(entry->name)));
+}
+
+struct key key_entry_sort(const struct entry *entry) {
+    return entry->linked ? (struct key){.size = 0} : key_entry(entry->name);
+}
+
 struct id128 namespace_id(struct namespace *ns) {
     struct id128 id;
     do {
@@ -163,6 +181,20 @@ static void entry_begin(struct entry *entry, const struct id128 *directory, cons
     memcpy(entry->name, name, strlen(name) + 1);
 }
 
+/* A file's own row that two sides wrote: its names are those that either knew. */
+static void links_unite(const struct versions *versions, struct entry *entry) {
+    for (uint32_t i = 0; i < versions->n_siblings && versions->n_siblings > 1; i++) {
+        struct record other;
+        struct link_name link;
+        if (record_decode(versions->siblings[i].value, &other) == 0) {
+            struct reader links = reader_of(other.links);
+            while (record_next_link(&links, &link)) {
+                record_add_link(&entry->record, &link.directory, link.name);
+            }
+        }
+    }
+}
+
 int entry_from_versions(const struct id128 *directory, const char *name,
                         const struct versions *versions, struct entry *ret) {
     entry_begin(ret, directory, name);
@@ -176,6 +208,12 @@ int entry_from_versions(const struct id128 *directory, const char *name,
     int err = conflicts_show(versions, &shown, &ret->version, &ret->n_conflicts);
     if (err == 0) {
         record_copy(&shown, &ret->record);
+        ret->linked = shown.links.size > 0;
+        ret->n_links = 1;
+    }
+    if (ret->linked) {
+        links_unite(versions, ret);
+        ret->n_links = record_n_links(&ret->record);
     }
     return err;
 }
@@ -218,21 +256,21 @@ void entry_stored(struct entry *entry, const struct record *record, const struct
     entry->seen = commit_context(commit, index);
     entry->version = commit->op;
     entry->n_conflicts = 0;
-}
-
-static struct key entry_partition(const struct entry *entry) {
-    return key_directory(&entry->directory,
-                         directory_shard(&entry->directory, name_hash(entry->name)));
+    entry->n_links = entry->linked ? record_n_links(&stored) : 1;
 }
 
 int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
                  bool *ret_doubtful) {
-    struct key partition = entry_partition(entry);
-    struct key sort = key_entry(entry->name);
+    struct key partition = key_entry_partition(entry);
+    struct key sort = key_entry_sort(entry);
     struct commit commit = {.n = 1};
     if (entry->n_conflicts > 0) {
-        int settled = conflicts_settle(ns, &entry->directory, entry->name);
-        return settled < 0 ? settled : ERR_CONFLICT;
+        struct entry loser_of = *entry; /* only its place and number are used */
+        int settled = entry->linked ? link_settle(ns, &loser_of)
+                                    : conflicts_settle(ns, &entry->directory, entry->name);
+        if (settled < 0 || !entry->linked) {
+            return settled < 0 ? settled : ERR_CONFLICT;
+        }
     }
     commit.ops[0] = (struct row_op){.kind = ROW_DELETE,
                                     .condition = ROW_IF_MATCH,
@@ -273,7 +311,7 @@ void record_succeed(struct record *record, const struct entry *entry) {
 /* After a conflict on the entry's row: becomes the newer one. ERR_CONFLICT, or, when an earlier try
  * ended unknown, what became of it: 0 = the newer one descends from our write; it is surely not in
  * it when it descends from what our write was to replace. */
-static int entry_renew(struct entry *entry, const struct commit *commit) {
+static int conflict_met(struct entry *entry, const struct commit *commit) {
     struct entry newer;
     int err =
         entry_from_encoded(&entry->directory, entry->name, commit->outcome.reply.current, &newer);
@@ -297,6 +335,10 @@ static int entry_renew(struct entry *entry, const struct commit *commit) {
 /* The losers get rows of their own, and the entry is what the row is then. */
 static int entry_settle(struct namespace *ns, struct entry *entry) {
     struct entry newer;
+    if (entry->linked) {
+        int settled = link_settle(ns, entry);
+        return settled < 0 ? settled : ERR_CONFLICT;
+    }
     int err = conflicts_settle(ns, &entry->directory, entry->name);
     if (err == 0) {
         err = entry_read(ns, &entry->directory, entry->name, &newer);
@@ -314,8 +356,8 @@ int entry_replace(struct namespace *ns, struct entry *entry, const struct record
     if (entry->n_conflicts > 0) {
         return entry_settle(ns, entry);
     }
-    struct key partition = entry_partition(entry);
-    struct key sort = key_entry(entry->name);
+    struct key partition = key_entry_partition(entry);
+    struct key sort = key_entry_sort(entry);
     struct buffer value = {0};
     struct record successor = *record;
     record_succeed(&successor, entry);
@@ -330,11 +372,19 @@ int entry_replace(struct namespace *ns, struct entry *entry, const struct record
     if (err == 0) {
         entry_stored(entry, &successor, &commit, 0);
     } else if (err == ERR_CONFLICT) {
-        err = entry_renew(entry, &commit);
+        err = conflict_met(entry, &commit);
     }
     commit_release(&commit);
     buffer_release(&value);
     return err;
+}
+
+int entry_refuse(struct namespace *ns, struct entry *there) {
+    if (there->record.mode == 0) {
+        return entry_delete(ns, there, NULL, NULL); /* a tombstone on an absent row */
+    }
+    int err = entry_replace(ns, there, &there->record, 0);
+    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
 }
 
 bool record_same_file(const struct record *a, const struct record *b) {

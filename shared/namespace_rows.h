@@ -5,6 +5,7 @@
 
 #include "shared/namespace.h"
 #include "shared/namespace_conflicts.h"
+#include "shared/namespace_link.h"
 
 /* Keys: docs/schema.md. Large enough for every key. */
 struct key {
@@ -28,6 +29,11 @@ struct key key_entries_end(void);
 struct key key_stripe(const struct id128 *contents, uint64_t stripe);
 struct key key_block(uint64_t index);
 struct key key_superblock(void);
+/* Of the row of a file with several names. */
+struct key key_file(uint64_t file_id);
+/* Of the row that holds an entry's record: the name's, or the file's own. */
+struct key key_entry_partition(const struct entry *entry);
+struct key key_entry_sort(const struct entry *entry);
 
 /* A slot of the cache of headers: what a create needs for its guard. */
 struct header_slot {

@@ -15,7 +15,11 @@ enum {
 
     RECORD_MOVING = 1, /* flags */
     RECORD_ARRIVED = 2,
-    RECORD_FLAGS = RECORD_MOVING | RECORD_ARRIVED,
+    RECORD_LINKING = 4,
+    RECORD_LINKS = 8,
+    RECORD_DISPLACED = 16,
+    RECORD_FLAGS =
+        RECORD_MOVING | RECORD_ARRIVED | RECORD_LINKING | RECORD_LINKS | RECORD_DISPLACED,
 };
 
 bool id128_equal(const struct id128 *a, const struct id128 *b) {
@@ -83,8 +87,12 @@ static bool type_known(uint32_t mode) {
 int record_check(const struct record *record) {
     if (!type_known(record->mode) || record->mode > 0177777 || record->size > INT64_MAX ||
         record->xattrs.size > RECORD_XATTRS_MAX || record->data.size > record->size ||
-        record->n_lineage > RECORD_LINEAGE_MAX) {
+        record->n_lineage > RECORD_LINEAGE_MAX || record->displaced.size > RECORD_DISPLACED_MAX) {
         return ERR_INVALID;
+    }
+    if (record->contents_kind == CONTENTS_LINKED) {
+        bool bare = record->size == 0 && record->xattrs.size == 0 && record->links.size == 0;
+        return bare && !S_ISDIR(record->mode) ? 0 : ERR_INVALID;
     }
     if (S_ISLNK(record->mode)) {
         bool whole = record->data.size == record->size;
@@ -99,12 +107,41 @@ int record_check(const struct record *record) {
     return record->data.size == 0 ? 0 : ERR_INVALID;
 }
 
+static uint8_t flags_of(const struct record *record) {
+    unsigned flags = 0;
+    flags |= record->move.under_way ? RECORD_MOVING : 0;
+    flags |= id128_is_zero(&record->arrival.txid) ? 0 : RECORD_ARRIVED;
+    flags |= record->linking ? RECORD_LINKING : 0;
+    flags |= record->links.size > 0 ? RECORD_LINKS : 0;
+    flags |= record->displaced.size > 0 ? RECORD_DISPLACED : 0;
+    return (uint8_t)flags;
+}
+
+/* What few records have, and the flags tell. */
+static void put_rare(const struct record *record, struct buffer *into) {
+    if (!id128_is_zero(&record->arrival.txid)) {
+        put_id(into, &record->arrival.txid);
+        put_id(into, &record->arrival.from_directory);
+        put_name(into, record->arrival.from_name);
+    }
+    if (record->move.under_way) {
+        put_id(into, &record->move.txid);
+        put_id(into, &record->move.to_directory);
+        put_name(into, record->move.to_name);
+        buffer_put_u64(into, record->move.started_ns);
+    }
+    if (record->links.size > 0) {
+        buffer_put_sized32(into, record->links);
+    }
+    if (record->displaced.size > 0) {
+        buffer_put_sized32(into, record->displaced);
+    }
+}
+
 void record_encode(const struct record *record, struct buffer *into) {
     assert(record_check(record) == 0);
-    bool arrived = !id128_is_zero(&record->arrival.txid);
     buffer_put_u8(into, RECORD_VERSION);
-    buffer_put_u8(into, (uint8_t)((record->move.under_way ? RECORD_MOVING : 0) |
-                                  (arrived ? RECORD_ARRIVED : 0)));
+    buffer_put_u8(into, flags_of(record));
     buffer_put_u8(into, (uint8_t)record->contents_kind);
     buffer_put_u8(into, record->n_lineage);
     buffer_put_u32(into, record->mode);
@@ -123,17 +160,7 @@ void record_encode(const struct record *record, struct buffer *into) {
     for (uint8_t i = 0; i < record->n_lineage; i++) {
         buffer_put_u64(into, record->lineage[i]);
     }
-    if (arrived) {
-        put_id(into, &record->arrival.txid);
-        put_id(into, &record->arrival.from_directory);
-        put_name(into, record->arrival.from_name);
-    }
-    if (record->move.under_way) {
-        put_id(into, &record->move.txid);
-        put_id(into, &record->move.to_directory);
-        put_name(into, record->move.to_name);
-        buffer_put_u64(into, record->move.started_ns);
-    }
+    put_rare(record, into);
 }
 
 static int read_arrival(struct reader *r, struct record_arrival *ret) {
@@ -152,6 +179,33 @@ static int read_move(struct reader *r, struct record_move *ret) {
     return id128_is_zero(&ret->txid) ? ERR_INVALID : err;
 }
 
+static int read_links(struct reader *r, struct bytes *ret) {
+    *ret = reader_sized32(r);
+    struct reader links = reader_of(*ret);
+    struct link_name name;
+    uint32_t n = 0;
+    while (record_next_link(&links, &name)) {
+        n++;
+    }
+    return n > 0 && n <= LINK_NAMES_MAX && reader_end(&links) == 0 ? 0 : ERR_INVALID;
+}
+
+static int read_rare(struct reader *r, uint8_t flags, struct record *ret) {
+    int err = flags & RECORD_ARRIVED ? read_arrival(r, &ret->arrival) : 0;
+    if (err == 0 && (flags & RECORD_MOVING)) {
+        err = read_move(r, &ret->move);
+    }
+    if (err == 0 && (flags & RECORD_LINKS)) {
+        err = read_links(r, &ret->links);
+    }
+    if (err == 0 && (flags & RECORD_DISPLACED)) {
+        ret->displaced = reader_sized32(r);
+        err = ret->displaced.size > 0 ? 0 : ERR_INVALID;
+    }
+    ret->linking = (flags & RECORD_LINKING) != 0;
+    return err;
+}
+
 int record_decode(struct bytes encoded, struct record *ret) {
     struct reader r = reader_of(encoded);
     struct record record = {0};
@@ -159,7 +213,7 @@ int record_decode(struct bytes encoded, struct record *ret) {
     uint8_t flags = reader_u8(&r);
     uint8_t kind = reader_u8(&r);
     record.n_lineage = reader_u8(&r);
-    if (version != RECORD_VERSION || (flags & ~RECORD_FLAGS) || kind > CONTENTS_BLOCKS ||
+    if (version != RECORD_VERSION || (flags & ~RECORD_FLAGS) || kind > CONTENTS_LINKED ||
         record.n_lineage > RECORD_LINEAGE_MAX) {
         return ERR_INVALID;
     }
@@ -179,50 +233,133 @@ int record_decode(struct bytes encoded, struct record *ret) {
     for (uint8_t i = 0; i < record.n_lineage; i++) {
         record.lineage[i] = reader_u64(&r);
     }
-    int arrival = flags & RECORD_ARRIVED ? read_arrival(&r, &record.arrival) : 0;
-    int move = flags & RECORD_MOVING ? read_move(&r, &record.move) : 0;
-    if (reader_end(&r) < 0 || arrival < 0 || move < 0 || record_check(&record) < 0) {
+    int rare = read_rare(&r, flags, &record);
+    if (reader_end(&r) < 0 || rare < 0 || record_check(&record) < 0) {
         return ERR_INVALID;
     }
     *ret = record;
     return 0;
 }
 
-/* Makes the record own copies of `data` and `xattrs`, in one piece of memory. */
-static void record_own(struct record *record, struct bytes data, struct bytes xattrs) {
-    uint8_t *held = memory_new(1, data.size + xattrs.size + 1);
-    if (data.size > 0) {
-        memcpy(held, data.data, data.size);
+/* Makes the record own copies of all its bytes, in one piece of memory. */
+static void record_own(struct record *record) {
+    struct bytes *parts[] = {&record->data, &record->xattrs, &record->links, &record->displaced};
+    size_t size = 1;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size += parts[i]->size;
     }
-    if (xattrs.size > 0) {
-        memcpy(held + data.size, xattrs.data, xattrs.size);
+    uint8_t *held = memory_new(1, size), *at = held;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i]->size > 0) {
+            memcpy(at, parts[i]->data, parts[i]->size);
+        }
+        *parts[i] = bytes_of(at, parts[i]->size);
+        at += parts[i]->size;
     }
-    free(record->owned); /* only now: data or xattrs may point into it */
+    free(record->owned); /* only now: the parts may have pointed into it */
     record->owned = held;
-    record->data = bytes_of(held, data.size);
-    record->xattrs = bytes_of(held + data.size, xattrs.size);
 }
 
 void record_copy(const struct record *from, struct record *ret) {
     *ret = *from;
     ret->owned = NULL;
-    record_own(ret, from->data, from->xattrs);
+    record_own(ret);
 }
 
 void record_release(struct record *record) {
     free(record->owned);
     record->owned = NULL;
-    record->data = (struct bytes){0};
-    record->xattrs = (struct bytes){0};
+    record->data = record->xattrs = record->links = record->displaced = (struct bytes){0};
 }
 
 void record_set_data(struct record *record, struct bytes data) {
-    record_own(record, data, record->xattrs);
+    record->data = data;
+    record_own(record);
 }
 
 void record_set_xattrs(struct record *record, struct bytes xattrs) {
     assert(xattrs.size <= RECORD_XATTRS_MAX);
-    record_own(record, record->data, xattrs);
+    record->xattrs = xattrs;
+    record_own(record);
+}
+
+void record_set_displaced(struct record *record, struct bytes displaced) {
+    assert(displaced.size <= RECORD_DISPLACED_MAX);
+    record->displaced = displaced;
+    record_own(record);
+}
+
+/* ---- names of a file that has several ---- */
+
+bool record_next_link(struct reader *links, struct link_name *ret) {
+    if (links->bad || reader_end(links) == 0) {
+        return false;
+    }
+    ret->directory = read_id(links);
+    if (read_name(links, false, ret->name) < 0) {
+        links->bad = true;
+    }
+    return !links->bad;
+}
+
+uint32_t record_n_links(const struct record *record) {
+    struct reader links = reader_of(record->links);
+    struct link_name name;
+    uint32_t n = 0;
+    while (record_next_link(&links, &name)) {
+        n++;
+    }
+    return n;
+}
+
+static bool same_link(const struct link_name *link, const struct id128 *directory,
+                      const char *name) {
+    return id128_equal(&link->directory, directory) && strcmp(link->name, name) == 0;
+}
+
+bool record_has_link(const struct record *record, const struct id128 *directory, const char *name) {
+    struct reader links = reader_of(record->links);
+    struct link_name link;
+    while (record_next_link(&links, &link)) {
+        if (same_link(&link, directory, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_links(struct record *record, struct buffer *links) {
+    record->links = buffer_bytes(links);
+    record_own(record);
+    buffer_release(links);
+}
+
+int record_add_link(struct record *record, const struct id128 *directory, const char *name) {
+    if (record_has_link(record, directory, name)) {
+        return 0;
+    }
+    if (record_n_links(record) == LINK_NAMES_MAX) {
+        return ERR_TOO_MANY_LINKS;
+    }
+    struct buffer links = {0};
+    buffer_put_bytes(&links, record->links);
+    put_id(&links, directory);
+    put_name(&links, name);
+    set_links(record, &links);
+    return 0;
+}
+
+void record_drop_link(struct record *record, const struct id128 *directory, const char *name) {
+    struct reader reader = reader_of(record->links);
+    struct link_name link;
+    struct buffer links = {0};
+    while (record_next_link(&reader, &link)) {
+        if (!same_link(&link, directory, name)) {
+            put_id(&links, &link.directory);
+            put_name(&links, link.name);
+        }
+    }
+    set_links(record, &links);
 }
 
 bool record_same_contents(const struct record *a, const struct record *b) {
@@ -232,6 +369,9 @@ bool record_same_contents(const struct record *a, const struct record *b) {
     }
     if (S_ISDIR(a->mode)) {
         return id128_equal(&a->directory, &b->directory);
+    }
+    if (a->contents_kind == CONTENTS_LINKED) {
+        return a->file_id == b->file_id;
     }
     if (a->contents_kind == CONTENTS_BLOCKS) {
         return id128_equal(&a->contents, &b->contents);

@@ -17,6 +17,8 @@ enum {
     STRIPE_BLOCKS = 16, /* blocks of one partition: a stripe of 1 MiB */
     SHARD_BITS_MAX = 8,
     RECORD_LINEAGE_MAX = 4,
+    RECORD_DISPLACED_MAX = 80 << 10, /* more than any encoded record that a name's row holds */
+    LINK_NAMES_MAX = 1000,           /* of one file; one more: ERR_TOO_MANY_LINKS */
 };
 
 /* 128 random bits, for life. The root directory's is all zeros but the last byte, 1. */
@@ -31,6 +33,13 @@ int name_check(const char *name);
 enum contents_kind {
     CONTENTS_INLINE = 0, /* in the record (a file of size 0 too) */
     CONTENTS_BLOCKS = 1, /* in rows of `contents` */
+    CONTENTS_LINKED = 2, /* this is only a pointer: the record is in the file's own row */
+};
+
+/* One of the names of a file that has several. */
+struct link_name {
+    struct id128 directory;
+    char name[NAME_SIZE_MAX + 1];
 };
 
 /* A rename to another partition that is under way, kept in the source's record (see namespace.h).
@@ -64,20 +73,25 @@ struct record {
     struct bytes data;     /* CONTENTS_INLINE: the contents, up to `size`, the rest reads as zeros;
                             * symlinks: the target. See `owned` */
     struct bytes xattrs;   /* encoded list (xattrs.h); empty = none */
+    struct bytes links;    /* in a file's own row: encoded, its names; empty in a name's row */
+    /* Of the side of an exchange that arrived: the encoded record that goes back to where it came
+     * from, until it is there. */
+    struct bytes displaced;
     struct record_arrival arrival;
     struct record_move move;
+    bool linking; /* frozen: the file is about to get a row of its own */
     /* The versions that it came from, latest first (the first half of their writes' operation ids):
      * a writer whose answer got lost finds out here whether its write took place. */
     uint64_t lineage[RECORD_LINEAGE_MAX];
     uint8_t n_lineage;
-    void *owned; /* what data and xattrs point into, when the record owns it; NULL = borrowed */
+    void *owned; /* what all `bytes` here point into, when the record owns it; NULL = borrowed */
 };
 
 /* The bounds above and what the fields must be to each other; ERR_INVALID when they are not. */
 int record_check(const struct record *record);
 /* The record must pass record_check() (asserted). */
 void record_encode(const struct record *record, struct buffer *into);
-/* data and xattrs borrow `encoded`. ERR_INVALID for anything malformed or over a bound. */
+/* What is `bytes` borrows `encoded`. ERR_INVALID for anything malformed or over a bound. */
 int record_decode(struct bytes encoded, struct record *ret);
 /* A deep copy that owns its bytes; record_release() frees them. `ret` need not be initialized. */
 void record_copy(const struct record *from, struct record *ret);
@@ -87,6 +101,18 @@ void record_release(struct record *record);
 void record_set_data(struct record *record, struct bytes data);
 /* The same for the xattrs. */
 void record_set_xattrs(struct record *record, struct bytes xattrs);
+/* The same for what an exchange displaced. */
+void record_set_displaced(struct record *record, struct bytes displaced);
+/* How many names a record of a file's own row lists; 0 for a record of a name's row. */
+uint32_t record_n_links(const struct record *record);
+/* Takes the names out of a reader of record->links, one after another; false at the end. */
+bool record_next_link(struct reader *links, struct link_name *ret);
+bool record_has_link(const struct record *record, const struct id128 *directory, const char *name);
+/* Adds a name (nothing happens when it is there); the record owns its bytes afterwards.
+ * ERR_TOO_MANY_LINKS. */
+int record_add_link(struct record *record, const struct id128 *directory, const char *name);
+/* Takes a name out; nothing happens when it is not there. */
+void record_drop_link(struct record *record, const struct id128 *directory, const char *name);
 /* Whether two files hold the same contents, as far as the records tell. */
 bool record_same_contents(const struct record *a, const struct record *b);
 

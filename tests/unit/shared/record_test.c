@@ -111,8 +111,8 @@ static void fields_that_contradict_each_other_are_refused(void **state) {
     (void)state;
     assert_int_equal(decode_with(0, 1), 0);               /* as it was */
     assert_int_equal(decode_with(0, 2), ERR_INVALID);     /* version */
-    assert_int_equal(decode_with(1, 4), ERR_INVALID);     /* an unknown flag */
-    assert_int_equal(decode_with(2, 2), ERR_INVALID);     /* contents kind */
+    assert_int_equal(decode_with(1, 32), ERR_INVALID);    /* an unknown flag */
+    assert_int_equal(decode_with(2, 3), ERR_INVALID);     /* contents kind */
     assert_int_equal(decode_with(2, 1), ERR_INVALID);     /* blocks and data */
     assert_int_equal(decode_with(3, 5), ERR_INVALID);     /* too long a lineage */
     assert_int_equal(decode_with(5, 0x01), ERR_INVALID);  /* no such type */
