@@ -32,6 +32,7 @@ static void take_record(struct file *file, const struct entry *entry) {
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->record_synced = true;
     patches_clear(&file->patches);
+    inode_set_dirt(file->inode, SURVIVOR_CLEAN);
 }
 
 bool file_pending(const struct file *file) {
@@ -425,6 +426,7 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     const struct entry *entry = &file->inode->known->entry;
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->record_synced = synced;
+    inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file->version = entry->version;
     file->size = entry->record.size;
     patches_clear(&file->patches);

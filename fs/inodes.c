@@ -115,6 +115,9 @@ static void inode_free(struct inodes *inodes, struct inode *inode) {
     if (inode->known != NULL) {
         known_drop(inodes, inode->known);
     }
+    if (inode->kept != NULL) {
+        survivor_drop(inodes->survivor, inode->kept);
+    }
     free(inode->name);
     free(inode);
 }
@@ -144,7 +147,6 @@ void inodes_init(struct inodes *inodes, uint32_t known_max) {
 }
 
 void inodes_set_root(struct inodes *inodes, const struct id128 *directory) {
-    assert(inodes->n == 1);
     inodes->root->directory = inodes->root->parent = *directory;
 }
 
@@ -152,6 +154,7 @@ void inodes_release(struct inodes *inodes) {
     for (uint32_t i = 0; i < inodes->n_buckets; i++) {
         while (inodes->buckets[i] != NULL) {
             assert(inodes->buckets[i]->n_pins == 0);
+            inodes->buckets[i]->kept = NULL; /* it stays for the next worker */
             inode_free(inodes, inodes->buckets[i]);
         }
     }
@@ -167,12 +170,69 @@ struct inode *inodes_find(const struct inodes *inodes, uint64_t ino) {
     return inode;
 }
 
+/* The next worker is to find the inode where it is now. */
+static void keep(struct inodes *inodes, struct inode *inode) {
+    if (inodes->survivor != NULL && inode != inodes->root) {
+        struct survivor_place place = {inode->ino, inode->is_directory, &inode->directory,
+                                       &inode->parent, inode->name};
+        inode->kept = survivor_put(inodes->survivor, inode->kept, &place);
+    }
+}
+
+static void set_gone(struct inode *inode, bool gone) {
+    inode->gone = gone;
+    if (inode->kept != NULL) {
+        inode->kept->gone = gone;
+    }
+}
+
+static void set_lookups(struct inode *inode, uint64_t n) {
+    inode->n_lookups = n;
+    if (inode->kept != NULL) {
+        inode->kept->n_lookups = n;
+    }
+}
+
+void inode_set_dirt(struct inode *inode, enum survivor_dirt dirt) {
+    if (inode->kept != NULL) {
+        inode->kept->dirt = (uint8_t)dirt;
+    }
+}
+
 static void set_place(struct inode *inode, const struct id128 *parent, const char *name) {
     inode->parent = *parent;
     if (inode->name == NULL || strcmp(inode->name, name) != 0) {
         free(inode->name);
         inode->name = copy_name(name);
     }
+}
+
+static void restore(void *context, struct survivor_inode *kept, const char *name) {
+    struct inodes *inodes = context;
+    struct inode *inode = inodes_find(inodes, kept->ino);
+    bool older = inode != NULL && inode->kept != NULL && inode->kept->sequence > kept->sequence;
+    if (kept->n_lookups == 0 || inode == inodes->root || older) {
+        survivor_drop(inodes->survivor, kept);
+        return;
+    }
+    if (inode == NULL) {
+        inode = inode_new(inodes, kept->ino);
+    } else {
+        survivor_drop(inodes->survivor, inode->kept);
+    }
+    inode->kept = kept;
+    inode->n_lookups = kept->n_lookups;
+    inode->is_directory = kept->is_directory != 0;
+    inode->gone = kept->gone != 0;
+    inode->directory = kept->directory;
+    set_place(inode, &kept->parent, name);
+}
+
+uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor) {
+    assert(inodes->n == 1);
+    inodes->survivor = survivor;
+    survivor_each(survivor, restore, inodes);
+    return inodes->n - 1;
 }
 
 struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint64_t began) {
@@ -184,14 +244,19 @@ struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint6
         inode->directory = entry->record.directory;
     }
     if (inode != inodes->root && inode->changed <= began) {
+        bool here = inode->kept != NULL && id128_equal(&inode->parent, &entry->directory) &&
+                    strcmp(inode->name, entry->name) == 0;
         set_place(inode, &entry->directory, entry->name);
-        inode->gone = false;
+        if (!here) {
+            keep(inodes, inode);
+        }
+        set_gone(inode, false);
     }
     return inode;
 }
 
 void inodes_looked_up(struct inode *inode) {
-    inode->n_lookups++;
+    set_lookups(inode, inode->n_lookups + 1);
 }
 
 void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n) {
@@ -199,7 +264,7 @@ void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n) {
     if (inode == NULL) {
         return;
     }
-    inode->n_lookups -= n < inode->n_lookups ? n : inode->n_lookups;
+    set_lookups(inode, inode->n_lookups - (n < inode->n_lookups ? n : inode->n_lookups));
     inode_free_unused(inodes, inode);
 }
 
@@ -255,11 +320,12 @@ void inodes_changed(struct inodes *inodes, struct inode *inode) {
 void inodes_move(struct inodes *inodes, struct inode *inode, const struct id128 *parent,
                  const char *name) {
     set_place(inode, parent, name);
+    keep(inodes, inode);
     inodes_changed(inodes, inode);
 }
 
 void inodes_gone(struct inodes *inodes, struct inode *inode) {
-    inode->gone = true;
+    set_gone(inode, true);
     inodes_changed(inodes, inode);
 }
 

@@ -2,6 +2,7 @@
 #ifndef RINGFS_FS_INODES_H
 #define RINGFS_FS_INODES_H
 
+#include "fs/survivor.h"
 #include "shared/namespace.h"
 
 /* The kernel names a node by the inode number, which is the record's: random and for life, so that
@@ -37,12 +38,13 @@ struct inode {
     uint32_t n_pins;    /* operations under way, open files */
     uint64_t changed;   /* the clock after this mount's last change of it */
     bool is_directory;
-    bool gone;              /* unlinked, removed or replaced by this mount */
-    struct id128 directory; /* directories: their id */
-    struct id128 parent;    /* the place: where its entry is */
-    char *name;             /* owned; "" for the root */
-    struct known *known;    /* owned; NULL = has to be read */
-    struct file *file;      /* its open file; NULL when not open */
+    bool gone;                   /* unlinked, removed or replaced by this mount */
+    struct id128 directory;      /* directories: their id */
+    struct id128 parent;         /* the place: where its entry is */
+    char *name;                  /* owned; "" for the root */
+    struct known *known;         /* owned; NULL = has to be read */
+    struct file *file;           /* its open file; NULL when not open */
+    struct survivor_inode *kept; /* what the next worker will know of it; NULL = nothing */
     /* Of which version the kernel may still hold pages; zeros = of none. */
     struct op_id kernel_version;
 };
@@ -55,13 +57,20 @@ struct inodes {
     size_t n_known_bytes;
     struct known *newest, *oldest;
     uint64_t clock;
-    struct inode *root; /* always there */
+    struct inode *root;        /* always there */
+    struct survivor *survivor; /* NULL = nothing survives this process */
 };
 
 /* Holds the root and nothing else. */
 void inodes_init(struct inodes *inodes, uint32_t known_max);
+/* From now on what the kernel holds is kept in `survivor` (borrowed) too, and what an earlier
+ * worker has left there is restored. Before anything is added. Answers how many inodes were found.
+ */
+uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor);
+/* Notes what of an inode's file was told to programs and is not stored yet. */
+void inode_set_dirt(struct inode *inode, enum survivor_dirt dirt);
 /* Makes another directory than the tree's root the one that the kernel calls its root; its number
- * stays 1. Before anything is added. */
+ * stays 1. Before anything is looked up. */
 void inodes_set_root(struct inodes *inodes, const struct id128 *directory);
 /* Frees all, looked up or not. Nothing may be pinned. */
 void inodes_release(struct inodes *inodes);

@@ -330,7 +330,10 @@ static int drain(void *context) {
     /* Whoever unmounts does not wait for ever, hard or not. */
     p->mount.config.timeout_ns = p->options.timeout_ns;
     ops_wait_idle(p->ops, p->options.timeout_ns);
-    return writeback_drain(&p->mount);
+    int status = writeback_drain(&p->mount);
+    ops_close_all(p->ops);
+    mount_stop_background(&p->mount);
+    return status;
 }
 
 /* Serves until unmounted or told to end; answers the exit code. */

@@ -12,6 +12,11 @@ void mount_init(struct mount *mount, const struct mount_config *config) {
     *mount = (struct mount){.config = *config};
     mount->removals_end = &mount->removals;
     inodes_init(&mount->inodes, INODES_KNOWN_MAX);
+    handles_init(&mount->handles, config->survivor);
+    if (config->survivor != NULL) {
+        inodes_survive(&mount->inodes, config->survivor);
+        mount->n_losses = handles_restore(&mount->handles, &mount->inodes);
+    }
 }
 
 /* When the mount stops and the cluster does not answer. */
@@ -29,6 +34,7 @@ static void give_up_removals(struct mount *mount) {
 void mount_release(struct mount *mount) {
     assert(mount->files == NULL && mount->n_background == 0);
     give_up_removals(mount);
+    handles_release(&mount->handles);
     inodes_release(&mount->inodes);
 }
 

@@ -2,6 +2,7 @@
 #ifndef RINGFS_FS_MOUNT_H
 #define RINGFS_FS_MOUNT_H
 
+#include "fs/handles.h"
 #include "fs/inodes.h"
 #include "shared/err.h"
 #include "shared/task.h"
@@ -22,6 +23,7 @@ enum {
 #define MOUNT_READ_NOW (-1)
 
 struct mount_config {
+    struct survivor *survivor; /* NULL = nothing survives this process */
     struct namespace *ns;
     struct store *store; /* for the time of day */
     struct tasks *tasks;
@@ -45,6 +47,7 @@ struct removal {
 struct mount {
     struct mount_config config;
     struct inodes inodes;
+    struct handles handles;
     struct capacity capacity;
 
     struct file *files; /* open ones, listed */
@@ -61,10 +64,12 @@ struct mount {
     struct task_queue idle;                    /* woken when one of them ends */
 
     uint64_t n_removals_failed; /* left to the sweeper */
+    uint32_t n_losses;          /* openings whose writes an earlier worker took with it */
     uint64_t n_writes_lost;     /* buffered changes given up after the last close */
 };
 
-/* Copies the configuration, borrows what it points to. */
+/* Copies the configuration, borrows what it points to. What an earlier worker has left in the
+ * survivor is there again. */
 void mount_init(struct mount *mount, const struct mount_config *config);
 /* No operation and no task in the background may be under way. Frees all. */
 void mount_release(struct mount *mount);

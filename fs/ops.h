@@ -12,6 +12,7 @@
 enum {
     OPS_REQUESTS_MAX = 1024,
     OPS_PER_TURN = 32,
+    OPS_TRIES_MAX = 3, /* workers that a request may have ended before it is refused with EIO */
     /* A signal reaches a request as late as this: a program with a timer that ticks would otherwise
      * see EINTR from calls that never fail so on a disk. */
     OPS_INTERRUPT_NS = 500000000,
@@ -39,6 +40,8 @@ void ops_pause(struct ops *ops);
 /* May suspend: until no request is under way. After `within_ns` those that wait for the cluster are
  * interrupted. */
 void ops_wait_idle(struct ops *ops, int64_t within_ns);
+/* May suspend. Closes what programs still have open. No request may be under way. */
+void ops_close_all(struct ops *ops);
 /* Unmounts, if that was not done yet: programs that still use the mount see ENOTCONN. No request
  * may be under way. */
 void ops_stop(struct ops *ops);

@@ -9,13 +9,11 @@ static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
 }
 
-static uint64_t number_of(const void *handle) {
-    return (uint64_t)(uintptr_t)handle;
-}
-
-static struct request *with_handle(struct request *request, const struct fuse_file_info *info) {
-    request->handle = (void *)(uintptr_t)info->fh;
-    return request;
+/* Notes what a program is about to be told and is not stored yet. */
+static void note_dirt(const struct handle *handle, enum survivor_dirt dirt) {
+    if (file_pending(handle->file)) {
+        inode_set_dirt(handle->file->inode, dirt);
+    }
 }
 
 /* ---- files ---- */
@@ -29,8 +27,10 @@ static void create_run(struct request *request) {
         return;
     }
     struct fuse_entry_param entry = request_entry(request->ops, &stat);
-    struct fuse_file_info info = {.fh = number_of(handle), .keep_cache = 1};
+    struct fuse_file_info info = {.keep_cache = 1};
+    info.fh = request_opened(request, SURVIVOR_FILE, stat.st_ino, handle);
     if (fuse_reply_create(request->fuse, &entry, &info) != 0) {
+        handles_drop(&mount_of(request)->handles, info.fh);
         handle_release(handle);
         inodes_forget(&mount_of(request)->inodes, stat.st_ino, 1);
     }
@@ -57,8 +57,11 @@ static void open_run(struct request *request) {
         /* Of the attributes only (a negative offset): never waits for pages that are locked. */
         fuse_lowlevel_notify_inval_inode(request->ops->session, request->ino, -1, 0);
     }
-    struct fuse_file_info info = {.fh = number_of(handle), .keep_cache = advice.keep};
+    struct fuse_file_info info = {.keep_cache = advice.keep};
+    info.fh = request_opened(request, SURVIVOR_FILE, request->ino, handle);
+    note_dirt(handle, SURVIVOR_TRUNCATED);
     if (fuse_reply_open(request->fuse, &info) != 0) {
+        handles_drop(&mount_of(request)->handles, info.fh);
         handle_release(handle);
     }
     request->fuse = NULL;
@@ -88,18 +91,43 @@ static void read_run(struct request *request) {
 static void on_read(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *info) {
     struct request *request =
-        with_handle(request_new(fuse, "read", read_run, ino, NULL, NULL), info);
+        request_set_handle(request_new(fuse, "read", read_run, ino, NULL, NULL), info);
     request->size = size;
     request->offset = (uint64_t)offset;
     request_start(request);
 }
 
+/* Whether the data of an append that is asked for again are where they were to go: then they are
+ * ours, or were written by somebody who writes the same. */
+static bool appended_before(struct request *request) {
+    const struct handle *handle = request->handle;
+    if (!request->again || (handle->flags & O_APPEND) == 0) {
+        return false;
+    }
+    size_t size = 0;
+    uint8_t *there = memory_new(1, request->data.size + 1);
+    int status = handle_read(request->handle, request->offset, there, request->data.size, &size);
+    bool same =
+        status == 0 && size == request->data.size && memcmp(there, request->data.data, size) == 0;
+    free(there);
+    return same;
+}
+
+/* Acknowledged writes that an earlier worker took with it are told, to each opening once. */
+static int take_loss(struct request *request) {
+    return handles_take_loss(&mount_of(request)->handles, request->number) ? ERR_IO : 0;
+}
+
 static void write_run(struct request *request) {
-    int status = handle_write(request->handle, request->offset, request->data);
+    int status = take_loss(request);
+    if (status == 0 && !appended_before(request)) {
+        status = handle_write(request->handle, request->offset, request->data);
+    }
     if (status != 0) {
         request_answer(request, status);
         return;
     }
+    note_dirt(request->handle, SURVIVOR_WRITTEN);
     fuse_reply_write(request->fuse, request->data.size);
     request->fuse = NULL;
 }
@@ -107,36 +135,50 @@ static void write_run(struct request *request) {
 static void on_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *info) {
     struct request *request =
-        with_handle(request_new(fuse, "write", write_run, ino, NULL, NULL), info);
+        request_set_handle(request_new(fuse, "write", write_run, ino, NULL, NULL), info);
     request_set_data(request, data, size);
     request->offset = (uint64_t)offset;
     request_start(request);
 }
 
 static void flush_run(struct request *request) {
-    request_answer(request, handle_flush(request->handle));
+    int status = take_loss(request);
+    if (status == 0 && request->handle != NULL) {
+        status = handle_flush(request->handle);
+    }
+    request_answer(request, status);
 }
 
 static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
-    request_start(with_handle(request_new(fuse, "flush", flush_run, ino, NULL, NULL), info));
+    struct request *request = request_new(fuse, "flush", flush_run, ino, NULL, NULL);
+    const struct opening *opening =
+        handles_find(&mount_of(request)->handles, request_set_handle(request, info)->number);
+    request->as_it_is = opening == NULL || opening->kept == NULL || opening->kept->redo == 0;
+    request_start(request);
 }
 
 static void fsync_run(struct request *request) {
-    request_answer(request, handle_fsync(request->handle));
+    int status = take_loss(request);
+    request_answer(request, status != 0 ? status : handle_fsync(request->handle));
 }
 
 static void on_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *info) {
     (void)datasync;
-    request_start(with_handle(request_new(fuse, "fsync", fsync_run, ino, NULL, NULL), info));
+    request_start(request_set_handle(request_new(fuse, "fsync", fsync_run, ino, NULL, NULL), info));
 }
 
 static void release_run(struct request *request) {
-    handle_release(request->handle);
+    if (request->handle != NULL) {
+        handle_release(request->handle);
+    }
+    handles_drop(&mount_of(request)->handles, request->number);
     request_answer(request, 0);
 }
 
 static void on_release(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
-    request_start(with_handle(request_new(fuse, "release", release_run, ino, NULL, NULL), info));
+    struct request *request = request_new(fuse, "release", release_run, ino, NULL, NULL);
+    request->as_it_is = true;
+    request_start(request_set_handle(request, info));
 }
 
 /* ---- directories ---- */
@@ -147,8 +189,10 @@ static void opendir_run(struct request *request) {
         request_answer(request, status);
         return;
     }
-    struct fuse_file_info info = {.fh = number_of(handle)};
+    struct fuse_file_info info = {0};
+    info.fh = request_opened(request, SURVIVOR_DIRECTORY, request->ino, handle);
     if (fuse_reply_open(request->fuse, &info) != 0) {
+        handles_drop(&mount_of(request)->handles, info.fh);
         directory_release(mount_of(request), handle);
     }
     request->fuse = NULL;
@@ -215,7 +259,7 @@ static void readdirplus_run(struct request *request) {
 
 static void start_listing(struct request *request, size_t size, off_t offset,
                           const struct fuse_file_info *info) {
-    with_handle(request, info);
+    request_set_handle(request, info);
     request->size = size;
     request->offset = (uint64_t)offset;
     request_start(request);
@@ -235,7 +279,12 @@ static void on_readdirplus(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t o
 static void on_releasedir(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
     (void)ino;
     struct ops *ops = fuse_req_userdata(fuse);
-    directory_release(ops->config.mount, (struct directory_handle *)(uintptr_t)info->fh);
+    struct mount *mount = ops->config.mount;
+    const struct opening *opening = handles_find(&mount->handles, info->fh);
+    if (opening != NULL && opening->open != NULL) {
+        directory_release(mount, opening->open);
+    }
+    handles_drop(&mount->handles, info->fh);
     fuse_reply_err(fuse, 0);
 }
 

@@ -150,7 +150,8 @@ static void on_symlink(fuse_req_t fuse, const char *target, fuse_ino_t parent, c
 }
 
 static void unlink_run(struct request *request) {
-    request_answer(request, tree_unlink(mount_of(request), request->ino, request->name));
+    int status = tree_unlink(mount_of(request), request->ino, request->name);
+    request_answer(request, request_settle(request, status, ERR_NO_ENTRY));
 }
 
 static void on_unlink(fuse_req_t fuse, fuse_ino_t parent, const char *name) {
@@ -158,7 +159,8 @@ static void on_unlink(fuse_req_t fuse, fuse_ino_t parent, const char *name) {
 }
 
 static void rmdir_run(struct request *request) {
-    request_answer(request, tree_rmdir(mount_of(request), request->ino, request->name));
+    int status = tree_rmdir(mount_of(request), request->ino, request->name);
+    request_answer(request, request_settle(request, status, ERR_NO_ENTRY));
 }
 
 static void on_rmdir(fuse_req_t fuse, fuse_ino_t parent, const char *name) {
@@ -166,8 +168,14 @@ static void on_rmdir(fuse_req_t fuse, fuse_ino_t parent, const char *name) {
 }
 
 static void rename_run(struct request *request) {
-    int status = tree_rename(mount_of(request), request->ino, request->name, request->new_parent,
+    struct renaming renaming = {request->ino, request->name, request->new_parent, request->new_name,
+                                (unsigned)request->flags};
+    bool done = false;
+    int status = request->again ? tree_renamed(mount_of(request), &renaming, &done) : 0;
+    if (status == 0 && !done) {
+        status = tree_rename(mount_of(request), request->ino, request->name, request->new_parent,
                              request->new_name, (unsigned)request->flags);
+    }
     request_answer(request, status);
 }
 

@@ -2,6 +2,7 @@
 #include "fs/ops_request.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ struct request *request_new(fuse_req_t fuse, const char *operation,
     request->ino = ino;
     request->name = copy_text(name);
     request->new_name = copy_text(new_name);
+    request->unique = request->ops->unique;
+    request->again = request->ops->again;
     request->maker.uid = caller->uid;
     request->maker.gid = caller->gid;
     request->interrupt.fire = interrupt_late;
@@ -50,8 +53,34 @@ void request_set_data(struct request *request, const void *data, size_t size) {
     request->data = bytes_copy(bytes_of(data, size));
 }
 
+struct request *request_set_handle(struct request *request, const struct fuse_file_info *info) {
+    struct mount *mount = request->ops->config.mount;
+    const struct opening *opening = handles_find(&mount->handles, info->fh);
+    request->number = info->fh;
+    request->handle = opening != NULL ? opening->open : NULL;
+    return request;
+}
+
+uint64_t request_opened(struct request *request, enum survivor_kind kind, uint64_t ino,
+                        void *open) {
+    struct handles *handles = &request->ops->config.mount->handles;
+    int flags = request->flags != 0 ? request->flags : request->maker.flags;
+    struct opening opening = {.open = open, .kind = kind, .ino = ino, .flags = flags};
+    if (request->again) {
+        handles_drop(handles, handles_of_request(handles, request->unique));
+    }
+    return handles_add(handles, &opening, request->unique);
+}
+
+int request_settle(const struct request *request, int status, int if_done) {
+    return request->again && status == if_done ? 0 : status;
+}
+
 static void request_end(struct request *request) {
     struct ops *ops = request->ops;
+    if (request->kept != NULL) {
+        survivor_publish(&request->kept->unique, 0);
+    }
     timers_cancel(loop_timers(ops->config.loop), &request->interrupt);
     free((void *)(uintptr_t)request->name);
     free((void *)(uintptr_t)request->new_name);
@@ -69,13 +98,84 @@ static void request_end(struct request *request) {
     }
 }
 
+static int reopen_file(struct mount *mount, const struct opening *opening, void **ret) {
+    struct handle *handle;
+    struct cache_advice advice;
+    bool redo = opening->kept != NULL && opening->kept->redo != 0;
+    int flags = opening->flags & ~(O_CREAT | O_EXCL | (redo ? 0 : O_TRUNC));
+    int status = handle_open(mount, opening->ino, flags, &handle, &advice);
+    if (status == 0) {
+        /* Which pages the kernel has nobody knows any more. */
+        handle->file->inode->kernel_version = (struct op_id){{0}};
+        *ret = handle;
+    }
+    return status;
+}
+
+static void close_opened(struct mount *mount, enum survivor_kind kind, void *open) {
+    if (kind == SURVIVOR_DIRECTORY) {
+        directory_release(mount, open);
+    } else {
+        handle_release(open);
+    }
+}
+
+/* What an earlier worker had open is opened again, when it is used. May suspend. */
+static int reopen(struct request *request) {
+    struct mount *mount = request->ops->config.mount;
+    struct opening *opening = handles_find(&mount->handles, request->number);
+    if (opening == NULL) {
+        return ERR_STALE;
+    }
+    struct opening was = *opening;
+    void *open = NULL;
+    int status = was.kind == SURVIVOR_DIRECTORY
+                     ? directory_open(mount, was.ino, (struct directory_handle **)&open)
+                     : reopen_file(mount, &was, &open);
+    if (status != 0) {
+        return status;
+    }
+    opening = handles_find(&mount->handles, request->number);
+    if (opening == NULL || opening->open != NULL) {
+        close_opened(mount, was.kind, open); /* another request was faster */
+    } else {
+        opening->open = open;
+        if (opening->kept != NULL) {
+            opening->kept->redo = 0;
+        }
+    }
+    request->handle = opening != NULL ? opening->open : NULL;
+    return opening != NULL ? 0 : ERR_STALE;
+}
+
+void ops_close_all(struct ops *ops) {
+    struct mount *mount = ops->config.mount;
+    for (uint64_t i = 1; i <= mount->handles.n; i++) {
+        struct opening *opening = handles_find(&mount->handles, i);
+        if (opening != NULL && opening->open != NULL) {
+            close_opened(mount, opening->kind, opening->open);
+            opening->open = NULL;
+        }
+    }
+}
+
 static void run_request(void *arg) {
     struct request *request = arg;
     request->task = task_self();
     if (request->interrupted) {
         task_interrupt(request->task);
     }
-    request->run(request);
+    int status = 0;
+    if (request->kept != NULL && request->kept->n_tries > OPS_TRIES_MAX) {
+        status = ERR_IO;
+    } else if (request->number != 0 && request->handle == NULL && !request->as_it_is) {
+        status = reopen(request);
+    }
+    if (status != 0) {
+        request_answer(request, status);
+    } else {
+        request->run(request);
+    }
     assert(request->fuse == NULL); /* answered */
     request_end(request);
 }
@@ -95,6 +195,13 @@ void request_start(struct request *request) {
         request->next->link = &request->next;
     }
     ops->requests = request;
+    struct mount *mount = ops->config.mount;
+    if (mount->config.survivor != NULL) {
+        request->kept = survivor_request(mount->config.survivor, request->unique,
+                                         mount_wall_ns(mount), request->again);
+        request->maker.began_ns = request->kept->began_ns;
+        request->maker.again = request->again;
+    }
     fuse_req_interrupt_func(request->fuse, interrupted, request);
     if (spawn(request) != 0) {
         assert(ops->waiting == NULL);

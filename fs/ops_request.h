@@ -6,6 +6,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/attributes.h"
+#include "fs/directory.h"
 #include "fs/ops.h"
 #include "fs/tree.h"
 #include "shared/complaints.h"
@@ -17,8 +18,11 @@ struct ops {
     struct fuse_session *session;
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
-    bool reading; /* the loop watches the descriptor */
-    bool paused;  /* for good: ops_pause() */
+    bool reading;    /* the loop watches the descriptor */
+    bool replaying;  /* libfuse hears the kernel's first request again: nothing is answered */
+    uint64_t unique; /* the kernel's number of the request that libfuse is given just now */
+    bool again;      /* which an earlier worker has had already */
+    bool paused;     /* for good: ops_pause() */
     bool unmounted;
     uint32_t n_requests;
     struct request *requests; /* all that are under way */
@@ -43,7 +47,12 @@ struct request {
     uint64_t offset;
     size_t size;
     int flags;
-    void *handle;
+    uint64_t number; /* of the opening: see handles.h */
+    void *handle;    /* what it stands for; there when `run` begins */
+    bool as_it_is;   /* `run` begins without `handle` when an earlier worker had opened it */
+    uint64_t unique;
+    bool again; /* an earlier worker had it and may have done it */
+    struct survivor_request *kept;
     struct maker maker;
     struct attributes_change change;
     struct task *task; /* NULL before it runs */
@@ -56,6 +65,13 @@ struct request *request_new(fuse_req_t fuse, const char *operation,
                             void (*run)(struct request *request), uint64_t ino, const char *name,
                             const char *new_name);
 void request_set_data(struct request *request, const void *data, size_t size);
+/* The opening that it works on, in `handle` when `run` begins. Answers `request`. */
+struct request *request_set_handle(struct request *request, const struct fuse_file_info *info);
+/* Gives what the request has opened a number, for fuse_file_info's fh. */
+uint64_t request_opened(struct request *request, enum survivor_kind kind, uint64_t ino, void *open);
+/* For requests that fail with `if_done` when they were done already: 0 when an earlier worker has
+ * had the request, else `status`. */
+int request_settle(const struct request *request, int status, int if_done);
 /* Runs it in a task of its own; frees it afterwards. */
 void request_start(struct request *request);
 /* As if a signal had come for each of them. */

@@ -109,13 +109,23 @@ struct making {
     uint64_t began;
 };
 
+/* Whether what is there already was made by an earlier worker for the same request. Of directories
+ * the moment is known less exactly: whoever else made it since then would have to be of the same
+ * owner and mode. */
+static bool made_before(const struct maker *maker, const struct record *record) {
+    bool same = maker->again && record->mode == maker->mode && record->uid == maker->uid &&
+                record->gid == maker->gid;
+    return same && (S_ISDIR(record->mode) ? record->atime_ns >= maker->began_ns
+                                          : record->atime_ns == maker->began_ns);
+}
+
 /* Makes the entry in the pinned parent; on success making->entry is owned. */
 static int make_in(struct mount *mount, struct inode *parent, struct making *making) {
     int status = inherit(mount, parent, &making->maker);
     if (status != 0) {
         return status;
     }
-    int64_t now_ns = mount_wall_ns(mount);
+    int64_t now_ns = making->maker.began_ns != 0 ? making->maker.began_ns : mount_wall_ns(mount);
     struct record record = {
         .mode = making->maker.mode,
         .uid = making->maker.uid,
@@ -130,7 +140,9 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
     making->began = inodes_clock(&mount->inodes);
     status = namespace_create(mount->config.ns, &parent->directory, making->name, &record,
                               &making->entry);
-    if (status == ERR_EXISTS) {
+    if (status == ERR_EXISTS && made_before(&making->maker, &making->entry.record)) {
+        status = 0;
+    } else if (status == ERR_EXISTS) {
         entry_release(&making->entry);
     }
     if (status == 0) {
@@ -238,8 +250,9 @@ static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
         touch_parent(mount, parent, 1, entry.directory_changed_ns);
         learn_made_directory(mount, &entry, began);
         status = answer(mount, &entry, began, ret);
-    }
-    if (status == 0 || status == ERR_EXISTS) {
+        entry_release(&entry);
+    } else if (status == ERR_EXISTS) {
+        status = made_before(maker, &entry.record) ? answer(mount, &entry, began, ret) : status;
         entry_release(&entry);
     }
     return status;

@@ -14,7 +14,9 @@ struct maker {
     uint32_t mode;
     uint32_t uid, gid;
     uint64_t rdev;
-    int flags; /* tree_create: of open(2) */
+    int flags;        /* tree_create: of open(2) */
+    int64_t began_ns; /* wall clock: the times that it gets; 0 = now */
+    bool again;       /* it may have been made already, with began_ns */
 };
 
 /* Finds a name in a directory. ERR_NO_ENTRY. */
@@ -37,5 +39,16 @@ int tree_rmdir(struct mount *mount, uint64_t parent, const char *name);
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. */
 int tree_rename(struct mount *mount, uint64_t parent, const char *name, uint64_t new_parent,
                 const char *new_name, unsigned flags);
+
+/* May suspend. Whether a renaming that is asked for again was done already: what is at the new name
+ * was last at the old one. */
+struct renaming {
+    uint64_t parent;
+    const char *name;
+    uint64_t new_parent;
+    const char *new_name;
+    unsigned flags;
+};
+int tree_renamed(struct mount *mount, const struct renaming *renaming, bool *ret);
 
 #endif
