@@ -83,6 +83,12 @@ static const struct ctl_command commands[] = {
      "One name per line, directories with a slash; in the order of the ring's hash, not sorted.",
      ls_options, CTL_FILES, 0, 1, ctl_ls},
     {"stat", "PATH", "show what is known of a file", "", NULL, CTL_FILES, 1, 1, ctl_stat},
+    {"conflicts", "ls [PATH] | show PATH | keep PATH N|all|winner",
+     "find and resolve files that two sides wrote",
+     "ls: every version below PATH that does not have its file's name. show: the versions of one "
+     "file,\nnumbered. keep: the version N becomes the file and the others go; winner: the others "
+     "go;\nall: each stays, as STEM.kept-NODE-NUMBER.EXT.",
+     NULL, CTL_FILES, 1, 3, ctl_conflicts},
     {"where", "PATH", "show which nodes hold a path",
      "The slice that the path's entry falls into, and its preference list.", NULL, CTL_FILES, 1, 1,
      ctl_where},

@@ -109,6 +109,8 @@ int ctl_verify(struct ctl *ctl);
 int ctl_repair(struct ctl *ctl);
 /* ringctl_hints.c */
 int ctl_hints(struct ctl *ctl);
+/* ringctl_conflicts.c */
+int ctl_conflicts(struct ctl *ctl);
 /* ringctl_bench.c */
 int ctl_bench(struct ctl *ctl);
 

@@ -90,6 +90,18 @@ bool namespace_conflict_name(const char *name, char ret_of[NAME_SIZE_MAX + 1]) {
     return true;
 }
 
+bool namespace_conflict_is_of(const char *name, const char *of) {
+    char short_name[NAME_SIZE_MAX + 1], hash[HASH_SIZE + 1];
+    struct label label;
+    if (!label_parse(name, &label)) {
+        return false;
+    }
+    namespace_conflict_name(name, short_name);
+    snprintf(hash, sizeof hash, "~%016llx", (unsigned long long)name_hash(of));
+    return strcmp(short_name, of) == 0 ||
+           (label.stem > HASH_SIZE && memcmp(name + label.stem - HASH_SIZE, hash, HASH_SIZE) == 0);
+}
+
 /* ---- the versions of a row ---- */
 
 struct face {

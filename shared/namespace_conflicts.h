@@ -12,6 +12,8 @@
 /* Whether a name is of that form; `ret_of` (may be NULL): the name it is a version of (mangled when
  * that is too long). */
 bool namespace_conflict_name(const char *name, char ret_of[NAME_SIZE_MAX + 1]);
+/* Whether `name` is a version of `of`, however long that is. */
+bool namespace_conflict_is_of(const char *name, const char *of);
 
 /* ---- for namespace*.c ---- */
 /* What a row shows under its name: the latest live version (`ret` borrows), and how many others
