@@ -338,6 +338,24 @@ static void settle_directories(struct namespace *ns, const struct rename *r) {
     }
 }
 
+/* The tally of a partition tells when a name came or went; one that was replaced did neither. That
+ * the rename took place does not hang on this. */
+static void directory_touch(struct namespace *ns, const struct id128 *directory) {
+    struct directory_attributes now = {.mtime_ns = (int64_t)ns->store->wall_ns(ns->store->self)};
+    now.ctime_ns = now.mtime_ns;
+    namespace_set_attributes(ns, directory, ATTRIBUTE_MTIME | ATTRIBUTE_CTIME, &now, &now);
+}
+
+static void touch_directories(struct namespace *ns, const struct rename *r) {
+    bool exchange = (r->flags & RENAME_EXCHANGE) != 0;
+    if (to_exists(r) && (exchange || !one_partition(r))) {
+        directory_touch(ns, r->to_directory);
+    }
+    if (exchange && !id128_equal(r->from_directory, r->to_directory)) {
+        directory_touch(ns, r->from_directory);
+    }
+}
+
 static int rename_names(struct namespace *ns, struct rename *r) {
     if (one_partition(r)) {
         int err = prepare(ns, r);
@@ -357,6 +375,7 @@ static int rename_move(struct namespace *ns, struct rename *r) {
     }
     if (err == 0) {
         settle_directories(ns, r);
+        touch_directories(ns, r);
         files_settle(ns, r);
     } else if (surely_not_renamed(err)) {
         files_give_back(ns, r);

@@ -501,8 +501,48 @@ static void a_rename_whose_answer_is_lost_is_done_once(void **state) {
     }
 }
 
+/* ---- times of directories ---- */
+
+static void set_long_ago(struct world *w, const struct id128 *directory) {
+    struct directory_attributes set = {.mtime_ns = 5};
+    assert_int_equal(namespace_set_attributes(w->ns, directory, ATTRIBUTE_MTIME, &set, &set), 0);
+    assert_int_equal(set.mtime_ns, 5);
+}
+
+static bool is_recent(struct world *w, const struct id128 *directory) {
+    struct directory_attributes now;
+    assert_int_equal(namespace_attributes(w->other, directory, &now), 0);
+    return now.mtime_ns >= (int64_t)STORE_MEM_EPOCH_NS && now.ctime_ns >= now.mtime_ns;
+}
+
+IN_WORLD(a_name_replaced_from_another_directory_changes_both_directories_times) {
+    struct id128 from, to;
+    assert_int_equal(make_directory(w->ns, root, "from", &from), 0);
+    assert_int_equal(make_directory(w->ns, root, "to", &to), 0);
+    assert_int_equal(make_file(w->ns, &from, "a", "new"), 0);
+    assert_int_equal(make_file(w->ns, &to, "b", "old"), 0);
+    set_long_ago(w, &from);
+    set_long_ago(w, &to);
+    assert_int_equal(move(w->ns, &from, "a", &to, "b"), 0);
+    assert_true(is_recent(w, &from));
+    assert_true(is_recent(w, &to));
+}
+
+IN_WORLD(an_exchange_changes_the_directorys_times) {
+    struct id128 directory;
+    assert_int_equal(make_directory(w->ns, root, "d", &directory), 0);
+    assert_int_equal(make_file(w->ns, &directory, "a", "A"), 0);
+    assert_int_equal(make_file(w->ns, &directory, "b", "B"), 0);
+    set_long_ago(w, &directory);
+    assert_int_equal(
+        namespace_rename(w->ns, &directory, "a", &directory, "b", RENAME_EXCHANGE, NULL, NULL), 0);
+    assert_true(is_recent(w, &directory));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_replaced_from_another_directory_changes_both_directories_times),
+        cmocka_unit_test(an_exchange_changes_the_directorys_times),
         cmocka_unit_test(a_file_moves_within_a_directory),
         cmocka_unit_test(a_file_moves_between_directories),
         cmocka_unit_test(a_file_moves_between_the_roots_shards),
