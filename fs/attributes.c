@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "fs/file.h"
+#include "fs/xattr.h"
 
 enum { SECOND_NS = 1000000000, PERMISSIONS = 07777, ROOT_WITHIN_NS = SECOND_NS / 2 };
 
@@ -101,13 +102,19 @@ int64_t attributes_left_ns(struct mount *mount, uint64_t ino) {
 struct setting {
     const struct attributes_change *change;
     int64_t now_ns;
+    struct buffer xattrs; /* a directory's list, changed by chmod */
 };
 
 static int set_fields(void *context, struct record *record) {
     const struct setting *setting = context;
     const struct attributes_change *change = setting->change;
     if ((change->mask & ATTRIBUTE_MODE) != 0) {
+        struct buffer xattrs = {0};
         record->mode = (record->mode & S_IFMT) | (change->mode & PERMISSIONS);
+        if (xattrs_chmod(record->xattrs, change->mode, &xattrs)) {
+            record_set_xattrs(record, buffer_bytes(&xattrs));
+        }
+        buffer_release(&xattrs);
     }
     if ((change->mask & ATTRIBUTE_UID) != 0) {
         record->uid = change->uid;
@@ -144,19 +151,29 @@ static int set_file(struct file *file, struct setting *setting) {
     return status;
 }
 
-static int set_directory(struct mount *mount, struct inode *inode, const struct setting *setting) {
-    const struct attributes_change *change = setting->change;
-    struct directory_attributes set = {
-        .mode = change->mode & PERMISSIONS,
-        .uid = change->uid,
-        .gid = change->gid,
-        .atime_ns = change->atime_ns,
-        .mtime_ns = change->mtime_ns,
-        .ctime_ns = setting->now_ns,
-    };
+int attributes_change_file(struct mount *mount, struct inode *inode,
+                           int (*change)(void *context, struct record *record), void *context) {
+    int status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
+    if (status != 0 || inode->file == NULL) {
+        return status != 0 ? status : mount_update(mount, inode, change, context, false);
+    }
+    struct file *file = file_get(mount, inode);
+    status = file_lock(file);
+    if (status == 0) {
+        status = file_store(file, false, change, context);
+        file_unlock(file);
+    }
+    file_put(file);
+    return status;
+}
+
+int attributes_change_directory(struct mount *mount, struct inode *inode,
+                                int (*change)(void *context,
+                                              struct directory_attributes *attributes),
+                                void *context) {
     struct directory_attributes now;
-    int status = namespace_set_attributes(mount->config.ns, &inode->directory,
-                                          change->mask | ATTRIBUTE_CTIME, &set, &now);
+    int status =
+        namespace_update_directory(mount->config.ns, &inode->directory, change, context, &now);
     if (status == 0) {
         inodes_changed(&mount->inodes, inode);
         inodes_learn_directory(&mount->inodes, inode, &now, inodes_clock(&mount->inodes),
@@ -166,10 +183,31 @@ static int set_directory(struct mount *mount, struct inode *inode, const struct 
     return status;
 }
 
+/* The same of a directory as set_fields() of a record. */
+static int set_directory_fields(void *context, struct directory_attributes *attributes) {
+    struct setting *setting = context;
+    const struct attributes_change *change = setting->change;
+    unsigned mask = change->mask | ATTRIBUTE_CTIME;
+    attributes->mode = change->mode & PERMISSIONS;
+    attributes->uid = change->uid;
+    attributes->gid = change->gid;
+    attributes->atime_ns = change->atime_ns;
+    attributes->mtime_ns = change->mtime_ns;
+    attributes->ctime_ns = setting->now_ns;
+    buffer_clear(&setting->xattrs);
+    if ((mask & ATTRIBUTE_MODE) != 0 &&
+        xattrs_chmod(attributes->xattrs, change->mode, &setting->xattrs)) {
+        attributes->xattrs = buffer_bytes(&setting->xattrs);
+        mask |= ATTRIBUTE_XATTRS;
+    }
+    return (int)mask;
+}
+
 static int set_inode(struct mount *mount, struct inode *inode, struct setting *setting) {
     bool resize = (setting->change->mask & ATTRIBUTE_SIZE) != 0;
     if (inode->is_directory) {
-        return resize ? ERR_IS_DIRECTORY : set_directory(mount, inode, setting);
+        return resize ? ERR_IS_DIRECTORY
+                      : attributes_change_directory(mount, inode, set_directory_fields, setting);
     }
     /* A truncation by name sees what other mounts have closed, as an opening would. */
     int status = mount_refresh(mount, inode, resize ? MOUNT_READ_NOW : MOUNT_ANY_AGE);
@@ -192,8 +230,9 @@ int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_ch
     if (status != 0) {
         return status;
     }
-    struct setting setting = {change, mount_wall_ns(mount)};
+    struct setting setting = {.change = change, .now_ns = mount_wall_ns(mount)};
     status = set_inode(mount, inode, &setting);
+    buffer_release(&setting.xattrs);
     if (status == 0) {
         status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
     }

@@ -33,6 +33,16 @@ struct attributes_change {
 int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_change *change,
                    struct stat *ret);
 
+/* A change of a pinned inode's record or header, with what its open file has not stored yet; the
+ * inode is then known as it was stored. `change` as in namespace_update() and
+ * namespace_update_directory(). */
+int attributes_change_file(struct mount *mount, struct inode *inode,
+                           int (*change)(void *context, struct record *record), void *context);
+int attributes_change_directory(struct mount *mount, struct inode *inode,
+                                int (*change)(void *context,
+                                              struct directory_attributes *attributes),
+                                void *context);
+
 /* From memory, always. */
 void attributes_statvfs(const struct mount *mount, struct statvfs *ret);
 

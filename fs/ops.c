@@ -24,8 +24,9 @@ static void init(void *userdata, struct fuse_conn_info *conn) {
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                               FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
     conn->want |=
-        conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
-                         FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+        conn->capable &
+        (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+         FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 }
 
 static void stop_reading(struct ops *ops) {
@@ -79,6 +80,7 @@ static int mount_session(struct ops *ops) {
     struct fuse_lowlevel_ops table = {.init = init};
     ops_names(&table);
     ops_files(&table);
+    ops_xattr(&table);
     fuse_opt_add_arg(&args, "ringfs");
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, ops->config.kernel_options);

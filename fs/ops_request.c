@@ -44,6 +44,7 @@ struct request *request_new(fuse_req_t fuse, const char *operation,
     request->again = request->ops->again;
     request->maker.uid = caller->uid;
     request->maker.gid = caller->gid;
+    request->maker.umask = caller->umask;
     request->interrupt.fire = interrupt_late;
     request->interrupt.context = request;
     return request;

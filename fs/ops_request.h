@@ -87,8 +87,9 @@ void request_answer_attributes(struct request *request, int status, const struct
 /* fuse_entry_param of an inode. */
 struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat);
 
-/* Fill in the operations on names and on files. */
+/* Fill in the operations on names, on files and on extended attributes. */
 void ops_names(struct fuse_lowlevel_ops *ret);
 void ops_files(struct fuse_lowlevel_ops *ret);
+void ops_xattr(struct fuse_lowlevel_ops *ret);
 
 #endif

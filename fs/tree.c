@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/xattr.h"
+
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE (1 << 1)
 #endif
@@ -86,9 +88,11 @@ int tree_lookup(struct mount *mount, uint64_t parent_ino, const char *name, stru
     return status;
 }
 
-/* A setgid directory hands its group on. May suspend; any age will do: the kernel has just asked
- * for the directory's attributes to check permissions. */
-static int inherit(struct mount *mount, struct inode *parent, struct maker *maker) {
+/* A setgid directory hands its group on, and its default ACL, which is appended to `xattrs`. May
+ * suspend; any age will do: the kernel has just asked for the directory's attributes to check
+ * permissions. */
+static int inherit(struct mount *mount, struct inode *parent, struct maker *maker,
+                   struct buffer *xattrs) {
     int status = mount_refresh(mount, parent, MOUNT_ANY_AGE);
     if (status != 0) {
         return status;
@@ -98,6 +102,7 @@ static int inherit(struct mount *mount, struct inode *parent, struct maker *make
         maker->gid = attributes->gid;
         maker->mode |= S_ISDIR(maker->mode) ? S_ISGID : 0;
     }
+    maker->mode = xattrs_inherit(attributes->xattrs, maker->mode, maker->umask, xattrs);
     return 0;
 }
 
@@ -105,6 +110,7 @@ struct making {
     const char *name;
     struct maker maker;
     struct bytes data; /* a symlink's target */
+    struct buffer xattrs;
     struct entry entry;
     uint64_t began;
 };
@@ -121,7 +127,7 @@ static bool made_before(const struct maker *maker, const struct record *record) 
 
 /* Makes the entry in the pinned parent; on success making->entry is owned. */
 static int make_in(struct mount *mount, struct inode *parent, struct making *making) {
-    int status = inherit(mount, parent, &making->maker);
+    int status = inherit(mount, parent, &making->maker, &making->xattrs);
     if (status != 0) {
         return status;
     }
@@ -136,6 +142,7 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
         .ctime_ns = now_ns,
         .size = making->data.size,
         .data = making->data,
+        .xattrs = buffer_bytes(&making->xattrs),
     };
     making->began = inodes_clock(&mount->inodes);
     status = namespace_create(mount->config.ns, &parent->directory, making->name, &record,
@@ -163,6 +170,7 @@ static int make(struct mount *mount, uint64_t parent_ino, struct making *making,
         return status;
     }
     status = make_in(mount, parent, making);
+    buffer_release(&making->xattrs);
     mount_unpin(mount, parent);
     if (status != 0) {
         return status;
@@ -221,7 +229,8 @@ int tree_readlink(struct mount *mount, uint64_t ino, char **ret) {
 }
 
 /* A directory that was just made is as it was made: nothing has to be read. */
-static void learn_made_directory(struct mount *mount, const struct entry *entry, uint64_t began) {
+static void learn_made_directory(struct mount *mount, const struct entry *entry,
+                                 struct bytes xattrs, uint64_t began) {
     const struct record *record = &entry->record;
     struct directory_attributes attributes = {
         .mode = record->mode & PERMISSIONS,
@@ -231,30 +240,43 @@ static void learn_made_directory(struct mount *mount, const struct entry *entry,
         .mtime_ns = record->mtime_ns,
         .ctime_ns = record->ctime_ns,
         .parent = entry->directory,
+        .xattrs = xattrs,
     };
     struct inode *inode = inodes_add(&mount->inodes, entry, began);
     inodes_learn_directory(&mount->inodes, inode, &attributes, began, mount_now_ns(mount));
 }
 
-static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
-                    struct maker *maker, struct stat *ret) {
-    int status = inherit(mount, parent, maker);
-    if (status != 0) {
-        return status;
-    }
+static int mkdir_with(struct mount *mount, struct inode *parent, const char *name,
+                      const struct maker *maker, struct bytes xattrs, struct stat *ret) {
+    struct directory_attributes made = {
+        .mode = maker->mode & PERMISSIONS,
+        .uid = maker->uid,
+        .gid = maker->gid,
+        .xattrs = xattrs,
+    };
     uint64_t began = inodes_clock(&mount->inodes);
     struct entry entry;
-    status = namespace_mkdir(mount->config.ns, &parent->directory, name, maker->mode & PERMISSIONS,
-                             maker->uid, maker->gid, &entry);
+    int status = namespace_mkdir_as(mount->config.ns, &parent->directory, name, &made, &entry);
     if (status == 0) {
         touch_parent(mount, parent, 1, entry.directory_changed_ns);
-        learn_made_directory(mount, &entry, began);
+        learn_made_directory(mount, &entry, xattrs, began);
         status = answer(mount, &entry, began, ret);
         entry_release(&entry);
     } else if (status == ERR_EXISTS) {
         status = made_before(maker, &entry.record) ? answer(mount, &entry, began, ret) : status;
         entry_release(&entry);
     }
+    return status;
+}
+
+static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
+                    struct maker *maker, struct stat *ret) {
+    struct buffer xattrs = {0};
+    int status = inherit(mount, parent, maker, &xattrs);
+    if (status == 0) {
+        status = mkdir_with(mount, parent, name, maker, buffer_bytes(&xattrs), ret);
+    }
+    buffer_release(&xattrs);
     return status;
 }
 

@@ -9,9 +9,11 @@
  * which the kernel will forget; if it never gets the answer, the caller forgets it. Permissions are
  * the kernel's to check. */
 
-/* Who makes something, and how: mode with the type bits, umask applied. */
+/* Who makes something, and how: mode with the type bits, umask not applied yet: where the directory
+ * has a default ACL that says what others may do. */
 struct maker {
     uint32_t mode;
+    uint32_t umask;
     uint32_t uid, gid;
     uint64_t rdev;
     int flags;        /* tree_create: of open(2) */

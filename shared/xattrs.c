@@ -6,7 +6,7 @@
 #include "shared/err.h"
 
 static bool is_name(struct bytes name) {
-    return name.size >= 1 && name.size <= XATTR_NAME_MAX && !memchr(name.data, 0, name.size);
+    return name.size >= 1 && name.size <= XATTRS_NAME_SIZE_MAX && !memchr(name.data, 0, name.size);
 }
 
 int xattrs_next(struct reader *r, struct xattr *ret) {
@@ -63,7 +63,7 @@ int xattrs_set(struct bytes list, struct bytes name, struct bytes value, struct 
     if (!is_name(name)) {
         return ERR_INVALID;
     }
-    if (value.size > XATTR_VALUE_MAX) {
+    if (value.size > XATTRS_VALUE_SIZE_MAX) {
         return ERR_TOO_BIG;
     }
     int n;

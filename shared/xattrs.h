@@ -6,11 +6,12 @@
 
 /* A list is, for each attribute: 1 byte and the name, 2 bytes and the value (little-endian sizes).
  * It is at most RECORD_XATTRS_MAX in all and lies in the record, so that attributes cost no round
- * trip of their own. Names are 1 to XATTR_NAME_MAX bytes without NUL, each once; a new one comes
- * last. Lists come from outside: whoever reads one meets ERR_CORRUPT. Pure; everything borrows. */
+ * trip of their own. Names are 1 to XATTRS_NAME_SIZE_MAX bytes without NUL, each once; a new one
+ * comes last. Lists come from outside: whoever reads one meets ERR_CORRUPT. Pure; everything
+ * borrows. */
 enum {
-    XATTR_NAME_MAX = 255,
-    XATTR_VALUE_MAX = 65535,
+    XATTRS_NAME_SIZE_MAX = 255,
+    XATTRS_VALUE_SIZE_MAX = 65535,
 };
 
 struct xattr {

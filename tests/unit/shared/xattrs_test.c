@@ -102,14 +102,14 @@ static void a_list_grows_to_its_bound_and_not_beyond(void **state) {
 static void what_is_no_name_is_refused(void **state) {
     (void)state;
     struct buffer into = {0};
-    char longest[XATTR_NAME_MAX + 2];
+    char longest[XATTRS_NAME_SIZE_MAX + 2];
     memset(longest, 'n', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     struct bytes none = {0};
     assert_int_equal(xattrs_set(none, text(""), none, &into), ERR_INVALID);
     assert_int_equal(xattrs_set(none, bytes_of("a\0b", 3), none, &into), ERR_INVALID);
     assert_int_equal(xattrs_set(none, text(longest), none, &into), ERR_INVALID);
-    longest[XATTR_NAME_MAX] = '\0';
+    longest[XATTRS_NAME_SIZE_MAX] = '\0';
     assert_int_equal(xattrs_set(none, text(longest), none, &into), 0);
     buffer_release(&into);
 }
