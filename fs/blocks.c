@@ -28,6 +28,9 @@ static struct block *find(struct blocks *blocks, uint64_t index) {
 static void block_free(struct mount *mount, struct block *block) {
     mount->n_dirty_bytes -= BLOCK_SIZE;
     task_wake_one(&mount->room);
+    block_seen_release(&block->seen);
+    free(block->written);
+    free(block->on_way);
     free(block->data);
     free(block);
 }
@@ -67,14 +70,38 @@ void blocks_drop(struct blocks *blocks) {
     blocks->unsynced_ns = 0;
 }
 
+static void note_written(struct block *block, uint32_t from, uint32_t to) {
+    if (!block->blocks->shared) {
+        return;
+    }
+    if (block->written == NULL) {
+        block->written = memory_new(1, sizeof *block->written);
+    }
+    written_add(block->written, from, to);
+}
+
+/* What did not arrive is to be written still. */
+static void take_back(struct block *block) {
+    if (block->written == NULL) {
+        block->written = block->on_way;
+    } else if (block->on_way != NULL) {
+        written_join(block->written, block->on_way);
+        free(block->on_way);
+    }
+    block->on_way = NULL;
+}
+
 static void sent(struct block *block, int status) {
     struct blocks *blocks = block->blocks;
     block->sending = false;
     blocks->n_sending--;
     if (status != 0) {
+        take_back(block);
         block->dirty = true;
         blocks->error = blocks->error != 0 ? blocks->error : status;
     }
+    free(block->on_way);
+    block->on_way = NULL;
     bool arrived = status == 0 && !block->dirty;
     bool crowded =
         blocks->mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2 || blocks->n > BLOCKS_KEPT_MAX;
@@ -90,11 +117,63 @@ static void sent(struct block *block, int status) {
     task_wake_all(&blocks->sent);
 }
 
+/* What was written here, over what is stored now. */
+static int merge(struct block *block) {
+    const struct blocks *blocks = block->blocks;
+    uint8_t *stored = memory_new(1, BLOCK_SIZE);
+    uint32_t size = 0;
+    int status = contents_get_block(blocks->mount->config.ns, &blocks->contents, block->index,
+                                    stored, &size, &block->seen);
+    if (status == 0) {
+        struct written all = {{0}};
+        if (block->written != NULL) {
+            written_join(&all, block->written);
+        }
+        if (block->on_way != NULL) {
+            written_join(&all, block->on_way);
+        }
+        written_keep(&all, block->data, stored);
+        block->size = size > block->size ? size : block->size;
+    }
+    free(stored);
+    return status;
+}
+
+static int send_shared(struct block *block, struct block_put *put) {
+    struct namespace *ns = block->blocks->mount->config.ns;
+    put->manner = BLOCK_AS_SEEN;
+    int status = ERR_CONFLICT;
+    for (int i = 0; status == ERR_CONFLICT && i < BLOCKS_MERGES_MAX; i++) {
+        status = i == 0 && block->seen.known ? 0 : merge(block);
+        if (status == 0) {
+            put->data = bytes_of(block->data, block->size);
+            status = contents_put_block(ns, put, &block->seen);
+        }
+    }
+    return status == ERR_CONFLICT ? ERR_BUSY : status;
+}
+
+static int send_data(struct block *block) {
+    const struct blocks *blocks = block->blocks;
+    struct namespace *ns = blocks->mount->config.ns;
+    struct block_put put = {.contents = blocks->contents,
+                            .index = block->index,
+                            .data = bytes_of(block->data, block->size),
+                            .synced = block->synced};
+    if (!blocks->shared) {
+        return contents_put_block(ns, &put, &block->seen);
+    }
+    if (block->on_way != NULL && written_all(block->on_way)) {
+        put.manner = BLOCK_IN_LINE;
+        return contents_put_block(ns, &put, &block->seen);
+    }
+    return send_shared(block, &put);
+}
+
 static void send_block(void *arg) {
     struct block *block = arg;
     struct mount *mount = block->blocks->mount;
-    int status = contents_write_block(mount->config.ns, &block->blocks->contents, block->index,
-                                      bytes_of(block->data, block->size), block->synced);
+    int status = send_data(block);
     sent(block, status);
     mount_background_done(mount);
 }
@@ -105,6 +184,8 @@ static void begin_send(struct block *block, bool synced) {
     block->dirty = false;
     block->sending = true;
     block->synced = synced;
+    block->on_way = block->written;
+    block->written = NULL;
     blocks->n_sending++;
     if (block->index >= blocks->stored_end) {
         blocks->stored_end = block->index + 1;
@@ -159,11 +240,12 @@ static int make_room(struct blocks *blocks) {
     }
 }
 
-/* What is stored behind the end of the file is what a write that failed has left there. */
+/* Of contents that are nobody else's, what is stored behind the end is what a write that failed has
+ * left there; of others it may be what another mount has appended. */
 static int load(struct blocks *blocks, struct block *block, uint32_t held) {
-    int status = contents_read_block(blocks->mount->config.ns, &blocks->contents, block->index,
-                                     block->data, &block->size);
-    if (status == 0 && block->size > held) {
+    int status = contents_get_block(blocks->mount->config.ns, &blocks->contents, block->index,
+                                    block->data, &block->size, &block->seen);
+    if (status == 0 && block->size > held && !blocks->shared) {
         memset(block->data + held, 0, block->size - held);
         block->size = held;
     }
@@ -187,7 +269,9 @@ static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wante
     *block = (struct block){.blocks = blocks, .index = index, .synced = true};
     block->data = memory_new(1, BLOCK_SIZE);
     mount->n_dirty_bytes += BLOCK_SIZE;
-    if (wanted && held > 0 && index < blocks->stored_end) {
+    if (index >= blocks->stored_end) {
+        block->seen.known = true; /* nothing was stored there */
+    } else if (wanted && (held > 0 || blocks->shared)) {
         status = load(blocks, block, held);
     }
     if (status != 0) {
@@ -210,13 +294,15 @@ static int write_one(struct blocks *blocks, uint64_t offset, struct bytes data,
     uint64_t begins = index * BLOCK_SIZE;
     uint64_t held = file_size > begins ? file_size - begins : 0;
     held = held < BLOCK_SIZE ? held : BLOCK_SIZE;
-    bool covered = at == 0 && end >= held;
+    bool covered = at == 0 && (end >= held || end == BLOCK_SIZE);
+    covered = covered && (end == BLOCK_SIZE || !blocks->shared);
     struct block *block;
     int status = take(blocks, index, (uint32_t)held, !covered, &block);
     if (status != 0) {
         return status;
     }
     memcpy(block->data + at, data.data, data.size);
+    note_written(block, at, end);
     block->size = end > block->size ? end : block->size;
     block->dirty = true;
     while (end == BLOCK_SIZE && block->dirty && !block->sending &&
@@ -301,6 +387,26 @@ int blocks_flush(struct blocks *blocks, bool synced) {
     return status == 0 && synced ? wait_until_synced(blocks) : status;
 }
 
+int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *ret_stored) {
+    uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
+    *ret_stored = false;
+    if (kept == 0 || size / BLOCK_SIZE >= blocks->stored_end) {
+        return 0;
+    }
+    struct block *last;
+    int status = take(blocks, size / BLOCK_SIZE, kept, true, &last);
+    if (status != 0 || last->size <= kept) {
+        return status;
+    }
+    *ret_stored = true;
+    if (sure) {
+        memset(last->data + kept, 0, last->size - kept);
+        note_written(last, kept, BLOCK_SIZE);
+        last->dirty = true;
+    }
+    return 0;
+}
+
 int blocks_truncate(struct blocks *blocks, uint64_t size) {
     uint64_t end = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
     uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
@@ -319,6 +425,7 @@ int blocks_truncate(struct blocks *blocks, uint64_t size) {
         }
         if (last->size > kept) {
             memset(last->data + kept, 0, last->size - kept);
+            note_written(last, kept, BLOCK_SIZE);
             last->size = kept;
             last->dirty = true;
         }

@@ -4,6 +4,7 @@
 #define RINGFS_FS_BLOCKS_H
 
 #include "fs/mount.h"
+#include "fs/written.h"
 
 /* Life of a block:
  *
@@ -16,12 +17,18 @@
  * stays DIRTY for the next flush, and the error waits for blocks_flush(). At most BLOCKS_MAX of a
  * file are in memory, and MOUNT_DIRTY_MAX bytes of all files: a writer waits.
  *
+ * Blocks of contents that a record names are `shared`: other mounts may write other bytes of them.
+ * One that was written in part is stored only as it was seen; on a conflict the bytes written here
+ * are put over what is stored by then. One that was written as a whole overwrites, in line with
+ * those.
+ *
  * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
  * run at any time. */
 enum {
     BLOCKS_SENDING_MAX = 16,
     BLOCKS_READING_MAX = 16, /* of one call */
     BLOCKS_MAX = 64,
+    BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */
     BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */
     /* How soon after its acknowledgement a write that was not asked to be synced is on the nodes'
      * disks anyway: a second, and some time to spare. */
@@ -37,6 +44,10 @@ struct block {
     bool sending;
     bool synced; /* what is stored is on the nodes' disks; or is being sent so */
     bool doomed; /* dropped while it was on its way */
+    /* Of shared contents: what the row was, and which bytes were written here since it was; those
+     * of the sending that is under way apart. NULL = none. */
+    struct block_seen seen;
+    struct written *written, *on_way;
     struct block *next;
 };
 
@@ -44,6 +55,7 @@ struct blocks {
     struct mount *mount;
     struct id128 contents;
     uint64_t stored_end; /* no block at or behind this index was ever stored under `contents` */
+    bool shared;         /* a record names the contents */
     struct block *first; /* most recently used first */
     uint32_t n;
     uint32_t n_sending;
@@ -52,7 +64,7 @@ struct blocks {
     struct task_queue sent; /* woken when a sending ends */
 };
 
-/* Nothing in memory. Borrows the mount. */
+/* Nothing in memory; not shared. Borrows the mount. */
 void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
                  uint64_t stored_end);
 /* Forgets what is in memory, dirty or not. Nothing may be on its way. */
@@ -69,6 +81,9 @@ int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint
 /* May suspend: until all that was written is stored, on W disks when `synced`. The first error;
  * what could not be sent stays for the next flush. */
 int blocks_flush(struct blocks *blocks, bool synced);
+/* May suspend. What is stored behind the end of a file of `size` bytes, in its last block, becomes
+ * zeros. *ret_stored: there was something; nothing was done then unless `sure`. */
+int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *ret_stored);
 /* May suspend. Cuts the contents at `size` bytes: nothing behind it is in memory or stored
  * afterwards, but for the dirty last block. */
 int blocks_truncate(struct blocks *blocks, uint64_t size);

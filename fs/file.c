@@ -8,9 +8,32 @@
 /* The stored contents are not those that the changes here were made for. Never leaves this file;
  * not ERR_CONFLICT, which from a change would make the namespace try the same again. */
 enum { REBASE = ERR_EXISTS };
+/* The record's tail has to move into the blocks first. From appends_put(); never leaves this file
+ * either. */
+enum { MOVE_TAIL = ERR_NOT_EMPTY };
 
 static uint64_t blocks_in(uint64_t size) {
     return (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+}
+
+/* Appended bytes count among those in memory. */
+static void left_memory(struct file *file, size_t size) {
+    file->mount->n_dirty_bytes -= size;
+    task_wake_one(&file->mount->room);
+}
+
+static void forget_appends(struct file *file) {
+    left_memory(file, file->appends.pending.size + file->appends.kept.size);
+    appends_release(&file->appends);
+}
+
+/* Where the first byte is that lies in the record or only here; else the size. */
+static uint64_t blocks_end(const struct file *file) {
+    const struct appends *appends = &file->appends;
+    uint64_t end = file->size - appends->pending.size;
+    end = appends->kept.size > 0 && appends->kept_at < end ? appends->kept_at : end;
+    bool tail = !file->replaced && file->data.size > 0 && file->tail_at < end;
+    return tail ? file->tail_at : end;
 }
 
 /* The view begins anew from a record. */
@@ -23,20 +46,26 @@ static void take_record(struct file *file, const struct entry *entry) {
     file->kind = record->contents_kind;
     file->size = record->size;
     buffer_clear(&file->data);
+    buffer_put_bytes(&file->data, record->data);
+    file->tail_at = record->data_at;
+    forget_appends(file);
     if (file->kind == CONTENTS_BLOCKS) {
-        blocks_init(&file->blocks, file->mount, &record->contents, blocks_in(record->size));
+        uint64_t end = blocks_in(contents_blocks_end(record));
+        blocks_init(&file->blocks, file->mount, &record->contents, end);
+        file->blocks.shared = true;
     } else {
-        buffer_put_bytes(&file->data, record->data);
         file->size = record->data.size;
     }
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
+    file->grown = false;
     file->record_synced = true;
     patches_clear(&file->patches);
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
 }
 
 bool file_pending(const struct file *file) {
-    return file->dirty || (file->kind == CONTENTS_BLOCKS && blocks_pending(&file->blocks));
+    return file->dirty || appends_waiting(&file->appends) ||
+           (file->kind == CONTENTS_BLOCKS && blocks_pending(&file->blocks));
 }
 
 static void adopt(struct file *file) {
@@ -79,6 +108,7 @@ static void file_free(struct file *file) {
     if (file->kind == CONTENTS_BLOCKS) {
         blocks_release(&file->blocks);
     }
+    forget_appends(file);
     *file->link = file->next;
     if (file->next != NULL) {
         file->next->link = file->link;
@@ -189,6 +219,7 @@ static void give_up_blocks(struct file *file) {
     if (file->kind != CONTENTS_BLOCKS) {
         return;
     }
+    forget_appends(file);
     blocks_drop(&file->blocks);
     if (!file->replaced) {
         file->left = (struct removal){.contents = file->blocks.contents,
@@ -258,17 +289,131 @@ static int write_inline(struct file *file, const struct patch *patch) {
     return patches_full(&file->patches) ? file_store(file, false, NULL, NULL) : status;
 }
 
+/* ---- blocks that others write too ---- */
+static struct record *known_record(const struct file *file) {
+    return &file->inode->known->entry.record;
+}
+
+static bool names_our_blocks(const struct file *file, const struct record *record) {
+    return record->contents_kind == CONTENTS_BLOCKS &&
+           id128_equal(&record->contents, &file->blocks.contents);
+}
+
+/* What is known of the record, read anew, is of these contents; their size is at least what it says
+ * there. */
+static int look_again(struct file *file) {
+    int status = mount_refresh(file->mount, file->inode, MOUNT_READ_NOW);
+    if (status != 0) {
+        return status;
+    }
+    const struct record *record = known_record(file);
+    if (!names_our_blocks(file, record)) {
+        return ERR_STALE;
+    }
+    uint64_t size = record->size + file->appends.pending.size;
+    uint64_t end = blocks_in(contents_blocks_end(record));
+    file->size = file->size_set || size < file->size ? file->size : size;
+    file->blocks.stored_end = end > file->blocks.stored_end ? end : file->blocks.stored_end;
+    return 0;
+}
+
+/* The tail that the record has now goes into the blocks, which are to be stored before the record
+ * is written without it. Read anew: an old tail must not cover what others have put there since. */
+static int move_tail(struct file *file) {
+    int status = look_again(file);
+    if (status != 0) {
+        return status;
+    }
+    const struct record *record = known_record(file);
+    struct appends *appends = &file->appends;
+    appends->moved_at = record->data_at;
+    buffer_clear(&appends->moved);
+    buffer_put_bytes(&appends->moved, record->data);
+    buffer_clear(&file->data);
+    touched(file);
+    return blocks_write(&file->blocks, appends->moved_at, buffer_bytes(&appends->moved),
+                        appends->moved_at);
+}
+
+/* What has its place in the blocks by the record goes there. */
+static int write_kept(struct file *file) {
+    struct appends *appends = &file->appends;
+    if (appends->kept.size == 0) {
+        return 0;
+    }
+    struct blocks *blocks = &file->blocks;
+    uint64_t end = blocks_in(appends->kept_at);
+    blocks->stored_end = end > blocks->stored_end ? end : blocks->stored_end;
+    int status =
+        blocks_write(blocks, appends->kept_at, buffer_bytes(&appends->kept), appends->kept_at);
+    if (status == 0) {
+        left_memory(file, appends->kept.size);
+        buffer_clear(&appends->kept);
+    }
+    return status;
+}
+
+/* Nothing lies behind the blocks afterwards. */
+static int all_in_blocks(struct file *file) {
+    if (file->replaced || (file->data.size == 0 && !appends_waiting(&file->appends))) {
+        return 0;
+    }
+    int status = appends_waiting(&file->appends) ? file_store(file, false, NULL, NULL) : 0;
+    return status == 0 && file->data.size > 0 ? move_tail(file) : status;
+}
+
+/* Before the end moves beyond a gap: what is stored behind it is what a write that failed has left,
+ * unless another mount has appended meanwhile. */
+static int clear_gap(struct file *file) {
+    bool stored = false;
+    int status = blocks_clear_behind(&file->blocks, file->size, false, &stored);
+    if (status != 0 || !stored) {
+        return status;
+    }
+    uint64_t size = file->size;
+    status = look_again(file);
+    if (status != 0 || file->size > size) {
+        return status;
+    }
+    return blocks_clear_behind(&file->blocks, file->size, true, &stored);
+}
+
 static int write_blocks(struct file *file, uint64_t offset, struct bytes data) {
-    int status = blocks_write(&file->blocks, offset, data, file->size);
     uint64_t end = offset + data.size;
+    int status = end > blocks_end(file) ? all_in_blocks(file) : 0;
+    if (status == 0 && offset > file->size && !file->replaced) {
+        status = clear_gap(file);
+    }
+    if (status != 0) {
+        return status;
+    }
+    status = blocks_write(&file->blocks, offset, data, file->size);
+    file->grown = file->grown || end > file->size;
     file->size = end > file->size ? end : file->size;
     touched(file);
     return status;
 }
 
-int file_write_at(struct file *file, uint64_t offset, bool append, struct bytes data) {
+static int store_appends(struct file *file);
+
+/* What was written beyond the stored end comes before what is appended. */
+static int append(struct file *file, struct bytes data) {
+    struct mount *mount = file->mount;
+    int status = file->grown || file->size_set ? file_store(file, false, NULL, NULL) : 0;
+    if (status != 0) {
+        return status;
+    }
+    buffer_put_bytes(&file->appends.pending, data);
+    mount->n_dirty_bytes += data.size;
+    file->size += data.size;
+    touched(file);
+    bool crowded = mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2;
+    return crowded || file->appends.pending.size >= APPENDS_MAX ? store_appends(file) : 0;
+}
+
+int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes data) {
     for (int i = 0; i < FILE_REBASES_MAX; i++) {
-        struct patch patch = {append ? PATCH_APPEND : PATCH_WRITE, append ? 0 : offset, data};
+        struct patch patch = {at_end ? PATCH_APPEND : PATCH_WRITE, at_end ? 0 : offset, data};
         uint64_t end = patch_end(&patch, file->size);
         if (end > FILE_SIZE_MAX || end < data.size) {
             return ERR_TOO_BIG;
@@ -276,14 +421,17 @@ int file_write_at(struct file *file, uint64_t offset, bool append, struct bytes 
         if (file->kind == CONTENTS_INLINE && end <= RECORD_INLINE_MAX) {
             return write_inline(file, &patch);
         }
-        int status = file->kind == CONTENTS_INLINE ? begin_blocks(file, append) : 0;
+        int status = file->kind == CONTENTS_INLINE ? begin_blocks(file, at_end) : 0;
         if (status != 0) {
             return status;
         }
         if (file->kind == CONTENTS_INLINE) {
             continue;
         }
-        status = write_blocks(file, append ? file->size : offset, data);
+        if (at_end && !file->replaced) {
+            return append(file, data);
+        }
+        status = write_blocks(file, at_end ? file->size : offset, data);
         if (status != 0 || !file->outgrown) {
             return status;
         }
@@ -315,6 +463,15 @@ int file_truncate(struct file *file, uint64_t size) {
     if (size > FILE_SIZE_MAX) {
         return ERR_TOO_BIG;
     }
+    if (size > 0 && file->kind == CONTENTS_BLOCKS) {
+        status = all_in_blocks(file);
+        if (status == 0 && size > file->size && !file->replaced) {
+            status = clear_gap(file);
+        }
+    }
+    if (status != 0) {
+        return status;
+    }
     if (size == 0) {
         begin_inline(file, bytes_of(NULL, 0));
     } else if (file->kind == CONTENTS_INLINE && size <= RECORD_INLINE_MAX) {
@@ -340,6 +497,8 @@ struct storing {
     int (*change)(void *context, struct record *record);
     void *context;
     int n_runs;
+    bool held;   /* the record holds what was appended, or there was nothing */
+    uint64_t at; /* else its place */
 };
 
 static void note_old(struct file *file, const struct record *record) {
@@ -384,24 +543,40 @@ static int replace_contents(struct file *file, struct record *record) {
     record->contents_kind = file->kind;
     record->contents = blocks ? file->blocks.contents : (struct id128){{0}};
     record_set_data(record, blocks ? bytes_of(NULL, 0) : buffer_bytes(&file->data));
+    record->data_at = 0;
     record->size = file->size;
     return 0;
 }
 
-static int put_contents(struct file *file, struct record *record) {
+static void put_size(const struct file *file, struct record *record) {
+    uint64_t size = file->size;
+    if (file->size_set && record->data.size > 0 && record->data_at + record->data.size > size) {
+        uint64_t left = record->data_at < size ? size - record->data_at : 0;
+        record_set_data(record, bytes_of(record->data.data, (size_t)left));
+        record->data_at = left > 0 ? record->data_at : 0;
+    }
+    if (file->size_set || (file->grown && size > record->size)) {
+        record->size = size;
+    }
+}
+
+static int put_contents(struct storing *storing, struct record *record) {
+    struct file *file = storing->file;
+    storing->held = true;
     if (file->replaced) {
         return replace_contents(file, record);
     }
     if (file->kind == CONTENTS_INLINE) {
         return patch_record(file, record);
     }
-    if (record->contents_kind != CONTENTS_BLOCKS ||
-        !id128_equal(&record->contents, &file->blocks.contents)) {
+    if (!names_our_blocks(file, record)) {
         return ERR_STALE; /* another mount began the contents anew: these changes have no place */
     }
-    if (file->size_set || file->size > record->size) {
-        record->size = file->size;
+    appends_drop_moved(&file->appends, record);
+    if (file->appends.pending.size > 0) {
+        return appends_put(&file->appends, record, &storing->held, &storing->at);
     }
+    put_size(file, record);
     return 0;
 }
 
@@ -411,7 +586,7 @@ static int change_record(void *context, struct record *record) {
     storing->n_runs++;
     int status = 0;
     if (file->dirty) {
-        status = put_contents(file, record);
+        status = put_contents(storing, record);
         record->mtime_ns = file->modified_ns;
         record->ctime_ns = file->modified_ns;
     }
@@ -424,26 +599,57 @@ static int change_record(void *context, struct record *record) {
 /* The record is stored: the view is what it says. */
 static void stored(struct file *file, const struct storing *storing, bool synced) {
     const struct entry *entry = &file->inode->known->entry;
+    struct appends *appends = &file->appends;
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
+    file->grown = false;
     file->record_synced = synced;
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file->version = entry->version;
     file->size = entry->record.size;
     patches_clear(&file->patches);
     buffer_clear(&file->data);
-    if (file->kind == CONTENTS_INLINE) {
-        buffer_put_bytes(&file->data, entry->record.data);
-    } else {
-        uint64_t end = blocks_in(file->size);
+    buffer_put_bytes(&file->data, entry->record.data);
+    file->tail_at = entry->record.data_at;
+    left_memory(file, storing->held ? appends->pending.size : 0);
+    appends_stored(appends, storing->held, storing->at);
+    if (file->kind == CONTENTS_BLOCKS) {
+        uint64_t end = blocks_in(contents_blocks_end(&entry->record));
+        file->blocks.shared = true;
         file->blocks.stored_end = end > file->blocks.stored_end ? end : file->blocks.stored_end;
-        if (storing->n_runs > 1) {
-            blocks_drop(&file->blocks); /* another mount has written */
-        }
     }
     if (file->has_old) {
         mount_remove_contents(file->mount, &file->old.contents, file->old.end_block);
         file->has_old = false;
     }
+}
+
+/* What is kept of blocks is not what is stored when others have written. */
+static int forget_others(struct file *file) {
+    if (file->kind != CONTENTS_BLOCKS) {
+        return 0;
+    }
+    int status = blocks_pending(&file->blocks) ? blocks_flush(&file->blocks, false) : 0;
+    if (status == 0) {
+        blocks_drop(&file->blocks);
+    }
+    return status;
+}
+
+static int store_record(struct file *file, struct storing *storing, bool synced) {
+    storing->n_runs = 0;
+    struct op_id before = file->version;
+    bool others = !op_id_equal(&file->inode->known->entry.version, &before);
+    int status = mount_update(file->mount, file->inode, change_record, storing, synced);
+    if (status == 0) {
+        stored(file, storing, synced);
+        return others || storing->n_runs > 1 ? forget_others(file) : 0;
+    }
+    if (status == ERR_UNKNOWN) {
+        file->uncertain = true;
+        file->appends.n_unsure = file->appends.pending.size;
+        file->appends.unsure_ns = file->modified_ns;
+    }
+    return status;
 }
 
 /* The record is not what the patches were made for: they are done again, on what it is now. */
@@ -462,32 +668,59 @@ static int patch_again(struct file *file) {
     return status;
 }
 
+/* Brings about what the record cannot be written without. */
+static int prepare_again(struct file *file, int status) {
+    if (status == REBASE && file->kind == CONTENTS_INLINE) {
+        return patch_again(file);
+    }
+    return status == MOVE_TAIL ? move_tail(file) : status;
+}
+
+static int flush(struct file *file, bool synced) {
+    if (file->kind != CONTENTS_BLOCKS) {
+        return 0;
+    }
+    int status = write_kept(file);
+    return status == 0 ? blocks_flush(&file->blocks, synced) : status;
+}
+
 int file_store(struct file *file, bool synced, int (*change)(void *context, struct record *record),
                void *context) {
-    struct storing storing = {file, change, context, 0};
+    struct storing storing = {.file = file, .change = change, .context = context};
     for (int i = 0; i < FILE_REBASES_MAX; i++) {
-        int status = file->kind == CONTENTS_BLOCKS ? blocks_flush(&file->blocks, synced) : 0;
+        int status = flush(file, synced);
         if (status != 0) {
             return status;
         }
         if (!file->dirty && change == NULL && (!synced || file->record_synced)) {
             return 0;
         }
-        status = mount_update(file->mount, file->inode, change_record, &storing, synced);
+        status = store_record(file, &storing, synced);
         if (status == 0) {
-            stored(file, &storing, synced);
-            return 0;
+            return file->appends.kept.size > 0 ? flush(file, synced) : 0;
         }
-        file->uncertain = file->uncertain || status == ERR_UNKNOWN;
-        if (status != REBASE || file->kind != CONTENTS_INLINE) {
+        if (status != REBASE && status != MOVE_TAIL) {
             return status;
         }
-        status = patch_again(file);
+        status = prepare_again(file, status);
         if (status != 0) {
             return status;
         }
     }
     return ERR_BUSY;
+}
+
+/* What is appended gets its place; full blocks leave by themselves. */
+static int store_appends(struct file *file) {
+    struct storing storing = {.file = file};
+    int status = write_kept(file);
+    if (status == 0) {
+        status = store_record(file, &storing, false);
+    }
+    if (status == MOVE_TAIL) {
+        return file_store(file, false, NULL, NULL);
+    }
+    return status == 0 ? write_kept(file) : status;
 }
 
 /* ---- reading ---- */
@@ -508,6 +741,65 @@ static int check_hole(struct file *file, const struct id128 *contents) {
     return file_pending(file) ? ERR_STALE : ERR_CONFLICT;
 }
 
+/* ---- what does not lie in the blocks ---- */
+struct held {
+    struct bytes data;
+    uint64_t at;
+};
+enum { HELD_MAX = 3 };
+
+static void list_held(const struct file *file, struct held held[HELD_MAX]) {
+    const struct appends *appends = &file->appends;
+    struct bytes tail = file->replaced ? bytes_of(NULL, 0) : buffer_bytes(&file->data);
+    held[0] = (struct held){tail, file->tail_at};
+    held[1] = (struct held){buffer_bytes(&appends->kept), appends->kept_at};
+    held[2] = (struct held){buffer_bytes(&appends->pending), file->size - appends->pending.size};
+}
+
+/* The first of them that reaches beyond `from`: where it begins and ends there, or `to` twice. */
+static struct bytes next_held(const struct held held[HELD_MAX], uint64_t from, uint64_t to,
+                              uint64_t *ret_at) {
+    struct bytes found = {0};
+    *ret_at = to;
+    for (int i = 0; i < HELD_MAX; i++) {
+        uint64_t at = held[i].at > from ? held[i].at : from;
+        uint64_t end = held[i].at + held[i].data.size;
+        if (at < end && at < *ret_at) {
+            end = end < to ? end : to;
+            found = bytes_of(held[i].data.data + (at - held[i].at), (size_t)(end - at));
+            *ret_at = at;
+        }
+    }
+    return found;
+}
+
+static int read_blocks(struct file *file, uint64_t offset, uint8_t *into, size_t size) {
+    struct held held[HELD_MAX];
+    struct held gaps[HELD_MAX + 1] = {{{0}, 0}}; /* sizes and places only */
+    int n_gaps = 0;
+    list_held(file, held);
+    /* First what may move into the blocks while those are read. */
+    for (uint64_t from = offset; from < offset + size;) {
+        uint64_t at;
+        struct bytes part = next_held(held, from, offset + size, &at);
+        if (at > from) {
+            gaps[n_gaps++] = (struct held){{NULL, (size_t)(at - from)}, from};
+        }
+        if (part.size > 0) {
+            memcpy(into + (at - offset), part.data, part.size);
+        }
+        from = at + part.size;
+    }
+    struct id128 contents = file->blocks.contents;
+    bool hole = false;
+    int status = 0;
+    for (int i = 0; status == 0 && i < n_gaps; i++) {
+        uint8_t *to = into + (gaps[i].at - offset);
+        status = blocks_read(&file->blocks, gaps[i].at, to, gaps[i].data.size, &hole);
+    }
+    return status == 0 && hole ? check_hole(file, &contents) : status;
+}
+
 int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, size_t *ret_size) {
     for (int i = 0; i < FILE_REBASES_MAX; i++) {
         file_adopt(file);
@@ -517,12 +809,7 @@ int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, si
         if (n > 0 && file->kind == CONTENTS_INLINE) {
             memcpy(into, file->data.data + offset, n);
         } else if (n > 0) {
-            struct id128 contents = file->blocks.contents;
-            bool hole = false;
-            status = blocks_read(&file->blocks, offset, into, n, &hole);
-            if (status == 0 && hole) {
-                status = check_hole(file, &contents);
-            }
+            status = read_blocks(file, offset, into, n);
         }
         if (status != ERR_CONFLICT) {
             *ret_size = n;

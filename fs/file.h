@@ -2,6 +2,7 @@
 #ifndef RINGFS_FS_FILE_H
 #define RINGFS_FS_FILE_H
 
+#include "fs/appends.h"
 #include "fs/blocks.h"
 #include "fs/patches.h"
 
@@ -17,6 +18,7 @@
  *     written under a fresh contents id and swapped in with the record (`replaced`): whoever reads
  *     elsewhere sees the old contents or the new, never a mix, never none.
  *   - Small files: changes are kept as patches too, and applied again when another mount was first.
+ *   - Appends to blocks wait for the record, which decides whose come first (appends.h).
  *   - A file whose name is gone keeps working: its record is not written any more, its blocks are
  *     removed after the last close.
  *
@@ -37,13 +39,18 @@ struct file {
 
     struct op_id version; /* of the record that the view began from */
     enum contents_kind kind;
-    struct buffer data;   /* CONTENTS_INLINE */
+    /* CONTENTS_INLINE: the contents, changes included. CONTENTS_BLOCKS: what the record held: the
+     * tail, which belongs at `tail_at`, or what was inline when the contents are `replaced`. */
+    struct buffer data;
+    uint64_t tail_at;
     struct blocks blocks; /* CONTENTS_BLOCKS */
     uint64_t size;
 
     bool dirty;             /* the record has to be written */
     bool replaced;          /* the contents begin anew, whatever is stored */
     bool size_set;          /* truncated: `size` holds even when the record's is larger */
+    bool grown;             /* CONTENTS_BLOCKS: a write in place went beyond the stored end */
+    struct appends appends; /* CONTENTS_BLOCKS: behind the stored end */
     bool record_synced;     /* the record is on disks already */
     struct patches patches; /* CONTENTS_INLINE: since the record */
     /* An append made the contents outgrow the record they had: that very record must still stand.
@@ -78,7 +85,7 @@ bool file_pending(const struct file *file);
 
 /* ---- in its turn; may suspend ---- */
 /* Writes at `offset`, or at the end. ERR_TOO_BIG beyond FILE_SIZE_MAX. */
-int file_write_at(struct file *file, uint64_t offset, bool append, struct bytes data);
+int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes data);
 int file_truncate(struct file *file, uint64_t size);
 /* Until everything is stored, on W disks when `synced`. `change` (may be NULL) goes into the same
  * record; with one, the record is written in any case. */

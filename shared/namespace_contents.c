@@ -16,6 +16,21 @@ struct id128 contents_new(struct namespace *ns) {
     return namespace_id(ns);
 }
 
+void block_seen_release(struct block_seen *seen) {
+    free((void *)(uintptr_t)seen->context.data);
+    *seen = (struct block_seen){0};
+}
+
+static void see_row(const struct versions *versions, bool stored, struct block_seen *seen) {
+    struct buffer context = {0};
+    if (versions->context.n > 0) {
+        context_encode(&versions->context, &context);
+    }
+    block_seen_release(seen);
+    *seen = (struct block_seen){bytes_copy(buffer_bytes(&context)), stored, true};
+    buffer_release(&context);
+}
+
 /* A read of bytes of one block. */
 struct part_read {
     struct namespace *ns;
@@ -24,7 +39,8 @@ struct part_read {
     uint32_t from; /* offset in the block */
     uint8_t *into;
     size_t size;
-    uint32_t stored; /* result: bytes of the block that are stored */
+    uint32_t stored;         /* result: bytes of the block that are stored */
+    struct block_seen *seen; /* filled unless NULL */
 };
 
 /* Zeros where nothing is stored. */
@@ -51,6 +67,10 @@ static int part_read(struct part_read *part) {
     }
     memset(part->into + copied, 0, part->size - copied);
     part->stored = (uint32_t)value.size;
+    if (part->seen != NULL) {
+        bool live = winner != NULL && (winner->flags & SIBLING_TOMBSTONE) == 0;
+        see_row(&row.versions, live, part->seen);
+    }
     store_row_release(&row);
     return 0;
 }
@@ -68,15 +88,54 @@ int contents_read_block(struct namespace *ns, const struct id128 *contents, uint
 
 int contents_write_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                          struct bytes data, bool synced) {
-    if (data.size > BLOCK_SIZE) {
+    struct block_put put = {.contents = *contents, .index = index, .data = data, .synced = synced};
+    return contents_put_block(ns, &put, NULL);
+}
+
+/* ---- blocks that several clients write ---- */
+
+int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                       uint8_t *into, uint32_t *ret_size, struct block_seen *seen) {
+    struct part_read part = {.ns = ns,
+                             .contents = contents,
+                             .index = index,
+                             .into = into,
+                             .size = BLOCK_SIZE,
+                             .seen = seen};
+    int err = part_read(&part);
+    if (err == 0) {
+        *ret_size = part.stored;
+    }
+    return err;
+}
+
+/* Always holds, and puts the batch in line with the conditional ones of its partition. */
+static struct row_op in_line(void) {
+    return (struct row_op){.kind = ROW_GUARD, .condition = ROW_COUNT_MAX, .count_max = UINT32_MAX};
+}
+
+int contents_put_block(struct namespace *ns, const struct block_put *put, struct block_seen *seen) {
+    if (put->data.size > BLOCK_SIZE) {
         return ERR_TOO_BIG;
     }
-    struct key partition = key_stripe(contents, index / STRIPE_BLOCKS);
-    struct key sort = key_block(index);
-    struct commit commit = {.n = 1};
-    commit.ops[0] = (struct row_op){
-        .kind = ROW_PUT, .condition = ROW_OVERWRITE, .sort_key = key_bytes(&sort), .value = data};
-    int err = commit_run(ns, &partition, &commit, synced ? MESSAGE_SYNCED : 0);
+    struct key partition = key_stripe(&put->contents, put->index / STRIPE_BLOCKS);
+    struct key sort = key_block(put->index);
+    struct commit commit = {.n = put->manner == BLOCK_IN_LINE ? 2 : 1};
+    struct row_op *op = &commit.ops[0];
+    *op = (struct row_op){.kind = ROW_PUT,
+                          .condition = ROW_OVERWRITE,
+                          .sort_key = key_bytes(&sort),
+                          .value = put->data};
+    if (put->manner == BLOCK_AS_SEEN) {
+        op->condition = seen->stored ? ROW_IF_MATCH : ROW_IF_ABSENT;
+        op->seen = seen->context;
+    }
+    commit.ops[1] = in_line();
+    int err = commit_run(ns, &partition, &commit, put->synced ? MESSAGE_SYNCED : 0);
+    if (err == 0 && seen != NULL) {
+        block_seen_release(seen);
+        *seen = (struct block_seen){commit_context(&commit, 0), true, true};
+    }
     commit_release(&commit);
     return err;
 }
@@ -177,13 +236,41 @@ static int blocks_read(struct namespace *ns, const struct id128 *contents, uint6
     return group.status;
 }
 
+uint64_t contents_blocks_end(const struct record *record) {
+    bool at_end = record_has_tail(record) && record->data_at + record->data.size == record->size;
+    return at_end ? record->data_at : record->size;
+}
+
+/* Appended bytes may lie in the record still. */
+static void tail_read(const struct record *record, uint64_t offset, uint8_t *into, size_t size) {
+    uint64_t from = record->data_at > offset ? record->data_at : offset;
+    uint64_t to = record->data_at + record->data.size;
+    to = to < offset + size ? to : offset + size;
+    if (from < to) {
+        memcpy(into + (from - offset), record->data.data + (from - record->data_at),
+               (size_t)(to - from));
+    }
+}
+
+static int blocks_and_tail_read(struct namespace *ns, const struct record *record, uint64_t offset,
+                                uint8_t *into, size_t size) {
+    uint64_t end = contents_blocks_end(record);
+    uint64_t front = offset < end ? end - offset : 0;
+    front = front < size ? front : size;
+    int err = front > 0 ? blocks_read(ns, &record->contents, offset, into, (size_t)front) : 0;
+    if (err == 0) {
+        tail_read(record, offset, into, size);
+    }
+    return err;
+}
+
 int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,
                   size_t size, size_t *ret_size) {
     uint64_t left = offset < record->size ? record->size - offset : 0;
     size = left < size ? (size_t)left : size;
     int err = 0;
     if (record->contents_kind == CONTENTS_BLOCKS) {
-        err = blocks_read(ns, &record->contents, offset, into, size);
+        err = blocks_and_tail_read(ns, record, offset, into, size);
     } else {
         size_t there = offset < record->data.size ? record->data.size - (size_t)offset : 0;
         size_t copied = there < size ? there : size;

@@ -18,8 +18,9 @@ enum {
     RECORD_LINKING = 4,
     RECORD_LINKS = 8,
     RECORD_DISPLACED = 16,
-    RECORD_FLAGS =
-        RECORD_MOVING | RECORD_ARRIVED | RECORD_LINKING | RECORD_LINKS | RECORD_DISPLACED,
+    RECORD_TAIL = 32,
+    RECORD_FLAGS = RECORD_MOVING | RECORD_ARRIVED | RECORD_LINKING | RECORD_LINKS |
+                   RECORD_DISPLACED | RECORD_TAIL,
 };
 
 bool id128_equal(const struct id128 *a, const struct id128 *b) {
@@ -98,13 +99,19 @@ int record_check(const struct record *record) {
         bool whole = record->data.size == record->size;
         return whole && record->size >= 1 && record->size <= RECORD_TARGET_MAX ? 0 : ERR_INVALID;
     }
-    if (S_ISREG(record->mode) && record->contents_kind == CONTENTS_INLINE) {
-        return record->data.size <= RECORD_INLINE_MAX ? 0 : ERR_INVALID;
+    if (S_ISREG(record->mode)) {
+        bool within = record->data_at <= record->size - record->data.size;
+        bool plain = record->data_at == 0 || record->contents_kind == CONTENTS_BLOCKS;
+        return record->data.size <= RECORD_INLINE_MAX && within && plain ? 0 : ERR_INVALID;
     }
     if (S_ISDIR(record->mode) && id128_is_zero(&record->directory)) {
         return ERR_INVALID;
     }
     return record->data.size == 0 ? 0 : ERR_INVALID;
+}
+
+bool record_has_tail(const struct record *record) {
+    return record->contents_kind == CONTENTS_BLOCKS && record->data.size > 0;
 }
 
 static uint8_t flags_of(const struct record *record) {
@@ -114,6 +121,7 @@ static uint8_t flags_of(const struct record *record) {
     flags |= record->linking ? RECORD_LINKING : 0;
     flags |= record->links.size > 0 ? RECORD_LINKS : 0;
     flags |= record->displaced.size > 0 ? RECORD_DISPLACED : 0;
+    flags |= record_has_tail(record) ? RECORD_TAIL : 0;
     return (uint8_t)flags;
 }
 
@@ -135,6 +143,9 @@ static void put_rare(const struct record *record, struct buffer *into) {
     }
     if (record->displaced.size > 0) {
         buffer_put_sized32(into, record->displaced);
+    }
+    if (record_has_tail(record)) {
+        buffer_put_u64(into, record->data_at);
     }
 }
 
@@ -202,8 +213,9 @@ static int read_rare(struct reader *r, uint8_t flags, struct record *ret) {
         ret->displaced = reader_sized32(r);
         err = ret->displaced.size > 0 ? 0 : ERR_INVALID;
     }
+    ret->data_at = flags & RECORD_TAIL ? reader_u64(r) : 0;
     ret->linking = (flags & RECORD_LINKING) != 0;
-    return err;
+    return err == 0 && record_has_tail(ret) != ((flags & RECORD_TAIL) != 0) ? ERR_INVALID : err;
 }
 
 int record_decode(struct bytes encoded, struct record *ret) {

@@ -71,7 +71,9 @@ struct record {
     enum contents_kind contents_kind;
     struct id128 contents; /* CONTENTS_BLOCKS: id of the blocks' rows */
     struct bytes data;     /* CONTENTS_INLINE: the contents, up to `size`, the rest reads as zeros;
-                            * symlinks: the target. See `owned` */
+                            * CONTENTS_BLOCKS: the tail, appended bytes that are not in the blocks
+                            * (yet); symlinks: the target. See `owned` */
+    uint64_t data_at;      /* of a tail: where in the file it belongs; else 0 */
     struct bytes xattrs;   /* encoded list (xattrs.h); empty = none */
     struct bytes links;    /* in a file's own row: encoded, its names; empty in a name's row */
     /* Of the side of an exchange that arrived: the encoded record that goes back to where it came
@@ -89,6 +91,8 @@ struct record {
 
 /* The bounds above and what the fields must be to each other; ERR_INVALID when they are not. */
 int record_check(const struct record *record);
+/* Whether there are bytes in the record that belong over the blocks. */
+bool record_has_tail(const struct record *record);
 /* The record must pass record_check() (asserted). */
 void record_encode(const struct record *record, struct buffer *into);
 /* What is `bytes` borrows `encoded`. ERR_INVALID for anything malformed or over a bound. */

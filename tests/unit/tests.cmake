@@ -52,6 +52,7 @@ unit_test(${U}/shared/session_test.c ringfs_transport)
 # The mount's operations, without a kernel, over a store in memory.
 unit_test(${U}/fs/inodes_test.c ringfs_fs)
 unit_test(${U}/fs/file_test.c ringfs_fs ringfs_testlib)
+unit_test(${U}/fs/sharing_test.c ringfs_fs ringfs_testlib)
 unit_test(${U}/fs/operations_test.c ringfs_fs ringfs_testlib)
 unit_test(${U}/fs/options_test.c ringfs_fs)
 unit_test(${U}/fs/survivor_test.c ringfs_fs)

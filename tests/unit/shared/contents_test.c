@@ -171,6 +171,50 @@ IN_WORLD(holes_and_the_tail_of_inline_contents_read_as_zeros) {
     assert_int_equal(got, 5);
 }
 
+IN_WORLD(a_tail_lies_over_the_blocks) {
+    struct record record = {.mode = S_IFREG,
+                            .size = BLOCK_SIZE + 10,
+                            .contents_kind = CONTENTS_BLOCKS,
+                            .contents = contents_new(w->ns),
+                            .data = bytes_of_string("tail"),
+                            .data_at = BLOCK_SIZE - 2};
+    uint8_t into[16];
+    size_t got;
+    assert_int_equal(
+        contents_write_block(w->ns, &record.contents, 0, bytes_of_string("front"), false), 0);
+    assert_int_equal(contents_read(w->ns, &record, BLOCK_SIZE - 4, into, 16, &got), 0);
+    assert_int_equal(got, 14);
+    assert_memory_equal(into, "\0\0tail\0\0\0\0\0\0\0\0", 14);
+    record.data_at = record.size - record.data.size;
+    assert_int_equal(contents_read(w->ns, &record, record.size - 6, into, 16, &got), 0);
+    assert_memory_equal(into, "\0\0tail", 6);
+    assert_true(contents_blocks_end(&record) == record.data_at);
+}
+
+IN_WORLD(a_block_is_put_only_as_it_was_seen) {
+    uint8_t block[BLOCK_SIZE];
+    uint32_t size;
+    struct block_seen seen = {0}, old = {0};
+    struct id128 id = contents_new(w->ns);
+    assert_int_equal(contents_get_block(w->ns, &id, 7, block, &size, &seen), 0);
+    assert_true(seen.known && !seen.stored && size == 0);
+    struct block_put put = {
+        .contents = id, .index = 7, .data = bytes_of_string("one"), .manner = BLOCK_AS_SEEN};
+    assert_int_equal(contents_put_block(w->ns, &put, &seen), 0);
+    assert_int_equal(contents_put_block(w->ns, &put, &old), ERR_CONFLICT);
+    assert_int_equal(contents_get_block(w->other, &id, 7, block, &size, &old), 0);
+    put.data = bytes_of_string("two");
+    assert_int_equal(contents_put_block(w->ns, &put, &seen), 0);
+    assert_int_equal(contents_put_block(w->other, &put, &old), ERR_CONFLICT);
+    put.manner = BLOCK_IN_LINE;
+    assert_int_equal(contents_put_block(w->other, &put, &old), 0);
+    put.manner = BLOCK_AS_SEEN;
+    assert_int_equal(contents_put_block(w->ns, &put, &seen), ERR_CONFLICT);
+    assert_int_equal(contents_put_block(w->other, &put, &old), 0);
+    block_seen_release(&seen);
+    block_seen_release(&old);
+}
+
 IN_WORLD(a_read_fails_when_any_block_fails) {
     struct record record = {.mode = S_IFREG,
                             .size = 40 * BLOCK_SIZE,
@@ -342,6 +386,8 @@ int main(void) {
         cmocka_unit_test(a_removal_that_fails_says_so_and_can_be_repeated),
         cmocka_unit_test(any_range_of_a_file_in_blocks_can_be_read),
         cmocka_unit_test(holes_and_the_tail_of_inline_contents_read_as_zeros),
+        cmocka_unit_test(a_tail_lies_over_the_blocks),
+        cmocka_unit_test(a_block_is_put_only_as_it_was_seen),
         cmocka_unit_test(a_read_fails_when_any_block_fails),
         cmocka_unit_test(what_is_put_is_got_at_any_size),
         cmocka_unit_test(small_contents_live_in_the_record_and_replaced_blocks_are_removed),

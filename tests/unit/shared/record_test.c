@@ -120,6 +120,26 @@ static void fields_that_contradict_each_other_are_refused(void **state) {
     assert_int_equal(decode_with(55, 0x80), ERR_INVALID); /* size beyond 63 bits */
 }
 
+static void a_tail_comes_back_with_its_place(void **state) {
+    (void)state;
+    struct record record = small_file(), back;
+    struct buffer encoded = {0};
+    record.contents_kind = CONTENTS_BLOCKS;
+    record.size = 70005;
+    record.data_at = 70000;
+    record_encode(&record, &encoded);
+    assert_int_equal(record_decode(buffer_bytes(&encoded), &back), 0);
+    assert_true(record_has_tail(&back));
+    assert_true(back.data_at == 70000);
+    assert_true(bytes_equal(back.data, record.data));
+    record.data_at = 70001; /* beyond the size */
+    assert_int_equal(record_check(&record), ERR_INVALID);
+    record.contents_kind = CONTENTS_INLINE;
+    record.data_at = 1;
+    assert_int_equal(record_check(&record), ERR_INVALID);
+    buffer_release(&encoded);
+}
+
 static void data_and_xattrs_over_their_bounds_are_refused(void **state) {
     (void)state;
     uint8_t *large = calloc(1, RECORD_XATTRS_MAX + 1);
@@ -258,6 +278,7 @@ int main(void) {
         cmocka_unit_test(every_type_of_file_can_be_encoded),
         cmocka_unit_test(a_record_cut_short_or_with_bytes_behind_is_refused),
         cmocka_unit_test(fields_that_contradict_each_other_are_refused),
+        cmocka_unit_test(a_tail_comes_back_with_its_place),
         cmocka_unit_test(data_and_xattrs_over_their_bounds_are_refused),
         cmocka_unit_test(a_name_with_a_slash_or_a_nul_in_a_record_is_refused),
         cmocka_unit_test(a_copy_owns_its_bytes_and_setting_data_keeps_xattrs),

@@ -1,0 +1,260 @@
+/* sharing: two mounts that write one large file at the same time. */
+#include "tests/unit/fs/world.h"
+
+enum { KIB = 1024, MIB = 1 << 20 };
+
+static void fill(struct mount *mount, const char *name, int letter, size_t size) {
+    uint8_t *data = malloc(size);
+    memset(data, letter, size);
+    struct handle *handle = create(mount, name);
+    assert_int_equal(handle_write(handle, 0, bytes_of(data, size)), 0);
+    close_handle(handle);
+    free(data);
+}
+
+static void append_line(struct handle *handle, int letter, size_t size) {
+    char *line = malloc(size);
+    memset(line, letter, size - 1);
+    line[size - 1] = '\n';
+    assert_int_equal(handle_write(handle, 0, bytes_of(line, size)), 0);
+    free(line);
+}
+
+/* The lines of a letter: every line is of one letter, and as long as the first of it. */
+static int count_lines(struct mount *mount, const char *name, size_t skip, int letter) {
+    struct handle *handle = open_flags(mount, name, O_RDONLY);
+    size_t size;
+    char *held = contents_of(handle, &size);
+    int n = 0;
+    for (char *line = held + skip; line < held + size;) {
+        char *end = memchr(line, '\n', (size_t)(held + size - line));
+        assert_non_null(end);
+        for (char *at = line; at < end; at++) {
+            assert_int_equal(*at, *line);
+        }
+        n += *line == letter;
+        line = end + 1;
+    }
+    free(held);
+    handle_release(handle);
+    return n;
+}
+
+/* ---- appends ---- */
+
+IN_WORLD(a_small_append_to_a_large_file_is_in_the_record_at_once) {
+    fill(&w->a, "log", 'x', 100 * KIB);
+    uint64_t rows = store_mem_live_rows(w->mem, 'b');
+    struct handle *a = open_flags(&w->a, "log", O_WRONLY | O_APPEND);
+    store_mem_reset_hooks(w->mem);
+    append_line(a, 'a', 100);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), rows);
+    assert_int_equal(count_lines(&w->b, "log", 100 * KIB, 'a'), 1);
+    close_handle(a);
+}
+
+static void append_by_turns(struct world *w, size_t line, int n_lines, bool close_each) {
+    fill(&w->a, "log", 'x', 70 * KIB);
+    struct handle *a = open_flags(&w->a, "log", O_RDWR | O_APPEND);
+    struct handle *b = open_flags(&w->b, "log", O_RDWR | O_APPEND);
+    for (int i = 0; i < n_lines; i++) {
+        append_line(a, 'a', line);
+        append_line(b, 'b', line);
+        if (close_each) {
+            close_handle(a);
+            a = open_flags(&w->a, "log", O_WRONLY | O_APPEND);
+        }
+        if (i % 7 == 0) {
+            assert_int_equal(handle_flush(b), 0);
+        }
+    }
+    close_handle(a);
+    close_handle(b);
+    assert_int_equal(count_lines(&w->a, "log", 70 * KIB, 'a'), n_lines);
+    assert_int_equal(count_lines(&w->b, "log", 70 * KIB, 'b'), n_lines);
+    assert_int_equal(w->a.n_dirty_bytes, 0);
+    assert_int_equal(w->b.n_dirty_bytes, 0);
+}
+
+IN_WORLD(short_lines_appended_by_two_mounts_all_arrive) {
+    append_by_turns(w, 100, 300, false);
+}
+
+IN_WORLD(short_lines_appended_by_an_opening_each_all_arrive) {
+    append_by_turns(w, 100, 300, true);
+}
+
+IN_WORLD(long_lines_appended_by_two_mounts_all_arrive) {
+    append_by_turns(w, 30 * KIB, 40, false);
+}
+
+IN_WORLD(lines_of_many_blocks_appended_by_two_mounts_all_arrive) {
+    append_by_turns(w, 700 * KIB, 6, false);
+}
+
+struct appender {
+    struct world *w;
+    struct mount *mount;
+    int letter;
+    size_t line;
+};
+
+static int append_many(void *arg) {
+    const struct appender *appender = arg;
+    for (int i = 0; i < 60; i++) {
+        struct handle *handle = open_flags(appender->mount, "log", O_WRONLY | O_APPEND);
+        append_line(handle, appender->letter, appender->line);
+        append_line(handle, appender->letter, appender->line);
+        close_handle(handle);
+    }
+    return 0;
+}
+
+IN_WORLD(appends_at_the_same_time_all_arrive) {
+    static const size_t lines[] = {50, 1500, 5000, 66000};
+    for (int i = 0; i < 4; i++) {
+        fill(&w->a, "log", 'x', 70 * KIB);
+        struct appender a = {w, &w->a, 'a', lines[i]}, b = {w, &w->b, 'b', lines[3 - i]};
+        struct task_group group = {0};
+        store_mem_yield(w->mem, true);
+        task_group_run(&group, append_many, &a);
+        task_group_run(&group, append_many, &b);
+        task_group_wait(&group, 0);
+        store_mem_yield(w->mem, false);
+        assert_int_equal(count_lines(&w->a, "log", 70 * KIB, 'a'), 120);
+        assert_int_equal(count_lines(&w->b, "log", 70 * KIB, 'b'), 120);
+        assert_int_equal(tree_unlink(&w->a, ROOT, "log"), 0);
+        settle();
+        assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
+    }
+}
+
+IN_WORLD(an_append_to_a_large_file_whose_answer_got_lost_is_not_done_twice) {
+    static const size_t lines[] = {100, 10000};
+    for (int i = 0; i < 2; i++) {
+        fill(&w->a, "log", 'x', 70 * KIB);
+        struct handle *a = open_flags(&w->a, "log", O_WRONLY | O_APPEND);
+        append_line(a, 'a', 10);
+        append_line(a, 'a', lines[i]);
+        store_mem_reset_hooks(w->mem);
+        store_mem_fail(w->mem, 1, 1000, ERR_UNKNOWN, true);
+        assert_int_equal(handle_flush(a), ERR_UNKNOWN);
+        store_mem_reset_hooks(w->mem);
+        append_line(a, 'a', 10);
+        close_handle(a);
+        assert_int_equal(count_lines(&w->b, "log", 70 * KIB, 'a'), 3);
+        assert_int_equal(tree_unlink(&w->a, ROOT, "log"), 0);
+        settle();
+    }
+}
+
+IN_WORLD(an_append_that_is_refused_does_not_happen_later) {
+    fill(&w->a, "log", 'x', 70 * KIB);
+    struct handle *a = open_flags(&w->a, "log", O_WRONLY | O_APPEND);
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, 1, 1, ERR_UNAVAILABLE, false);
+    assert_int_equal(handle_write(a, 0, bytes_of_string("no\n")), ERR_UNAVAILABLE);
+    store_mem_reset_hooks(w->mem);
+    close_handle(a);
+    assert_int_equal(count_lines(&w->b, "log", 70 * KIB, 'n'), 0);
+}
+
+IN_WORLD(a_tail_is_read_overwritten_and_cut_like_the_rest) {
+    fill(&w->a, "f", 'x', 70 * KIB);
+    struct handle *a = open_flags(&w->a, "f", O_RDWR | O_APPEND);
+    put(a, 0, "0123456789");
+    put(a, 0, "abc");
+    uint8_t read[8];
+    size_t size;
+    assert_int_equal(handle_read(a, 70 * KIB - 2, read, 8, &size), 0);
+    assert_memory_equal(read, "xx012345", 8);
+    close_handle(a);
+    struct handle *b = open_flags(&w->b, "f", O_RDWR);
+    put(b, 70 * KIB + 1, "_");
+    put(b, 70 * KIB - 1, "__");
+    struct stat stat;
+    struct attributes_change change = {.mask = ATTRIBUTE_SIZE, .size = 70 * KIB + 5};
+    assert_int_equal(attributes_set(&w->b, b->file->inode->ino, &change, &stat), 0);
+    close_handle(b);
+    a = open_flags(&w->a, "f", O_RDONLY);
+    assert_int_equal(handle_read(a, 70 * KIB - 2, read, 8, &size), 0);
+    assert_int_equal(size, 7);
+    assert_memory_equal(read,
+                        "x__"
+                        "_"
+                        "234",
+                        7);
+    handle_release(a);
+}
+
+/* ---- the same block ---- */
+
+IN_WORLD(changes_of_different_bytes_of_one_block_both_arrive) {
+    fill(&w->a, "f", 'x', 130 * KIB);
+    struct handle *a = open_flags(&w->a, "f", O_RDWR);
+    struct handle *b = open_flags(&w->b, "f", O_RDWR);
+    for (uint64_t i = 0; i < 40; i++) {
+        put(a, i * 200, "a");
+        put(b, i * 200 + 1, "b");
+    }
+    close_handle(a);
+    close_handle(b);
+    uint8_t read[3];
+    size_t size;
+    a = open_flags(&w->a, "f", O_RDONLY);
+    for (uint64_t i = 0; i < 40; i++) {
+        assert_int_equal(handle_read(a, i * 200, read, 3, &size), 0);
+        assert_memory_equal(read, "abx", 3);
+    }
+    handle_release(a);
+}
+
+IN_WORLD(a_change_of_an_old_block_does_not_undo_an_append) {
+    fill(&w->a, "f", 'x', 70 * KIB);
+    struct handle *a = open_flags(&w->a, "f", O_RDWR);
+    struct handle *b = open_flags(&w->b, "f", O_RDWR | O_APPEND);
+    append_line(b, 'b', 10000);
+    close_handle(b);
+    put(a, 66 * KIB, "a");
+    close_handle(a);
+    assert_int_equal(count_lines(&w->a, "f", 70 * KIB, 'b'), 1);
+}
+
+IN_WORLD(zeros_that_a_gap_makes_do_not_cover_what_another_mount_appended) {
+    fill(&w->a, "f", 'x', 70 * KIB);
+    struct handle *a = open_flags(&w->a, "f", O_RDWR);
+    struct handle *b = open_flags(&w->b, "f", O_RDWR | O_APPEND);
+    append_line(b, 'b', 8 * KIB);
+    close_handle(b);
+    put(a, 90 * KIB, "a");
+    close_handle(a);
+    uint8_t *read = malloc(8 * KIB);
+    size_t size;
+    b = open_flags(&w->b, "f", O_RDONLY);
+    assert_int_equal(handle_read(b, 70 * KIB, read, 8 * KIB, &size), 0);
+    assert_int_equal(size, 8 * KIB);
+    for (size_t i = 0; i + 1 < size; i++) {
+        assert_int_equal(read[i], 'b');
+    }
+    handle_release(b);
+    free(read);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_small_append_to_a_large_file_is_in_the_record_at_once),
+        cmocka_unit_test(short_lines_appended_by_two_mounts_all_arrive),
+        cmocka_unit_test(short_lines_appended_by_an_opening_each_all_arrive),
+        cmocka_unit_test(long_lines_appended_by_two_mounts_all_arrive),
+        cmocka_unit_test(lines_of_many_blocks_appended_by_two_mounts_all_arrive),
+        cmocka_unit_test(appends_at_the_same_time_all_arrive),
+        cmocka_unit_test(an_append_to_a_large_file_whose_answer_got_lost_is_not_done_twice),
+        cmocka_unit_test(an_append_that_is_refused_does_not_happen_later),
+        cmocka_unit_test(a_tail_is_read_overwritten_and_cut_like_the_rest),
+        cmocka_unit_test(changes_of_different_bytes_of_one_block_both_arrive),
+        cmocka_unit_test(a_change_of_an_old_block_does_not_undo_an_append),
+        cmocka_unit_test(zeros_that_a_gap_makes_do_not_cover_what_another_mount_appended),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
