@@ -4,11 +4,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+enum { PAGE = 4096 }; /* of the kernel */
+
 struct handle *handle_new(struct mount *mount, struct inode *inode, int flags) {
     struct handle *handle = memory_new(1, sizeof *handle);
     handle->file = file_get(mount, inode);
     handle->flags = flags;
     return handle;
+}
+
+bool handle_past_pages(int flags) {
+    return (flags & O_APPEND) != 0 && (flags & O_ACCMODE) == O_WRONLY;
 }
 
 static int truncate_to_nothing(struct file *file) {
@@ -77,20 +83,27 @@ static int store_first(struct file *file, bool alone) {
     return status;
 }
 
+/* Whether the rest of one write may follow in another request: see handle_past_pages(). */
+static bool goes_on(const struct handle *handle, uint64_t offset, size_t size) {
+    bool split = offset % PAGE != 0 && (offset + size) % PAGE == 0;
+    return split && (handle->flags & O_APPEND) != 0 && !handle_past_pages(handle->flags);
+}
+
 static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes data) {
     struct file *file = handle->file;
     int status = file_take_error(file);
     if (status != 0) {
         return status;
     }
-    bool first = !handle->wrote && data.size <= FILE_FIRST_WRITE_MAX;
+    bool whole = !goes_on(handle, offset, data.size);
+    bool first = !handle->wrote && data.size <= FILE_FIRST_WRITE_MAX && whole;
     bool alone = !file_pending(file) || (file->replaced && file->size == 0);
     bool append = (handle->flags & O_APPEND) != 0;
     status = file_write_at(file, offset, append, data);
     if (status == 0 && first) {
         status = store_first(file, alone);
     }
-    handle->wrote = handle->wrote || status == 0;
+    handle->wrote = handle->wrote || (status == 0 && whole);
     if (append && file->size != offset + data.size) {
         /* Another mount had appended: the kernel has these bytes on a page where they are not. */
         file->inode->kernel_version = (struct op_id){{0}};

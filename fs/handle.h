@@ -17,6 +17,10 @@ struct cache_advice {
     bool keep;       /* its pages are of this version */
     bool attributes; /* its attributes may be old: invalidate them before the answer */
 };
+/* Whether this opening is to go past the kernel's pages: it only appends. Through pages, one write
+ * that crosses from a page into the next would arrive as two, with room for another mount's
+ * between them. */
+bool handle_past_pages(int flags);
 
 /* Opens the inode `ino`. O_TRUNC: the truncation is stored with the first write or flush. */
 int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **ret,

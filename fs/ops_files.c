@@ -29,6 +29,7 @@ static void create_run(struct request *request) {
     struct fuse_entry_param entry = request_entry(request->ops, &stat);
     struct fuse_file_info info = {.keep_cache = 1};
     info.fh = request_opened(request, SURVIVOR_FILE, stat.st_ino, handle);
+    info.direct_io = handle_past_pages(request->maker.flags);
     if (fuse_reply_create(request->fuse, &entry, &info) != 0) {
         handles_drop(&mount_of(request)->handles, info.fh);
         handle_release(handle);
@@ -60,6 +61,7 @@ static void open_run(struct request *request) {
     struct fuse_file_info info = {.keep_cache = advice.keep};
     info.fh = request_opened(request, SURVIVOR_FILE, request->ino, handle);
     note_dirt(handle, SURVIVOR_TRUNCATED);
+    info.direct_io = handle_past_pages(request->flags);
     if (fuse_reply_open(request->fuse, &info) != 0) {
         handles_drop(&mount_of(request)->handles, info.fh);
         handle_release(handle);

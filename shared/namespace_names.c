@@ -296,6 +296,11 @@ int namespace_update(struct namespace *ns, struct entry *entry,
     entry_copy(entry, &now);
     int err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
+        if (i >= CONFLICT_EAGER_TRIES) {
+            /* What was learned before a wait is old after it: others who do not wait came first. */
+            free((void *)now.seen.data);
+            now.seen = (struct bytes){0};
+        }
         err = update_once(ns, &now, entry, &u);
     }
     if (err == 0) {

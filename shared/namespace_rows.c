@@ -12,7 +12,6 @@
 #include "shared/task.h"
 
 enum {
-    EAGER_TRIES = 2,
     WAIT_SLOT_NS = 500 * 1000,
     WAIT_SLOTS_MAX = 40,
 };
@@ -162,7 +161,7 @@ bool conflict_again(struct namespace *ns, int tries, int *err) {
         *err = ERR_BUSY;
         return false;
     }
-    if (tries >= EAGER_TRIES) {
+    if (tries >= CONFLICT_EAGER_TRIES) {
         int slots = tries < WAIT_SLOTS_MAX ? tries : WAIT_SLOTS_MAX;
         uint64_t wait_ns = ns->store->random(ns->store->self) % ((uint64_t)slots * WAIT_SLOT_NS);
         int waited = task_sleep((int64_t)wait_ns);

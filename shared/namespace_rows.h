@@ -77,6 +77,7 @@ struct bytes commit_context(const struct commit *commit, uint32_t index);
  * answer of the last try: whether to try once more, for the `tries`-th time (from 0). From the
  * third on it waits a little first, at random, so that two who meet do not meet again. When it is
  * no use: ERR_BUSY, or why it could not wait. May suspend. */
+enum { CONFLICT_EAGER_TRIES = 2 }; /* without a wait */
 bool conflict_again(struct namespace *ns, int tries, int *err);
 
 /* ---- entries ---- */
