@@ -25,6 +25,7 @@ struct appends {
     int64_t unsure_ns;
 };
 
+/* Frees the memory; there is nothing and it is usable afterwards. */
 void appends_release(struct appends *appends);
 /* Whether bytes wait for the record or for the blocks. */
 bool appends_waiting(const struct appends *appends);

@@ -1,0 +1,58 @@
+/* namespace_contents: the contents of files: their blocks, one by one or as a range. */
+#ifndef RINGFS_SHARED_NAMESPACE_CONTENTS_H
+#define RINGFS_SHARED_NAMESPACE_CONTENTS_H
+
+#include "shared/record.h"
+
+struct namespace;
+
+/* Blocks are BLOCK_SIZE, the last one of a file shorter; a missing block, and the missing tail of a
+ * short one, reads as zeros. Blocks that only one client writes need no conditions: the record
+ * that names them comes after them. The others: docs/schema.md. */
+
+/* A fresh contents id. */
+struct id128 contents_new(struct namespace *ns);
+/* Reads one block into `into` (BLOCK_SIZE bytes of the caller's), zero-filled behind what is
+ * stored. *ret_stored (may be NULL) = bytes stored, 0 for a hole. */
+int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                        uint8_t *into, uint32_t *ret_stored);
+/* Replaces one block. `data` at most BLOCK_SIZE, borrowed; trailing zeros need not be given. */
+int contents_write_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                         struct bytes data, bool synced);
+/* What was last seen of a block: the context that the next conditional write must match.
+ * Zero-initialize; owned: block_seen_release(). */
+struct block_seen {
+    struct bytes context;
+    bool stored; /* there was a block */
+    bool known;  /* it was read or written at all */
+};
+void block_seen_release(struct block_seen *seen);
+/* As contents_read_block(); fills `seen`. */
+int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                       uint8_t *into, uint32_t *ret_size, struct block_seen *seen);
+enum block_manner {
+    BLOCK_PLAIN,   /* nobody else writes this block now */
+    BLOCK_IN_LINE, /* whatever is there; in order with those that others write as seen */
+    BLOCK_AS_SEEN, /* if it is still as `seen` says: else ERR_CONFLICT, and nothing is written */
+};
+struct block_put {
+    struct id128 contents;
+    uint64_t index;
+    struct bytes data; /* as in contents_write_block() */
+    enum block_manner manner;
+    bool synced;
+};
+/* Writes one block; `seen` (may be NULL unless AS_SEEN) becomes what was written. */
+int contents_put_block(struct namespace *ns, const struct block_put *put, struct block_seen *seen);
+/* Where what can be in blocks ends: the size, or where the tail begins when it lies at the end. */
+uint64_t contents_blocks_end(const struct record *record);
+/* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it
+ * again is harmless. */
+int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t first,
+                    uint64_t end);
+/* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
+ * what was read. Blocks are fetched several at a time. */
+int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,
+                  size_t size, size_t *ret_size);
+
+#endif
