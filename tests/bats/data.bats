@@ -43,7 +43,7 @@ append_lines() { # FILE WORD N
         (head -c 3000000 /dev/zero | tr '\0' b >>"$BASE/second/big")
         wait $!
     done
-    [ "$(cat "$BASE/second/big" | wc -c)" -eq 30070000 ]
+    [ "$(wc -c <"$BASE/second/big")" -eq 30070000 ]
     [ "$(tr -d -c a <big | wc -c)" -eq 15000000 ]
     [ "$(tr -d -c b <"$BASE/second/big" | wc -c)" -eq 15000000 ]
     stop_mount "$BASE/second"
