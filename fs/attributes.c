@@ -43,9 +43,17 @@ static void of_record(const struct inode *inode, struct stat *ret) {
     ret->st_ctim = timespec_of(dirty ? file->modified_ns : record->ctime_ns);
 }
 
+static nlink_t n_links(const struct inode *inode) {
+    if (inode->gone) {
+        return 0;
+    }
+    return inode->is_directory || inode->known->entry.n_links == 0 ? 1
+                                                                   : inode->known->entry.n_links;
+}
+
 void attributes_of(const struct inode *inode, struct stat *ret) {
     assert(inode->known != NULL);
-    *ret = (struct stat){.st_ino = inode->ino, .st_nlink = inode->gone ? 0 : 1};
+    *ret = (struct stat){.st_ino = inode->ino, .st_nlink = n_links(inode)};
     if (inode->is_directory) {
         of_directory(inode, ret);
     } else {

@@ -5,6 +5,7 @@
 
 #include "fs/attributes.h"
 #include "fs/file.h"
+#include "shared/namespace_link.h"
 
 enum { BEHIND_DOT = 1, BEHIND_DOT_DOT = 2, FIRST_COOKIE = 16 };
 
@@ -76,11 +77,12 @@ static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_
     return status;
 }
 
-/* The attributes to give out, and the inode that they are of (NULL for a directory). */
+/* The attributes to give out, and the inode that they are of (NULL for a directory, and
+ * for a file that could not be read). */
 static struct inode *describe(struct mount *mount, const struct entry *entry, uint64_t began,
                               struct stat *ret) {
     *ret = (struct stat){.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
-    if (S_ISDIR(entry->record.mode)) {
+    if (S_ISDIR(entry->record.mode) || entry->record.contents_kind == CONTENTS_LINKED) {
         return NULL;
     }
     struct inode *inode = inodes_add(&mount->inodes, entry, began);
@@ -128,6 +130,9 @@ int directory_read(struct mount *mount, struct directory_handle *handle, uint64_
         int status = turn_to(mount, handle, offset);
         if (status != 0) {
             return status;
+        }
+        if (listener->attributes) {
+            namespace_list_follow(mount->config.ns, &handle->page);
         }
         while (handle->next < handle->page.n) {
             const struct listing_entry *listed = &handle->page.entries[handle->next];

@@ -287,6 +287,7 @@ bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry
     if (inode->changed > began) {
         return false;
     }
+    inode->linked = entry->linked;
     struct known *known = known_take(inodes, inode);
     entry_release(&known->entry);
     entry_copy(entry, &known->entry);

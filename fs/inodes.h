@@ -38,9 +38,10 @@ struct inode {
     uint32_t n_pins;    /* operations under way, open files */
     uint64_t changed;   /* the clock after this mount's last change of it */
     bool is_directory;
-    bool gone;                   /* unlinked, removed or replaced by this mount */
+    bool gone;                   /* its last name was removed or replaced by this mount */
+    bool linked;                 /* it has several names or had: read by number, not by name */
     struct id128 directory;      /* directories: their id */
-    struct id128 parent;         /* the place: where its entry is */
+    struct id128 parent;         /* the place: where its entry is, or one of them */
     char *name;                  /* owned; "" for the root */
     struct known *known;         /* owned; NULL = has to be read */
     struct file *file;           /* its open file; NULL when not open */

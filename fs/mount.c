@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shared/namespace_link.h"
+
 enum { REMOVAL_BLOCKS = 4096 }; /* of one deadline: 256 MiB of contents */
 #define REMOVAL_RETRY_NS 5000000000ll
 
@@ -172,6 +174,26 @@ void mount_unpin(struct mount *mount, struct inode *inode) {
     inode_unpin(&mount->inodes, inode);
 }
 
+/* What is stored of a file: under its name, or in a row of its own, where it may be since another
+ * mount has given it a second name, and removed the one that is known here. */
+static int read_file(struct mount *mount, const struct inode *inode, struct entry *ret) {
+    struct namespace *ns = mount->config.ns;
+    if (!inode->linked) {
+        int status = namespace_lookup(ns, &inode->parent, inode->name, ret);
+        if (status == 0 && record_ino(&ret->record) == inode->ino) {
+            return 0;
+        }
+        if (status != 0 && status != ERR_NO_ENTRY) {
+            return status;
+        }
+        if (status == 0) {
+            entry_release(ret);
+        }
+    }
+    int status = namespace_file(ns, inode->ino, ret);
+    return status == ERR_NO_ENTRY ? ERR_STALE : status;
+}
+
 /* One reading from the store. ERR_STALE also when the inode was moved or changed meanwhile: the
  * caller looks again. */
 static int read_inode(struct mount *mount, struct inode *inode) {
@@ -186,16 +208,11 @@ static int read_inode(struct mount *mount, struct inode *inode) {
         return status;
     }
     struct entry entry;
-    int status = namespace_lookup(mount->config.ns, &inode->parent, inode->name, &entry);
-    if (status != 0) {
-        return status == ERR_NO_ENTRY ? ERR_STALE : status;
-    }
-    if (record_ino(&entry.record) != inode->ino) {
-        status = ERR_STALE;
-    } else {
+    int status = read_file(mount, inode, &entry);
+    if (status == 0) {
         inodes_learn(&mount->inodes, inode, &entry, began, mount_now_ns(mount));
+        entry_release(&entry);
     }
-    entry_release(&entry);
     return status;
 }
 

@@ -187,11 +187,17 @@ static void on_rename(fuse_req_t fuse, fuse_ino_t parent, const char *name, fuse
     request_start(request);
 }
 
+static void link_run(struct request *request) {
+    struct stat stat;
+    int status =
+        tree_link(mount_of(request), request->ino, request->new_parent, request->name, &stat);
+    request_answer_entry(request, status, &stat);
+}
+
 static void on_link(fuse_req_t fuse, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name) {
-    (void)ino;
-    (void)new_parent;
-    (void)new_name;
-    fuse_reply_err(fuse, EPERM); /* as a filesystem without hard links says it */
+    struct request *request = request_new(fuse, "link", link_run, ino, new_name, NULL);
+    request->new_parent = new_parent;
+    request_start(request);
 }
 
 static void on_statfs(fuse_req_t fuse, fuse_ino_t ino) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/xattr.h"
+#include "shared/namespace_link.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE (1 << 1)
@@ -297,9 +298,47 @@ int tree_mkdir(struct mount *mount, uint64_t parent_ino, const char *name,
     return status;
 }
 
-/* An entry has lost its name: its contents go, now or when the last one closes it. */
+/* What the kernel holds of an entry is at this place from now on; its contents are what they were.
+ */
+static void moved_to(struct mount *mount, const struct entry *entry) {
+    struct inode *inode = inodes_find(&mount->inodes, record_ino(&entry->record));
+    if (inode == NULL) {
+        return;
+    }
+    bool current = inode->known != NULL && !inode->is_directory &&
+                   op_id_equal(&inode->kernel_version, &inode->known->entry.version);
+    inodes_move(&mount->inodes, inode, &entry->directory, entry->name);
+    if (entry->record.contents_kind == CONTENTS_LINKED) {
+        inode->linked = true; /* a pointer: it is read when it is needed */
+        return;
+    }
+    if (!inode->is_directory) {
+        inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
+                     mount_now_ns(mount));
+    }
+    if (current) {
+        inode->kernel_version = entry->version;
+    }
+}
+
+/* It has other names: one of them is its place. */
+static void move_to_other_name(struct mount *mount, struct entry *entry) {
+    struct reader links = reader_of(entry->record.links);
+    struct link_name other;
+    if (record_next_link(&links, &other)) {
+        entry->directory = other.directory;
+        memcpy(entry->name, other.name, sizeof other.name);
+    }
+    moved_to(mount, entry);
+}
+
+/* An entry has lost its name. The last one: its contents go, now or when the last one closes it. */
 static void lost_name(struct mount *mount, struct entry *entry) {
     const struct record *record = &entry->record;
+    if (entry->n_links > 0) {
+        move_to_other_name(mount, entry);
+        return;
+    }
     struct inode *inode = inodes_find(&mount->inodes, record_ino(record));
     if (inode != NULL) {
         if (!inode->is_directory) {
@@ -344,24 +383,6 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     }
     mount_unpin(mount, parent);
     return status;
-}
-
-/* What the kernel holds of a moved entry is at its new place from now on. */
-static void moved_to(struct mount *mount, const struct entry *entry) {
-    struct inode *inode = inodes_find(&mount->inodes, record_ino(&entry->record));
-    if (inode == NULL) {
-        return;
-    }
-    bool current = inode->known != NULL && !inode->is_directory &&
-                   op_id_equal(&inode->kernel_version, &inode->known->entry.version);
-    inodes_move(&mount->inodes, inode, &entry->directory, entry->name);
-    if (!inode->is_directory) {
-        inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
-                     mount_now_ns(mount));
-    }
-    if (current) {
-        inode->kernel_version = entry->version; /* its contents are what they were */
-    }
 }
 
 /* The other side of an exchange. When it cannot be read, whoever uses it next meets ERR_STALE. */
@@ -412,5 +433,55 @@ int tree_rename(struct mount *mount, uint64_t parent_ino, const char *name, uint
         mount_unpin(mount, to);
     }
     mount_unpin(mount, from);
+    return status;
+}
+
+/* Makes the name in the pinned directory for the pinned inode. */
+static int link_in(struct mount *mount, struct inode *inode, struct inode *parent, const char *name,
+                   struct stat *ret) {
+    int status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
+    if (status != 0 || inode->gone) {
+        return status != 0 ? status : ERR_NO_ENTRY;
+    }
+    struct entry before, made;
+    entry_copy(&inode->known->entry, &before);
+    status = namespace_link(mount->config.ns, &before, &parent->directory, name, &made);
+    if (status == 0) {
+        if (!record_same_contents(&before.record, &made.record) ||
+            before.record.mtime_ns != made.record.mtime_ns) {
+            inode->kernel_version = (struct op_id){{0}}; /* changed elsewhere meanwhile */
+        }
+        touch_parent(mount, parent, 1, made.directory_changed_ns);
+        moved_to(mount, &made);
+        if (inode->file != NULL) {
+            file_adopt(inode->file);
+        }
+        attributes_of(inode, ret);
+        inodes_looked_up(inode);
+        entry_release(&made);
+    }
+    entry_release(&before);
+    return status;
+}
+
+int tree_link(struct mount *mount, uint64_t ino, uint64_t parent_ino, const char *name,
+              struct stat *ret) {
+    struct inode *inode, *parent;
+    int status = check_name(name);
+    if (status == 0) {
+        status = mount_pin(mount, ino, &inode);
+    }
+    if (status != 0) {
+        return status;
+    }
+    status = inode->is_directory ? ERR_PERMISSION : 0;
+    if (status == 0) {
+        status = mount_pin_directory(mount, parent_ino, &parent);
+    }
+    if (status == 0) {
+        status = link_in(mount, inode, parent, name, ret);
+        mount_unpin(mount, parent);
+    }
+    mount_unpin(mount, inode);
     return status;
 }

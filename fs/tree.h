@@ -36,6 +36,10 @@ int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const c
 int tree_readlink(struct mount *mount, uint64_t ino, char **ret);
 int tree_mkdir(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                struct stat *ret);
+/* Another name for a file of any kind but a directory. ERR_PERMISSION, ERR_EXISTS,
+ * ERR_TOO_MANY_LINKS. */
+int tree_link(struct mount *mount, uint64_t ino, uint64_t parent, const char *name,
+              struct stat *ret);
 int tree_unlink(struct mount *mount, uint64_t parent, const char *name);
 int tree_rmdir(struct mount *mount, uint64_t parent, const char *name);
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. */
