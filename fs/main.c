@@ -19,6 +19,7 @@
 #include "fs/capacity.h"
 #include "fs/ops.h"
 #include "fs/options.h"
+#include "fs/report.h"
 #include "fs/writeback.h"
 #include "shared/session.h"
 
@@ -38,6 +39,8 @@ struct program {
     struct namespace *ns;
     struct mount mount;
     struct ops *ops;
+    struct report report;
+    struct cluster_files cluster;
     FILE *log_file; /* NULL: syslog when in the background, stderr before */
     bool background;
     int parent; /* the pipe on which the starting process waits; -1 = none does */
@@ -306,9 +309,13 @@ static void raise_read_ahead(struct program *p) {
 }
 
 static int start_mount(struct program *p) {
+    p->report = (struct report){p->session, &p->mount, &p->options, p->mountpoint, &p->ops};
+    struct cluster_texts texts = report_texts(&p->report);
+    cluster_files_init(&p->cluster, &p->mount, &texts);
     struct ops_config config = {
         .loop = p->loop,
         .mount = &p->mount,
+        .cluster = &p->cluster,
         .mountpoint = p->mountpoint,
         .kernel_options = (const char *)p->options.kernel.data,
         .debug = p->options.debug,
@@ -369,6 +376,7 @@ static int run(struct program *p) {
         if (p->ops != NULL) {
             ops_stop(p->ops);
         }
+        cluster_files_release(&p->cluster);
         mount_release(&p->mount);
         namespace_close(p->ns);
     }

@@ -81,6 +81,7 @@ static int mount_session(struct ops *ops) {
     ops_names(&table);
     ops_files(&table);
     ops_xattr(&table);
+    ops_cluster(&table);
     fuse_opt_add_arg(&args, "ringfs");
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, ops->config.kernel_options);

@@ -19,10 +19,12 @@ enum {
 };
 
 struct ops;
+struct cluster_files;
 
 struct ops_config {
-    struct loop *loop;   /* borrowed */
-    struct mount *mount; /* borrowed */
+    struct loop *loop;             /* borrowed */
+    struct mount *mount;           /* borrowed */
+    struct cluster_files *cluster; /* borrowed; see cluster_files.h */
     const char *mountpoint;
     const char *kernel_options; /* separated by commas */
     bool debug;
@@ -47,5 +49,7 @@ void ops_close_all(struct ops *ops);
 void ops_stop(struct ops *ops);
 /* Requests answered since the start. */
 uint64_t ops_answered(const struct ops *ops);
+/* Appends a line for each request that is under way: for how long, operation, path. */
+void ops_print_under_way(const struct ops *ops, struct buffer *into);
 
 #endif

@@ -77,8 +77,21 @@ int request_settle(const struct request *request, int status, int if_done) {
     return request->again && status == if_done ? 0 : status;
 }
 
+static struct journal_operation told(const struct request *request) {
+    const struct mount *mount = request->ops->config.mount;
+    return (struct journal_operation){
+        .wall_ns = mount_wall_ns(mount),
+        .took_ns = mount_now_ns(mount) - request->started_ns,
+        .operation = request->operation,
+        .ino = request->ino,
+        .status = request->status,
+    };
+}
+
 static void request_end(struct request *request) {
     struct ops *ops = request->ops;
+    struct journal_operation operation = told(request);
+    journal_note(&ops->config.cluster->journal, &operation, request->name);
     if (request->kept != NULL) {
         survivor_publish(&request->kept->unique, 0);
     }
@@ -197,6 +210,7 @@ void request_start(struct request *request) {
     }
     ops->requests = request;
     struct mount *mount = ops->config.mount;
+    request->started_ns = mount_now_ns(mount);
     if (mount->config.survivor != NULL) {
         request->kept = survivor_request(mount->config.survivor, request->unique,
                                          mount_wall_ns(mount), request->again);
@@ -229,6 +243,27 @@ static bool is_failure(int status) {
            status == ERR_CONFLICT || status == ERR_AUTH;
 }
 
+/* What the request is about, for people. */
+static void print_path(const struct request *request, char *ret, size_t size) {
+    char path[1024];
+    inodes_path(&request->ops->config.mount->inodes, request->ino, path, sizeof path);
+    const char *name = request->name != NULL ? request->name : "";
+    snprintf(ret, size, "%s%s%.255s", path, name[0] != '\0' && path[1] != '\0' ? "/" : "", name);
+}
+
+static void note_failure(const struct request *request) {
+    struct cluster_files *files = request->ops->config.cluster;
+    struct journal_operation operation = told(request);
+    char path[1280];
+    char reason[JOURNAL_REASON_SIZE] = "";
+    int status = request->status;
+    if (status == ERR_UNAVAILABLE || status == ERR_UNKNOWN || status == ERR_TIMEOUT) {
+        files->texts.reason(files->texts.context, reason, sizeof reason);
+    }
+    print_path(request, path, sizeof path);
+    journal_note_failure(&files->journal, &operation, path, reason);
+}
+
 static void log_failure(struct request *request, int status) {
     struct ops *ops = request->ops;
     uint64_t n_untold = 0;
@@ -238,21 +273,22 @@ static void log_failure(struct request *request, int status) {
     if (!complaints_tell(&ops->complaints, cause, origin, now_ns, &n_untold)) {
         return;
     }
-    char path[1024];
+    char path[1280];
     char more[64] = "";
-    inodes_path(&ops->config.mount->inodes, request->ino, path, sizeof path);
+    print_path(request, path, sizeof path);
     if (n_untold > 0) {
         snprintf(more, sizeof more, " untold=%llu", (unsigned long long)n_untold);
     }
     char line[1600];
-    snprintf(line, sizeof line, "op=%s path=%s%s%.255s err=%s (%s)%s", request->operation, path,
-             request->name != NULL && path[1] != '\0' ? "/" : "",
-             request->name != NULL ? request->name : "", err_name(status), err_text(status), more);
+    snprintf(line, sizeof line, "op=%s path=%s err=%s (%s)%s", request->operation, path,
+             err_name(status), err_text(status), more);
     ops->config.log(ops->config.context, 1, line);
 }
 
 void request_answer(struct request *request, int status) {
+    request->status = status;
     if (status != 0 && is_failure(status)) {
+        note_failure(request);
         log_failure(request, status);
     }
     fuse_reply_err(request->fuse, err_errno(status));

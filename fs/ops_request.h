@@ -6,6 +6,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/attributes.h"
+#include "fs/cluster_files.h"
 #include "fs/directory.h"
 #include "fs/ops.h"
 #include "fs/tree.h"
@@ -55,6 +56,8 @@ struct request {
     struct survivor_request *kept;
     struct maker maker;
     struct attributes_change change;
+    int64_t started_ns;
+    int status;        /* what it was answered with */
     struct task *task; /* NULL before it runs */
     struct timer interrupt;
     bool interrupted;
@@ -91,5 +94,7 @@ struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *
 void ops_names(struct fuse_lowlevel_ops *ret);
 void ops_files(struct fuse_lowlevel_ops *ret);
 void ops_xattr(struct fuse_lowlevel_ops *ret);
+/* After these: takes those requests out that are about .ringfs. */
+void ops_cluster(struct fuse_lowlevel_ops *table);
 
 #endif
