@@ -403,8 +403,9 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
         return status;
     }
     bool any_replaced = replaced.name[0] != '\0';
-    touch_parent(mount, from, from == to ? 0 : -1, 0);
-    touch_parent(mount, to, any_replaced ? 0 : 1, 0);
+    bool exchanged = (flags & RENAME_EXCHANGE) != 0;
+    touch_parent(mount, from, from == to || exchanged ? 0 : -1, 0);
+    touch_parent(mount, to, from == to || any_replaced || exchanged ? 0 : 1, 0);
     if (any_replaced) {
         lost_name(mount, &replaced);
     }

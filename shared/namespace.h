@@ -74,7 +74,7 @@ int namespace_update(struct namespace *ns, struct entry *entry,
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed);
 /* Renames within and across directories, replacing what is there as rename(2) says.
- * RENAME_NOREPLACE and RENAME_EXCHANGE: EXCHANGE is ERR_NOT_SUPPORTED across partitions. ERR_LOOP.
+ * RENAME_NOREPLACE and RENAME_EXCHANGE. ERR_LOOP.
  * `ret_replaced` (may be NULL; its name is empty when nothing was replaced) as in unlink;
  * `ret_moved` (may be NULL) is the entry at its new place; a pointer (CONTENTS_LINKED)
  * when its file could not be read after it. Names of one and the same file: nothing happens. */

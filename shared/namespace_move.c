@@ -21,6 +21,9 @@
  * again), which makes step 2 fail if it is still to come, for it expects the row as it was before
  * step 1; then the mark is taken off. Step 2 thus cannot follow an undo, whatever the clocks say.
  *
+ * An exchange writes in step 2, beside the record that arrives, the one that it displaces, and in
+ * step 4 puts that into the source's place.
+ *
  * The destination's record could be removed or moved on before step 4, and then nobody could tell
  * any more that the move had been committed: so whoever removes a record that has arrived does step
  * 4 first (move_source_gone). */
@@ -50,17 +53,59 @@ int back_pointer_set(struct namespace *ns, const struct id128 *child, const stru
     return err;
 }
 
-int move_finish(struct namespace *ns, const struct entry *source) {
-    const struct record_move *move = &source->record.move;
-    if (S_ISDIR(source->record.mode)) {
-        int err = back_pointer_set(ns, &source->record.directory, &source->directory,
-                                   &move->to_directory, move->to_name);
-        if (err < 0) {
-            return err;
-        }
+/* Step 4 of an exchange: what stood at the destination takes the source's place. */
+static int put_back(struct namespace *ns, struct entry *source, struct bytes displaced) {
+    struct record record;
+    if (record_decode(displaced, &record) < 0) {
+        return ERR_CORRUPT;
     }
-    int err = entry_delete(ns, source, NULL, NULL);
-    return err == ERR_CONFLICT ? 0 : err; /* somebody else finished it */
+    return entry_replace(ns, source, &record, 0);
+}
+
+/* Step 4, on the row as it is now: a mark that was only written again is still to be taken. */
+static int source_settle(struct namespace *ns, const struct entry *source, struct bytes displaced) {
+    struct entry now;
+    entry_copy(source, &now);
+    int err = ERR_CONFLICT;
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
+        if (i > 0) {
+            entry_release(&now);
+            err = entry_read(ns, &source->directory, source->name, &now);
+        }
+        if (i > 0 && (err < 0 || !now.record.move.under_way ||
+                      !id128_equal(&now.record.move.txid, &source->record.move.txid))) {
+            err = err == ERR_NO_ENTRY ? 0 : err; /* somebody else did it */
+            break;
+        }
+        err =
+            displaced.size > 0 ? put_back(ns, &now, displaced) : entry_delete(ns, &now, NULL, NULL);
+        err = err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
+    }
+    entry_release(&now);
+    return err;
+}
+
+/* Step 3 for the directory that an exchange brought back. */
+static int displaced_point(struct namespace *ns, const struct entry *source,
+                           struct bytes displaced) {
+    struct record record = {0};
+    if (displaced.size > 0 && record_decode(displaced, &record) < 0) {
+        return ERR_CORRUPT;
+    }
+    return S_ISDIR(record.mode)
+               ? back_pointer_set(ns, &record.directory, &source->record.move.to_directory,
+                                  &source->directory, source->name)
+               : 0;
+}
+
+int move_finish(struct namespace *ns, const struct entry *source, struct bytes displaced) {
+    const struct record_move *move = &source->record.move;
+    int err = displaced_point(ns, source, displaced);
+    if (err == 0 && S_ISDIR(source->record.mode)) {
+        err = back_pointer_set(ns, &source->record.directory, &source->directory,
+                               &move->to_directory, move->to_name);
+    }
+    return err < 0 ? err : source_settle(ns, source, displaced);
 }
 
 int move_unmark(struct namespace *ns, const struct entry *source) {
@@ -74,18 +119,23 @@ int move_unmark(struct namespace *ns, const struct entry *source) {
 }
 
 /* What a rename listed that nobody makes any more, or removed for its client: out of the list. */
-static void list_settle(struct namespace *ns, const struct entry *source,
+static void list_settle(struct namespace *ns, const struct record *record,
                         const struct id128 *directory, const char *name) {
-    if (entry_points(source)) {
-        link_give_back(ns, source->record.file_id, directory, name);
+    if (record->contents_kind == CONTENTS_LINKED) {
+        link_give_back(ns, record->file_id, directory, name);
     }
 }
 
 /* move_finish() in place of the client. */
-static int finish_for(struct namespace *ns, const struct entry *source) {
-    int err = move_finish(ns, source);
+static int finish_for(struct namespace *ns, const struct entry *source, struct bytes displaced) {
+    const struct record_move *move = &source->record.move;
+    int err = move_finish(ns, source, displaced);
     if (err == 0) {
-        list_settle(ns, source, &source->directory, source->name);
+        list_settle(ns, &source->record, &source->directory, source->name);
+    }
+    struct record back;
+    if (err == 0 && displaced.size > 0 && record_decode(displaced, &back) == 0) {
+        list_settle(ns, &back, &move->to_directory, move->to_name);
     }
     return err;
 }
@@ -106,7 +156,7 @@ int move_settle(struct namespace *ns, const struct entry *source, enum standing 
     int err = entry_read(ns, &move->to_directory, move->to_name, &there);
     if (err == 0 && arrived_by(&there, move)) {
         *ret = STANDING_SETTLED;
-        err = finish_for(ns, source);
+        err = finish_for(ns, source, there.record.displaced);
     } else if (err < 0 && err != ERR_NO_ENTRY) {
         *ret = STANDING_MOVING;
     } else if (!move_abandoned(ns, move->started_ns)) {
@@ -117,7 +167,8 @@ int move_settle(struct namespace *ns, const struct entry *source, enum standing 
         err = entry_refuse(ns, &there); /* step 2 cannot follow any more */
         err = err < 0 ? err : move_unmark(ns, source);
         if (err == 0) {
-            list_settle(ns, source, &move->to_directory, move->to_name);
+            list_settle(ns, &source->record, &move->to_directory, move->to_name);
+            list_settle(ns, &there.record, &source->directory, source->name);
         }
     }
     entry_release(&there);
@@ -134,7 +185,7 @@ int move_source_gone(struct namespace *ns, const struct record *record) {
     int err = entry_read(ns, &arrival->from_directory, arrival->from_name, &source);
     if (err == 0 && source.record.move.under_way &&
         id128_equal(&source.record.move.txid, &arrival->txid)) {
-        err = finish_for(ns, &source);
+        err = finish_for(ns, &source, record->displaced);
     }
     entry_release(&source);
     return err == ERR_NO_ENTRY || err == ERR_CORRUPT ? 0 : err;

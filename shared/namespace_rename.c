@@ -44,10 +44,7 @@ static bool one_partition(const struct rename *r) {
 static int check_kinds(const struct rename *r) {
     bool from_directory = S_ISDIR(r->from.record.mode);
     if (r->flags & RENAME_EXCHANGE) {
-        if (!to_exists(r)) {
-            return ERR_NO_ENTRY;
-        }
-        return one_partition(r) ? 0 : ERR_NOT_SUPPORTED;
+        return to_exists(r) ? 0 : ERR_NO_ENTRY;
     }
     if (!to_exists(r)) {
         return 0;
@@ -80,6 +77,7 @@ static struct record record_moved(struct namespace *ns, const struct entry *from
     record_succeed(&record, from);
     record.ctime_ns = (int64_t)ns->store->wall_ns(ns->store->self);
     record.arrival = (struct record_arrival){0};
+    record.displaced = (struct bytes){0};
     record.move = (struct record_move){0};
     return record;
 }
@@ -180,6 +178,7 @@ static int rename_within(struct namespace *ns, struct rename *r) {
 static int mark(struct namespace *ns, struct rename *r) {
     struct record marked = r->from.record;
     marked.arrival = (struct record_arrival){0}; /* prepare() saw to it that it is over */
+    marked.displaced = (struct bytes){0};
     marked.move = (struct record_move){.under_way = true,
                                        .txid = namespace_id(ns),
                                        .to_directory = *r->to_directory,
@@ -243,7 +242,12 @@ static int arrive(struct namespace *ns, struct rename *r) {
     record.arrival = (struct record_arrival){.txid = r->from.record.move.txid,
                                              .from_directory = *r->from_directory};
     memcpy(record.arrival.from_name, r->from_name, strlen(r->from_name) + 1);
-    struct buffer encoded = {0};
+    struct buffer encoded = {0}, displaced = {0};
+    if (r->flags & RENAME_EXCHANGE) {
+        struct record back = record_moved(ns, &r->to);
+        record_encode(&back, &displaced);
+        record.displaced = buffer_bytes(&displaced);
+    }
     record_encode(&record, &encoded);
     int err = ERR_CONFLICT;
     bool again = true;
@@ -251,7 +255,16 @@ static int arrive(struct namespace *ns, struct rename *r) {
         err = arrive_try(ns, r, &record, buffer_bytes(&encoded), &again);
     }
     buffer_release(&encoded);
+    buffer_release(&displaced);
     return err;
+}
+
+/* What an exchange has put into the source's place need not be kept at the destination. */
+static void displaced_forget(struct namespace *ns, struct rename *r) {
+    struct record record = r->moved.record;
+    record.displaced = (struct bytes){0};
+    record.arrival = (struct record_arrival){0};
+    entry_replace(ns, &r->moved, &record, 0);
 }
 
 static int rename_across(struct namespace *ns, struct rename *r, const struct tree_lock *lock) {
@@ -262,7 +275,10 @@ static int rename_across(struct namespace *ns, struct rename *r, const struct tr
     err = lock && !tree_locked(ns, lock) ? ERR_CONFLICT : arrive(ns, r);
     if (err == 0) {
         /* It has happened; what these leave undone, the next one to meet the source does. */
-        move_finish(ns, &r->from);
+        int finished = move_finish(ns, &r->from, r->moved.record.displaced);
+        if (finished == 0 && r->moved.record.displaced.size > 0) {
+            displaced_forget(ns, r);
+        }
         return 0;
     }
     if (err == ERR_CONFLICT || err == ERR_NO_ENTRY) {
@@ -278,7 +294,12 @@ static int rename_across_parents(struct namespace *ns, struct rename *r) {
     if (err < 0) {
         return err;
     }
-    err = prepare(ns, r);
+    if (S_ISDIR(r->to.record.mode) && (r->flags & RENAME_EXCHANGE)) {
+        err = tree_check(ns, &r->to.record.directory, r->from_directory);
+    }
+    if (err == 0) {
+        err = prepare(ns, r);
+    }
     if (err == 0) {
         err = rename_across(ns, r, &lock);
     }
@@ -330,10 +351,10 @@ static void settle_directories(struct namespace *ns, const struct rename *r) {
     if (!to_exists(r) || !S_ISDIR(r->to.record.mode)) {
         return;
     }
-    if (r->flags & RENAME_EXCHANGE) {
+    if ((r->flags & RENAME_EXCHANGE) && one_partition(r)) {
         back_pointer_set(ns, &r->to.record.directory, r->to_directory, r->from_directory,
                          r->from_name);
-    } else {
+    } else if (!(r->flags & RENAME_EXCHANGE)) {
         rmdir_end(ns, &r->to.record.directory);
     }
 }
@@ -361,7 +382,9 @@ static int rename_names(struct namespace *ns, struct rename *r) {
         int err = prepare(ns, r);
         return err < 0 ? err : rename_within(ns, r);
     }
-    if (S_ISDIR(r->from.record.mode) && !id128_equal(r->from_directory, r->to_directory)) {
+    bool directory = S_ISDIR(r->from.record.mode) ||
+                     (S_ISDIR(r->to.record.mode) && (r->flags & RENAME_EXCHANGE));
+    if (directory && !id128_equal(r->from_directory, r->to_directory)) {
         return rename_across_parents(ns, r);
     }
     int err = prepare(ns, r);
@@ -392,10 +415,14 @@ static int rename_try(struct namespace *ns, struct rename *r) {
     if (err < 0) {
         return err;
     }
-    if (r->same_place || (to_exists(r) && record_same_file(&r->from.record, &r->to.record))) {
+    bool one_file = to_exists(r) && record_same_file(&r->from.record, &r->to.record);
+    if (r->same_place || (one_file && entry_points(&r->from) && entry_points(&r->to))) {
         entry_copy(&r->to, &r->moved);
         entry_release(&r->to);
         return 0;
+    }
+    if (one_file) {
+        return ERR_CONFLICT; /* it was moved from the one name to the other between the readings */
     }
     return rename_move(ns, r);
 }

@@ -154,13 +154,13 @@ enum standing {
     STANDING_MOVING, /* a rename is under way in another client: stands for now, is not to change */
     STANDING_SETTLED, /* a leftover was finished or undone: read the row again */
 };
-/* What became of the rename that `entry` is the source of: finishes, undoes or leaves it. May
- * suspend. */
+/* Finishes, undoes or leaves the rename that `entry` is the source of. May suspend. */
 int move_settle(struct namespace *ns, const struct entry *entry, enum standing *ret);
-/* The steps after the commit point, for the source of a rename that has arrived. May suspend. */
-int move_finish(struct namespace *ns, const struct entry *source);
-/* Takes the mark off a source whose rename surely has not arrived and never will. ERR_CONFLICT or
- * ERR_NO_ENTRY when the source has changed. May suspend. */
+/* The steps after the commit point, for the source of a rename that has arrived; `displaced` is the
+ * record's that did. May suspend. */
+int move_finish(struct namespace *ns, const struct entry *source, struct bytes displaced);
+/* Takes the mark off a source whose rename never arrives. ERR_CONFLICT or ERR_NO_ENTRY when the
+ * source has changed. May suspend. */
 int move_unmark(struct namespace *ns, const struct entry *source);
 /* Whether what began then is no longer its client's. */
 bool move_abandoned(struct namespace *ns, uint64_t started_ns);
@@ -175,8 +175,8 @@ int move_source_gone(struct namespace *ns, const struct record *record);
  * namespace_create(). May suspend. */
 int entry_insert(struct namespace *ns, const struct id128 *directory, const char *name,
                  const struct record *record, struct entry *ret);
-/* The order among moves of directories to other parents: one at a time, or two of them could each
- * pass its check and together close a loop. Waits for its turn. `ret` is held until tree_unlock().
+/* Moves of directories to other parents go one at a time, or two of them could each pass its check
+ * and together close a loop. Waits for its turn. `ret` is held until tree_unlock().
  * ERR_LOOP when `child` is `parent` or above it. May suspend. */
 struct tree_lock {
     struct bytes seen; /* owned */
@@ -184,9 +184,10 @@ struct tree_lock {
 };
 int tree_lock(struct namespace *ns, const struct entry *child, const struct id128 *parent,
               struct tree_lock *ret);
+/* ERR_LOOP when the directory `child` is `parent` or above it. May suspend. */
+int tree_check(struct namespace *ns, const struct id128 *child, const struct id128 *parent);
 void tree_unlock(struct namespace *ns, struct tree_lock *lock);
-/* Whether it may still be relied on: others take it over when it is MOVE_ABANDONED_NS_SECONDS old.
- */
+/* Whether it may still be relied on: others take it over after MOVE_ABANDONED_NS_SECONDS. */
 bool tree_locked(struct namespace *ns, const struct tree_lock *lock);
 
 /* Settles a rename and a crashed rmdir that `entry` is left over from. May suspend. */

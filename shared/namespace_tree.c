@@ -128,8 +128,7 @@ static int register_take(struct namespace *ns, const struct entry *child, struct
     }
 }
 
-/* From `parent` up to the root; ERR_LOOP when `child` is on the way. */
-static int walk_up(struct namespace *ns, const struct id128 *child, const struct id128 *parent) {
+int tree_check(struct namespace *ns, const struct id128 *child, const struct id128 *parent) {
     struct id128 at = *parent;
     for (int depth = 0; depth < TREE_DEPTH_MAX; depth++) {
         if (id128_equal(&at, child)) {
@@ -159,7 +158,7 @@ int tree_lock(struct namespace *ns, const struct entry *child, const struct id12
     if (err < 0) {
         return err;
     }
-    err = walk_up(ns, &child->record.directory, parent);
+    err = tree_check(ns, &child->record.directory, parent);
     if (err < 0) {
         tree_unlock(ns, &lock);
         return err;

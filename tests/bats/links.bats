@@ -191,3 +191,33 @@ PYTHON
     rm -r many
     [ "$(links f)" -eq 1 ]
 }
+
+@test "renameat2 exchanges names of one directory and of two, files and directories" {
+    exchange() {
+        python3 - "$1" "$2" <<'PYTHON'
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+a, b = (os.fsencode(p) for p in sys.argv[1:])
+if libc.renameat2(-100, a, -100, b, 2) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+PYTHON
+    }
+    start_mount "$BASE/second"
+    mkdir d e d/sub
+    echo one >d/a
+    echo two >e/b
+    echo three >d/sub/c
+    ln d/a third
+    exchange d/a e/b
+    [ "$(cat d/a e/b third)" = "two
+one
+one" ]
+    exchange d/sub e/b
+    [ "$(cat e/b/c d/sub)" = "three
+one" ]
+    [ "$(cat "$BASE/second/e/b/c" "$BASE/second/d/sub")" = "three
+one" ]
+    run exchange d d/a
+    [[ $output == *"Invalid argument"* ]]
+    [ "$(links third)" -eq 2 ]
+}

@@ -121,6 +121,26 @@ IN_WORLD(exchanged_files_that_are_open_are_found_at_their_new_places) {
     assert_int_equal(stat.st_size, 1);
 }
 
+IN_WORLD(open_files_of_two_directories_change_places) {
+    uint64_t d = make_directory(&w->a, ROOT, "d"), e = make_directory(&w->a, ROOT, "e");
+    struct stat stat;
+    struct handle *x, *y;
+    assert_int_equal(tree_create(&w->a, d, "x", &maker_file, &stat, &x), 0);
+    assert_int_equal(tree_create(&w->a, e, "y", &maker_file, &stat, &y), 0);
+    assert_int_equal(tree_rename(&w->a, d, "x", e, "y", RENAME_EXCHANGE), 0);
+    put(x, 0, "first x");
+    put(y, 0, "y");
+    close_handle(x);
+    close_handle(y);
+    assert_true(ino_of(&w->b, "d") == d && ino_of(&w->b, "e") == e);
+    assert_int_equal(tree_lookup(&w->b, e, "y", &stat), 0);
+    assert_int_equal(stat.st_size, 7);
+    assert_int_equal(tree_lookup(&w->b, d, "x", &stat), 0);
+    assert_int_equal(stat.st_size, 1);
+    assert_int_equal(attributes_get(&w->a, d, &stat), 0);
+    assert_int_equal(stat.st_size, 1); /* names in it */
+}
+
 IN_WORLD(a_directory_is_removed_when_it_is_empty) {
     struct stat stat;
     uint64_t directory = make_directory(&w->a, ROOT, "d");
@@ -407,6 +427,7 @@ int main(void) {
         cmocka_unit_test(a_replaced_file_that_is_open_keeps_its_contents),
         cmocka_unit_test(rename_obeys_its_flags),
         cmocka_unit_test(exchanged_files_that_are_open_are_found_at_their_new_places),
+        cmocka_unit_test(open_files_of_two_directories_change_places),
         cmocka_unit_test(a_directory_is_removed_when_it_is_empty),
         cmocka_unit_test(a_setgid_directory_hands_on_its_group),
         cmocka_unit_test(symlinks_and_special_files_are_what_they_were_made),
