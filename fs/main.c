@@ -204,7 +204,10 @@ static int open_root(void *context) {
     if (status != 0) {
         return status;
     }
+    p->report = (struct report){p->session, &p->mount, &p->options, p->mountpoint, &p->ops};
     struct mount_config config = {
+        .print_replicas = report_replicas,
+        .replicas = &p->report,
         .ns = p->ns,
         .store = session_store(p->session),
         .tasks = session_tasks(p->session),
@@ -309,7 +312,6 @@ static void raise_read_ahead(struct program *p) {
 }
 
 static int start_mount(struct program *p) {
-    p->report = (struct report){p->session, &p->mount, &p->options, p->mountpoint, &p->ops};
     struct cluster_texts texts = report_texts(&p->report);
     cluster_files_init(&p->cluster, &p->mount, &texts);
     struct ops_config config = {

@@ -31,6 +31,9 @@ struct mount_config {
     void *clock;
     int64_t timeout_ns;    /* of one operation, and of each write in the background */
     int64_t attributes_ns; /* how long attributes may be answered from memory */
+    /* Appends where a partition lies, for people; NULL = nobody knows. */
+    void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
+    void *replicas;
 };
 
 /* Sizes as statfs(2) tells them: what the cluster can hold of distinct bytes. */

@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 
 #include "fs/ops_request.h"
+#include "fs/shown.h"
 #include "fs/xattr.h"
 #include "shared/xattrs.h"
 
@@ -72,6 +73,17 @@ static struct xattr_caller caller_of(const struct request *request) {
         .uid = request->maker.uid, .n_groups = 1 + (uint32_t)n, .groups = groups};
 }
 
+/* Of attributes only (a negative offset): the kernel does not wait for pages or names that are
+ * locked, so that it can be told from here. */
+static void tell_kernel(void *context, uint64_t ino) {
+    fuse_lowlevel_notify_inval_inode(context, ino, -1, 0);
+}
+
+static void refresh_run(struct request *request) {
+    request_answer(request, shown_refresh(mount_of(request), request->ino, tell_kernel,
+                                          request->ops->session));
+}
+
 static void setxattr_run(struct request *request) {
     struct xattr_caller caller = caller_of(request);
     enum xattr_when when = (request->flags & XATTR_CREATE) != 0    ? XATTR_ONLY_NEW
@@ -92,7 +104,9 @@ static void setxattr_run(struct request *request) {
 
 static void on_setxattr(fuse_req_t fuse, fuse_ino_t ino, const char *name, const char *value,
                         size_t size, int flags) {
-    struct request *request = request_new(fuse, "setxattr", setxattr_run, ino, name, NULL);
+    bool refresh = strcmp(name, SHOWN_REFRESH) == 0;
+    struct request *request =
+        request_new(fuse, "setxattr", refresh ? refresh_run : setxattr_run, ino, name, NULL);
     request_set_data(request, value, size);
     request->flags = flags;
     request_start(request);

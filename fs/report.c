@@ -58,6 +58,18 @@ static void print_ring(void *context, struct buffer *into) {
     }
 }
 
+void report_replicas(void *context, struct bytes partition_key, struct buffer *into) {
+    const struct report *report = context;
+    const struct ring *ring = client_ring(session_client(report->session));
+    uint16_t slice = ring_slice(ring, partition_key);
+    const uint16_t *preference = ring_preference(ring, slice);
+    text_put(into, "slice %u:", slice);
+    for (uint16_t i = 0; i < ring->n_replicas_held; i++) {
+        const struct ring_member *member = &ring->members[preference[i]];
+        text_put(into, " %u=%s", member->id, member->address);
+    }
+}
+
 static void print_stats(void *context, struct buffer *into) {
     const struct report *report = context;
     const struct mount *mount = report->mount;

@@ -16,6 +16,8 @@ struct report {
     struct ops *const *ops; /* *ops is NULL before the mount stands */
 };
 
+/* Slice and nodes of a partition: for mount_config. */
+void report_replicas(void *report, struct bytes partition_key, struct buffer *into);
 /* For cluster_files_init(); `report` stays where it is. */
 struct cluster_texts report_texts(struct report *report);
 

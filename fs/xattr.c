@@ -7,6 +7,7 @@
 
 #include "fs/acl.h"
 #include "fs/attributes.h"
+#include "fs/shown.h"
 #include "shared/xattrs.h"
 
 #define CAPABILITY "security.capability"
@@ -46,7 +47,7 @@ static struct bytes list_of(const struct inode *inode) {
 /* ---- reading ---- */
 bool xattr_absent(struct mount *mount, uint64_t ino, const char *name) {
     struct inode *inode = inodes_find(&mount->inodes, ino);
-    if (inode == NULL || check_name(name) != 0) {
+    if (inode == NULL || check_name(name) != 0 || shown_is(name)) {
         return false;
     }
     /* Capabilities are for what runs here; that another mount has just given one to a file which is
@@ -78,6 +79,11 @@ int xattr_get(struct mount *mount, uint64_t ino, const char *name, struct buffer
         status = pin_known(mount, ino, &inode);
     }
     if (status != 0) {
+        return status;
+    }
+    if (shown_is(name)) {
+        status = shown_get(mount, inode, name, into);
+        mount_unpin(mount, inode);
         return status;
     }
     status = xattrs_find(list_of(inode), bytes_of_string(name), &value);
@@ -203,6 +209,9 @@ static int run_change(struct mount *mount, uint64_t ino, struct xattr_change *ch
 int xattr_set(struct mount *mount, uint64_t ino, const char *name, struct bytes value,
               enum xattr_when when, const struct xattr_caller *caller) {
     int status = check_name(name);
+    if (status == 0 && shown_is(name)) {
+        status = ERR_PERMISSION;
+    }
     if (status == 0 && is_acl(name)) {
         status = value.size > ACL_SIZE_MAX ? ERR_TOO_BIG : acl_check(value);
     }

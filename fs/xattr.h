@@ -6,8 +6,9 @@
 
 /* Attributes lie in the record of a file and in the header of a directory: reading them costs what
  * stat(2) costs, and setting one a record. Names begin with user., trusted., security., or are the
- * two of ACLs (acl.h); others are ERR_NOT_SUPPORTED. Who may do what with which is checked by the
- * kernel, but for listing trusted ones. All calls but xattr_absent() may suspend. */
+ * two of ACLs (acl.h); others are ERR_NOT_SUPPORTED, and those of shown.h cannot be set
+ * (PERMISSION). Who may do what with which is checked by the kernel, but for listing trusted ones.
+ * All calls but xattr_absent() may suspend. */
 
 /* Who asks. */
 struct xattr_caller {

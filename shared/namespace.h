@@ -154,6 +154,11 @@ int namespace_resolve_directory(struct namespace *ns, const char *path, struct i
 int namespace_where(struct namespace *ns, const char *path, struct buffer *ret_partition,
                     struct buffer *ret_sort);
 
+/* The keys of the row of a name in a directory, or of the directory's header (`name` ""): appended.
+ * Does not suspend. */
+void namespace_row_of(const struct id128 *directory, const char *name, struct buffer *ret_partition,
+                      struct buffer *ret_sort);
+
 /* Calls `each` for every partition that holds rows of the path: its entry's, and a directory's own
  * or a file's blocks'. The same partition may come twice. */
 int namespace_partitions(struct namespace *ns, const char *path,

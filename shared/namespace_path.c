@@ -141,21 +141,25 @@ int namespace_resolve_directory(struct namespace *ns, const char *path, struct i
     return err;
 }
 
+void namespace_row_of(const struct id128 *directory, const char *name, struct buffer *ret_partition,
+                      struct buffer *ret_sort) {
+    bool header = name[0] == '\0';
+    uint8_t shard = header ? 0 : directory_shard(directory, name_hash(name));
+    struct key partition = key_directory(directory, shard);
+    struct key sort = header ? key_header() : key_entry(name);
+    buffer_put_bytes(ret_partition, key_bytes(&partition));
+    buffer_put_bytes(ret_sort, key_bytes(&sort));
+}
+
 int namespace_where(struct namespace *ns, const char *path, struct buffer *ret_partition,
                     struct buffer *ret_sort) {
     struct walk walk;
     int err = walk_path(ns, path, &walk);
     if (err == 0 && walk.n == 0) { /* the root is its header */
-        struct key partition = key_directory(&namespace_root, 0), sort = key_header();
-        buffer_put_bytes(ret_partition, key_bytes(&partition));
-        buffer_put_bytes(ret_sort, key_bytes(&sort));
+        namespace_row_of(&namespace_root, "", ret_partition, ret_sort);
     } else if (err == 0) {
         const struct step *last = &walk.steps[walk.n - 1];
-        uint8_t shard = directory_shard(&last->directory, name_hash(last->name));
-        struct key partition = key_directory(&last->directory, shard);
-        struct key sort = key_entry(last->name);
-        buffer_put_bytes(ret_partition, key_bytes(&partition));
-        buffer_put_bytes(ret_sort, key_bytes(&sort));
+        namespace_row_of(&last->directory, last->name, ret_partition, ret_sort);
     }
     free(walk.steps);
     return err;

@@ -77,3 +77,41 @@ stop_all_nodes() { # as if all machines had stalled
     wait_for 20 grep -q hello g
     wait_for 10 grep -q ' 3 of 3 alive' .ringfs/status
 }
+
+@test "user.ringfs attributes tell where a file lies, and are in no list" {
+    start_mount
+    cd "$MNT"
+    echo hello >f
+    mkdir d
+    value() { getfattr --only-values -n "user.ringfs.$2" "$1"; }
+    value f key | grep -Eq '^64[0-9a-f]{34} 65[0-9a-f]{16}66$'
+    value d key | grep -Eq '^64[0-9a-f]{34} 68$'
+    value f replicas | grep -Eq '^slice [0-9]+:( [123]=ipc://[^ ]*){3}$'
+    value d replicas | grep -Eq '^slice'
+    [ "$(value f replicas | sed 's/slice \([0-9]*\):.*/\1/')" = "$(ringctl where /f --json | jq .slice)" ]
+    before=$(value f version)
+    [ "${#before}" -eq 32 ]
+    echo more >>f
+    [ "$(value f version)" != "$before" ]
+    [ "$(value f conflicts)" = 0 ]
+    run ! value f none
+    run ! value d version
+    run ! setfattr -n user.ringfs.key -v x f
+    [ -z "$(getfattr -m - f d)" ]
+}
+
+@test "setting user.ringfs.refresh shows at once what others have changed" {
+    start_mount "$BASE/mnt" -o attr_timeout=600
+    start_mount "$BASE/second"
+    mkdir -p "$BASE/mnt/d/e"
+    echo one >"$BASE/mnt/d/e/f"
+    chmod 600 "$BASE/mnt/d/e/f"
+    chmod 640 "$BASE/second/d/e/f"
+    setfattr -n user.ringfs.refresh -v 1 "$BASE/mnt/d/e/f"
+    [ "$(stat -c %a "$BASE/mnt/d/e/f")" = 640 ]
+    chmod 700 "$BASE/second/d/e"
+    chmod 644 "$BASE/second/d/e/f"
+    setfattr -n user.ringfs.refresh -v 1 "$BASE/mnt/d"
+    [ "$(stat -c %a "$BASE/mnt/d/e")" = 700 ]
+    [ "$(stat -c %a "$BASE/mnt/d/e/f")" = 644 ]
+}

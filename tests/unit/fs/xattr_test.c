@@ -2,6 +2,7 @@
 #include "tests/unit/fs/world.h"
 
 #include "fs/acl.h"
+#include "fs/shown.h"
 #include "fs/xattr.h"
 
 static const struct xattr_caller root = {0};
@@ -134,6 +135,46 @@ IN_WORLD(an_acl_and_the_mode_tell_the_same) {
     buffer_release(&now);
 }
 
+static void count(void *context, uint64_t ino) {
+    (void)ino;
+    ++*(int *)context;
+}
+
+IN_WORLD(after_a_refresh_nothing_that_was_read_before_is_believed) {
+    struct stat stat;
+    assert_int_equal(tree_mkdir(&w->a, ROOT, "d", &(struct maker){.mode = 0755}, &stat), 0);
+    uint64_t d = stat.st_ino;
+    struct handle *handle;
+    assert_int_equal(tree_create(&w->a, d, "f", &maker_file, &stat, &handle), 0);
+    handle_release(handle);
+    uint64_t f = stat.st_ino;
+    uint64_t other = made_file(w, "other");
+    struct attributes_change change = {.mask = ATTRIBUTE_MODE, .mode = 0600};
+    assert_int_equal(tree_lookup(&w->b, ino_of(&w->b, "d"), "f", &stat), 0);
+    assert_int_equal(attributes_set(&w->b, f, &change, &stat), 0);
+    int n = 0;
+    assert_int_equal(shown_refresh(&w->a, d, count, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(attributes_get(&w->a, f, &stat), 0);
+    assert_int_equal(stat.st_mode & 0777, 0600);
+    assert_true(xattr_absent(&w->a, other, "user.a")); /* still known */
+    assert_int_equal(shown_refresh(&w->a, 12345, count, &n), ERR_STALE);
+}
+
+IN_WORLD(shown_attributes_can_be_read_but_neither_set_nor_listed) {
+    uint64_t ino = made_file(w, "f");
+    struct buffer found = {0};
+    assert_int_equal(xattr_get(&w->a, ino, "user.ringfs.key", &found), 0);
+    assert_true(found.size > 0);
+    assert_false(xattr_absent(&w->a, ino, "user.ringfs.key"));
+    assert_int_equal(set(&w->a, ino, "user.ringfs.key", "x"), ERR_PERMISSION);
+    assert_int_equal(xattr_get(&w->a, ino, "user.ringfs.none", &found), ERR_NO_ATTRIBUTE);
+    buffer_clear(&found);
+    assert_int_equal(xattr_list(&w->a, ino, &root, &found), 0);
+    assert_int_equal(found.size, 0);
+    buffer_release(&found);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_attribute_and_what_is_still_buffered_are_both_stored),
@@ -143,6 +184,8 @@ int main(void) {
         cmocka_unit_test(trusted_attributes_are_listed_for_root_only),
         cmocka_unit_test(a_default_acl_is_inherited_and_stands_in_for_the_umask),
         cmocka_unit_test(an_acl_and_the_mode_tell_the_same),
+        cmocka_unit_test(after_a_refresh_nothing_that_was_read_before_is_believed),
+        cmocka_unit_test(shown_attributes_can_be_read_but_neither_set_nor_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
