@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/locks.h"
+
 /* The stored contents are not those that the changes here were made for. Never leaves this file;
  * not ERR_CONFLICT, which from a change would make the namespace try the same again. */
 enum { REBASE = ERR_EXISTS };
@@ -117,6 +119,7 @@ static void file_free(struct file *file) {
     mount_unpin(mount, file->inode);
     buffer_release(&file->data);
     patches_release(&file->patches);
+    locks_file_free(file);
     free(file);
 }
 
@@ -176,6 +179,24 @@ void file_put(struct file *file) {
     }
 }
 
+/* In its turn. Whether there were any. */
+static bool drop_void_changes(struct file *file) {
+    bool any = file->void_changes;
+    file->void_changes = false;
+    if (any) {
+        file_forget_unstored(file);
+    }
+    return any;
+}
+
+void file_lose_lease(struct file *file) {
+    file->n_leases_lost++;
+    file->void_changes = file_pending(file);
+    if (!file->busy) {
+        drop_void_changes(file);
+    }
+}
+
 int file_lock(struct file *file) {
     while (file->busy) {
         int status = task_wait(&file->turn);
@@ -185,12 +206,14 @@ int file_lock(struct file *file) {
         }
     }
     file->busy = true;
+    drop_void_changes(file);
     adopt(file);
     return 0;
 }
 
 void file_unlock(struct file *file) {
     assert(file->busy);
+    drop_void_changes(file);
     file->busy = false;
     task_wake_one(&file->turn);
 }
@@ -687,6 +710,10 @@ static int flush(struct file *file, bool synced) {
 int file_store(struct file *file, bool synced, int (*change)(void *context, struct record *record),
                void *context) {
     struct storing storing = {.file = file, .change = change, .context = context};
+    locks_check_file(file);
+    if (drop_void_changes(file)) {
+        return ERR_LEASE_LOST;
+    }
     for (int i = 0; i < FILE_REBASES_MAX; i++) {
         int status = flush(file, synced);
         if (status != 0) {

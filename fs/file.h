@@ -62,9 +62,12 @@ struct file {
     /* Contents that the record names and this file has given up: how far they reach may be more
      * than the record says. */
     struct removal left;
-    int64_t modified_ns; /* wall: the last change, goes into the record */
-    int64_t dirty_ns;    /* monotonic: since when it is dirty */
-    int error;           /* of writing in the background: told once, by the next to ask */
+    int64_t modified_ns;      /* wall: the last change, goes into the record */
+    int64_t dirty_ns;         /* monotonic: since when it is dirty */
+    int error;                /* of writing in the background: told once, by the next to ask */
+    struct file_locks *locks; /* NULL = nobody has locked it since it was opened */
+    uint32_t n_leases_lost;   /* times that locks on it were lost with the mount's lease */
+    bool void_changes;        /* what is not stored was written under a lost lock */
 };
 
 /* The inode's open file, made from what is known of it (which must be there). Balance with
@@ -93,6 +96,10 @@ int file_store(struct file *file, bool synced, int (*change)(void *context, stru
                void *context);
 /* Forgets what was not stored, for a write that was refused. */
 void file_forget_unstored(struct file *file);
+
+/* ---- at once ---- */
+/* Locks on it were lost: what is not stored will not be. */
+void file_lose_lease(struct file *file);
 
 /* ---- any time; may suspend ---- */
 /* *ret_size: what was read; less than asked for at the end only. */

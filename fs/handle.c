@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/locks.h"
+
 enum { PAGE = 4096 }; /* of the kernel */
 
 struct handle *handle_new(struct mount *mount, struct inode *inode, int flags) {
     struct handle *handle = memory_new(1, sizeof *handle);
     handle->file = file_get(mount, inode);
     handle->flags = flags;
+    handle->n_leases_lost = handle->file->n_leases_lost;
     return handle;
 }
 
@@ -117,7 +120,8 @@ int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
     }
     int status = file_lock(handle->file);
     if (status == 0) {
-        status = write_in_turn(handle, offset, data);
+        status = locks_check(handle);
+        status = status == 0 ? write_in_turn(handle, offset, data) : status;
         file_unlock(handle->file);
     }
     return status;
@@ -139,9 +143,11 @@ static int store_all(struct file *file, bool synced) {
 }
 
 int handle_flush(struct handle *handle) {
-    return store_all(handle->file, false);
+    int status = locks_check(handle);
+    return status == 0 ? store_all(handle->file, false) : status;
 }
 
 int handle_fsync(struct handle *handle) {
-    return store_all(handle->file, true);
+    int status = locks_check(handle);
+    return status == 0 ? store_all(handle->file, true) : status;
 }

@@ -8,8 +8,9 @@
  * all that was closed before. All calls may suspend. */
 struct handle {
     struct file *file;
-    int flags;  /* of open(2) */
-    bool wrote; /* a write has succeeded: the next may be buffered */
+    int flags;              /* of open(2) */
+    bool wrote;             /* a write has succeeded: the next may be buffered */
+    uint32_t n_leases_lost; /* of the file, when it was opened */
 };
 
 /* What the kernel is to be told about its caches. */

@@ -17,6 +17,7 @@
 #undef BLOCK_SIZE /* the kernel's, through sys/mount.h; ours is of shared/record.h */
 
 #include "fs/capacity.h"
+#include "fs/locks.h"
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/report.h"
@@ -321,6 +322,7 @@ static int start_mount(struct program *p) {
         .mountpoint = p->mountpoint,
         .kernel_options = (const char *)p->options.kernel.data,
         .debug = p->options.debug,
+        .lease_ns = p->options.local_locks ? 0 : p->options.lease_ns,
         .log = log_line,
         .ended = ended,
         .context = p,
@@ -340,6 +342,7 @@ static int drain(void *context) {
     p->mount.config.timeout_ns = p->options.timeout_ns;
     ops_wait_idle(p->ops, p->options.timeout_ns);
     int status = writeback_drain(&p->mount);
+    locks_end(&p->mount);
     ops_close_all(p->ops);
     mount_stop_background(&p->mount);
     return status;
@@ -379,6 +382,7 @@ static int run(struct program *p) {
             ops_stop(p->ops);
         }
         cluster_files_release(&p->cluster);
+        locks_free(&p->mount);
         mount_release(&p->mount);
         namespace_close(p->ns);
     }

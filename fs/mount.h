@@ -15,7 +15,7 @@ enum {
     MOUNT_REMOVALS_MAX = 65536,      /* contents waiting for removal; beyond, left to the sweeper */
     MOUNT_WRITEBACK_NS = 1000000000, /* how old a buffered change may get */
     MOUNT_REMOVERS_MAX = 4,          /* contents being removed at a time */
-    MOUNT_SLEEPERS_MAX = 8,          /* tasks that look after something now and then */
+    MOUNT_SLEEPERS_MAX = 16,         /* tasks that look after something now and then */
     MOUNT_REFRESH_MAX = 8,           /* readings overtaken by changes before ERR_BUSY */
 };
 /* Ages for mount_refresh(). */
@@ -53,7 +53,8 @@ struct mount {
     struct handles handles;
     struct capacity capacity;
 
-    struct file *files; /* open ones, listed */
+    struct file *files;  /* open ones, listed */
+    struct locks *locks; /* NULL = the kernel's own, on this mount only */
     uint64_t n_dirty_bytes;
     struct task_queue room; /* woken when n_dirty_bytes falls */
 

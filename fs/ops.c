@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "fs/ops_pages.h"
 #include "fs/ops_request.h"
 
 enum {
@@ -81,6 +83,9 @@ static int mount_session(struct ops *ops) {
     ops_names(&table);
     ops_files(&table);
     ops_xattr(&table);
+    if (ops->config.lease_ns > 0) {
+        ops_locks(&table); /* libfuse then asks the kernel to pass locks on */
+    }
     ops_cluster(&table);
     fuse_opt_add_arg(&args, "ringfs");
     fuse_opt_add_arg(&args, "-o");
@@ -101,6 +106,25 @@ static int mount_session(struct ops *ops) {
     return fcntl(ops->fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : ERR_IO;
 }
 
+/* Goes on while the machine sleeps. */
+static int64_t boot_now_ns(void *clock) {
+    struct timespec now;
+    (void)clock;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void start_locks(struct ops *ops) {
+    ops->pages = pages_new(ops->config.loop, ops->session);
+    struct locks_config config = {
+        .now_ns = boot_now_ns,
+        .lease_ns = ops->config.lease_ns,
+        .drop_pages = pages_drop,
+        .context = ops->pages,
+    };
+    locks_start(ops->config.mount, &config);
+}
+
 int ops_start(const struct ops_config *config, struct ops **ret) {
     struct ops *ops = memory_new(1, sizeof *ops);
     ops->config = *config;
@@ -116,6 +140,9 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
         free(ops);
         return status;
     }
+    if (config->lease_ns > 0) {
+        start_locks(ops);
+    }
     ops->reading = true;
     loop_add_turn_end(config->loop, read_on, ops);
     *ret = ops;
@@ -128,6 +155,7 @@ void ops_pause(struct ops *ops) {
 }
 
 void ops_wait_idle(struct ops *ops, int64_t within_ns) {
+    locks_stop_waiting(ops->config.mount);
     task_set_deadline(task_self(), loop_now_ns(ops->config.loop) + within_ns);
     while (ops->n_requests > 0 && task_wait(&ops->idle) == 0) {
     }
@@ -142,6 +170,9 @@ void ops_stop(struct ops *ops) {
     ops_pause(ops);
     loop_remove_turn_end(ops->config.loop, read_on, ops);
     fuse_session_unmount(ops->session);
+    if (ops->pages != NULL) {
+        pages_free(ops->pages);
+    }
     fuse_session_destroy(ops->session);
     free(ops->buffer.mem);
     free(ops);

@@ -28,6 +28,8 @@ struct ops_config {
     const char *mountpoint;
     const char *kernel_options; /* separated by commas */
     bool debug;
+    /* 0 = locks are the kernel's own, on this mount only; else how long the mount's lease is. */
+    int64_t lease_ns;
     /* One line for the log; level 0 error, 1 warning, 2 info. */
     void (*log)(void *context, int level, const char *line);
     /* The kernel has unmounted: no further request comes. */
@@ -39,8 +41,8 @@ struct ops_config {
 int ops_start(const struct ops_config *config, struct ops **ret);
 /* Takes no further requests from the kernel. */
 void ops_pause(struct ops *ops);
-/* May suspend: until no request is under way. After `within_ns` those that wait for the cluster are
- * interrupted. */
+/* May suspend: until no request is under way. Those that wait for locks are interrupted at once,
+ * after `within_ns` those that wait for the cluster too. */
 void ops_wait_idle(struct ops *ops, int64_t within_ns);
 /* May suspend. Closes what programs still have open. No request may be under way. */
 void ops_close_all(struct ops *ops);

@@ -148,6 +148,9 @@ static void flush_run(struct request *request) {
     if (status == 0 && request->handle != NULL) {
         status = handle_flush(request->handle);
     }
+    if (request->handle != NULL) {
+        locks_close(request->handle, request->wish.lock.owner);
+    }
     request_answer(request, status);
 }
 
@@ -155,6 +158,7 @@ static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
     struct request *request = request_new(fuse, "flush", flush_run, ino, NULL, NULL);
     const struct opening *opening =
         handles_find(&mount_of(request)->handles, request_set_handle(request, info)->number);
+    request->wish.lock.owner = info->lock_owner;
     request->as_it_is = opening == NULL || opening->kept == NULL || opening->kept->redo == 0;
     request_start(request);
 }
@@ -171,6 +175,7 @@ static void on_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_
 
 static void release_run(struct request *request) {
     if (request->handle != NULL) {
+        locks_release(request->handle, request->flock_release ? &request->wish.lock.owner : NULL);
         handle_release(request->handle);
     }
     handles_drop(&mount_of(request)->handles, request->number);
@@ -179,6 +184,8 @@ static void release_run(struct request *request) {
 
 static void on_release(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info) {
     struct request *request = request_new(fuse, "release", release_run, ino, NULL, NULL);
+    request->wish.lock.owner = info->lock_owner;
+    request->flock_release = info->flock_release;
     request->as_it_is = true;
     request_start(request_set_handle(request, info));
 }

@@ -23,7 +23,9 @@ static void interrupted(fuse_req_t fuse, void *data) {
     (void)fuse;
     struct request *request = data;
     struct loop *loop = request->ops->config.loop;
-    if (!timer_armed(&request->interrupt) && !request->interrupted) {
+    if (request->wish.asleep) {
+        interrupt_late(request); /* it waits for a program, not for the cluster */
+    } else if (!timer_armed(&request->interrupt) && !request->interrupted) {
         timers_set(loop_timers(loop), &request->interrupt, loop_now_ns(loop) + OPS_INTERRUPT_NS);
     }
 }

@@ -8,6 +8,7 @@
 #include "fs/attributes.h"
 #include "fs/cluster_files.h"
 #include "fs/directory.h"
+#include "fs/locks.h"
 #include "fs/ops.h"
 #include "fs/tree.h"
 #include "shared/complaints.h"
@@ -17,6 +18,7 @@ struct request;
 struct ops {
     struct ops_config config;
     struct fuse_session *session;
+    struct pages *pages;    /* NULL = not needed */
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
     bool reading;    /* the loop watches the descriptor */
@@ -56,6 +58,8 @@ struct request {
     struct survivor_request *kept;
     struct maker maker;
     struct attributes_change change;
+    struct lock_wish wish;
+    bool flock_release; /* release: there was a flock */
     int64_t started_ns;
     int status;        /* what it was answered with */
     struct task *task; /* NULL before it runs */
@@ -90,10 +94,11 @@ void request_answer_attributes(struct request *request, int status, const struct
 /* fuse_entry_param of an inode. */
 struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat);
 
-/* Fill in the operations on names, on files and on extended attributes. */
+/* Fill in the operations on names, on files, on extended attributes and on locks. */
 void ops_names(struct fuse_lowlevel_ops *ret);
 void ops_files(struct fuse_lowlevel_ops *ret);
 void ops_xattr(struct fuse_lowlevel_ops *ret);
+void ops_locks(struct fuse_lowlevel_ops *ret);
 /* After these: takes those requests out that are about .ringfs. */
 void ops_cluster(struct fuse_lowlevel_ops *table);
 

@@ -8,6 +8,8 @@
 
 enum { SECONDS_MAX = 86400, NAME_MAX_SIZE = 64, SUGGESTION_DISTANCE_MAX = 3 };
 #define SECOND_NS 1000000000ll
+/* Shorter than two seconds, and a busy machine loses its locks; longer than an hour is for ever. */
+enum { LEASE_SECONDS_MIN = 2, LEASE_SECONDS_MAX = 3600 };
 
 /* What may follow -o and is ours. A new one is a line here and a field of struct options. */
 enum kind {
@@ -32,6 +34,10 @@ static const struct own_option {
     {"timeo", SECONDS, FIELD(timeout_ns), "SECONDS", "how long soft waits (10)"},
     {"attr_timeout", SECONDS, FIELD(attributes_ns), "SECONDS",
      "how long names and attributes may be cached (1)"},
+    {"locks", TEXT, FIELD(locks), "SCOPE",
+     "flock and fcntl locks hold on all mounts (cluster, default), or on this one (local)"},
+    {"lease", SECONDS, FIELD(lease_ns), "SECONDS",
+     "when this mount has died its locks are freed after so long (15)"},
     {"subdir", TEXT, FIELD(subdir), "PATH", "mount this directory of the tree, as :PATH does"},
     {"key_file", TEXT, FIELD(key_file), "FILE", "the cluster's key, needed for tcp://"},
     {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
@@ -326,6 +332,21 @@ static int parse_all(struct options *o, int argc, char *const *argv) {
                                  : OPTIONS_RUN;
 }
 
+static int check_locks(struct options *o) {
+    o->local_locks = o->locks != NULL && strcmp(o->locks, "local") == 0;
+    if (o->locks != NULL && !o->local_locks && strcmp(o->locks, "cluster") != 0) {
+        snprintf(o->error, sizeof o->error, "-o locks=%.64s: cluster or local", o->locks);
+        return OPTIONS_ERROR;
+    }
+    if (o->lease_ns < LEASE_SECONDS_MIN * SECOND_NS ||
+        o->lease_ns > LEASE_SECONDS_MAX * SECOND_NS) {
+        snprintf(o->error, sizeof o->error, "-o lease=SECONDS: %d to %d", LEASE_SECONDS_MIN,
+                 LEASE_SECONDS_MAX);
+        return OPTIONS_ERROR;
+    }
+    return OPTIONS_RUN;
+}
+
 static bool called_by_mount(const char *program) {
     const char *slash = strrchr(program, '/');
     return strncmp(slash != NULL ? slash + 1 : program, "mount.", 6) == 0;
@@ -335,10 +356,14 @@ enum options_answer options_parse(int argc, char *const *argv, bool is_root, str
     *ret = (struct options){
         .timeout_ns = 10 * SECOND_NS,
         .attributes_ns = SECOND_NS,
+        .lease_ns = 15 * SECOND_NS,
         .allow_other = is_root,
         .by_mount = called_by_mount(argv[0]),
     };
     int answer = parse_all(ret, argc, argv);
+    if (answer == OPTIONS_RUN) {
+        answer = check_locks(ret);
+    }
     if (answer == OPTIONS_RUN) {
         for_kernel(ret, "default_permissions", NULL);
         for_kernel(ret, "subtype", "ringfs");

@@ -44,7 +44,11 @@
     X(RECOVERING, 34, EIO, "this replica is catching up on the others")                            \
     X(TOO_MANY_LINKS, 35, EMLINK, "the file has too many names")                                   \
     X(NO_ATTRIBUTE, 36, ENODATA, "no such extended attribute")                                     \
-    X(RANGE, 37, ERANGE, "the answer is longer than the room for it")
+    X(RANGE, 37, ERANGE, "the answer is longer than the room for it")                              \
+    X(LOCKED, 38, EAGAIN, "locked by another process")                                             \
+    X(DEADLOCK, 39, EDEADLK, "to wait for this lock would be a deadlock")                          \
+    X(LEASE_LOST, 40, EIO, "the mount could not keep its locks: others may have changed the file") \
+    X(NO_LOCKS, 43, ENOLCK, "too many locks")
 
 enum err {
 #define ERR_ENUM(name, number, errno_, text) ERR_##name = -(number),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fs/directory.h"
+#include "fs/locks.h"
 #include "fs/tree.h"
 #include "fs/writeback.h"
 #include "tests/lib/task_run.h"
@@ -43,6 +44,9 @@ static inline struct namespace *world_mount(struct world *w, struct mount *mount
         .attributes_ns = SECOND_NS,
     };
     mount_init(mount, &config);
+    struct locks_config locks = {
+        .now_ns = world_now_ns, .clock = w->mem, .lease_ns = LEASE_DEFAULT_NS};
+    locks_start(mount, &locks);
     return ns;
 }
 
@@ -55,6 +59,10 @@ static inline void run_world(void *arg) {
     inodes_check(&w->b.inodes);
     writeback_drain(&w->a);
     writeback_drain(&w->b);
+    locks_end(&w->a);
+    locks_end(&w->b);
+    locks_free(&w->a);
+    locks_free(&w->b);
     mount_release(&w->a);
     mount_release(&w->b);
     namespace_close(w->ns_a);
