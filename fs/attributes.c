@@ -3,10 +3,10 @@
 
 #include <assert.h>
 
-#include "fs/file.h"
+#include "fs/range.h"
 #include "fs/xattr.h"
 
-enum { SECOND_NS = 1000000000, PERMISSIONS = 07777, ROOT_WITHIN_NS = SECOND_NS / 2 };
+enum { SECOND_NS = 1000000000, PERMISSIONS = 07777, SECTOR = 512, ROOT_WITHIN_NS = SECOND_NS / 2 };
 
 static struct timespec timespec_of(int64_t ns) {
     int64_t seconds = ns / SECOND_NS;
@@ -38,6 +38,7 @@ static void of_record(const struct inode *inode, struct stat *ret) {
     ret->st_gid = record->gid;
     ret->st_rdev = (dev_t)record->rdev;
     ret->st_size = (off_t)(file != NULL ? file->size : record->size);
+    ret->st_blocks = ((off_t)range_stored(inode) + SECTOR - 1) / SECTOR;
     ret->st_atim = timespec_of(record->atime_ns);
     ret->st_mtim = timespec_of(dirty ? file->modified_ns : record->mtime_ns);
     ret->st_ctim = timespec_of(dirty ? file->modified_ns : record->ctime_ns);
@@ -60,7 +61,6 @@ void attributes_of(const struct inode *inode, struct stat *ret) {
         of_record(inode, ret);
     }
     ret->st_blksize = BLOCK_SIZE;
-    ret->st_blocks = inode->is_directory ? 0 : (ret->st_size + 511) / 512;
 }
 
 /* The root answers soon even when the cluster does not: df, ls -d and every path begin with it. */

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
-                 uint64_t stored_end) {
-    *blocks = (struct blocks){.mount = mount, .contents = *contents, .stored_end = stored_end};
+void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents) {
+    *blocks = (struct blocks){.mount = mount, .contents = *contents};
 }
 
 static struct block *find(struct blocks *blocks, uint64_t index) {
@@ -187,9 +186,8 @@ static void begin_send(struct block *block, bool synced) {
     block->on_way = block->written;
     block->written = NULL;
     blocks->n_sending++;
-    if (block->index >= blocks->stored_end) {
-        blocks->stored_end = block->index + 1;
-    }
+    extents_add(&blocks->stored, block->index, block->index + 1);
+    extents_add(&blocks->added, block->index, block->index + 1);
     mount_background(blocks->mount, send_block, block);
 }
 
@@ -269,7 +267,7 @@ static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wante
     *block = (struct block){.blocks = blocks, .index = index, .synced = true};
     block->data = memory_new(1, BLOCK_SIZE);
     mount->n_dirty_bytes += BLOCK_SIZE;
-    if (index >= blocks->stored_end) {
+    if (!extents_have(&blocks->stored, index)) {
         block->seen.known = true; /* nothing was stored there */
     } else if (wanted && (held > 0 || blocks->shared)) {
         status = load(blocks, block, held);
@@ -390,7 +388,7 @@ int blocks_flush(struct blocks *blocks, bool synced) {
 int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *ret_stored) {
     uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
     *ret_stored = false;
-    if (kept == 0 || size / BLOCK_SIZE >= blocks->stored_end) {
+    if (kept == 0 || !extents_have(&blocks->stored, size / BLOCK_SIZE)) {
         return 0;
     }
     struct block *last;
@@ -407,17 +405,34 @@ int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *r
     return 0;
 }
 
-int blocks_truncate(struct blocks *blocks, uint64_t size) {
-    uint64_t end = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
-    uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
+bool blocks_may_hold(struct blocks *blocks, uint64_t index) {
+    return extents_have(&blocks->stored, index) || find(blocks, index) != NULL;
+}
+
+int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end) {
     blocks_wait(blocks);
     for (struct block *block = blocks->first, *next; block != NULL; block = next) {
         next = block->next;
-        if (block->index >= end) {
+        if (block->index >= first && block->index < end) {
             forget(blocks, block);
         }
     }
-    if (kept > 0) {
+    int status = contents_remove_stored(blocks->mount->config.ns, &blocks->contents,
+                                        &blocks->stored, first, end);
+    if (status == 0) {
+        extents_remove(&blocks->stored, first, end);
+        extents_remove(&blocks->added, first, end);
+        if (blocks->cleared.n < EXTENTS_MAX) { /* else they count as stored still */
+            extents_add(&blocks->cleared, first, end);
+        }
+    }
+    return status;
+}
+
+int blocks_truncate(struct blocks *blocks, uint64_t size) {
+    uint64_t end = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
+    if (kept > 0 && blocks_may_hold(blocks, end - 1)) {
         struct block *last;
         int status = take(blocks, end - 1, BLOCK_SIZE, true, &last);
         if (status != 0) {
@@ -430,15 +445,12 @@ int blocks_truncate(struct blocks *blocks, uint64_t size) {
             last->dirty = true;
         }
     }
-    if (blocks->stored_end <= end) {
-        return 0;
-    }
-    int status =
-        contents_remove(blocks->mount->config.ns, &blocks->contents, end, blocks->stored_end);
-    if (status == 0) {
-        blocks->stored_end = end;
-    }
-    return status;
+    return blocks_clear(blocks, end, UINT64_MAX);
+}
+
+void blocks_extents(const struct blocks *blocks, struct extents *before) {
+    extents_subtract(before, &blocks->cleared);
+    extents_join(before, &blocks->added);
 }
 
 /* One block's part of a reading; lives until the whole reading has ended. */
@@ -479,7 +491,7 @@ static bool read_from_memory(struct blocks *blocks, const struct part *part) {
         memcpy(part->into, block->data + part->offset % BLOCK_SIZE, part->size);
         return true;
     }
-    if (index >= blocks->stored_end) {
+    if (!extents_have(&blocks->stored, index)) {
         memset(part->into, 0, part->size);
         return true;
     }

@@ -54,9 +54,11 @@ struct block {
 struct blocks {
     struct mount *mount;
     struct id128 contents;
-    uint64_t stored_end; /* no block at or behind this index was ever stored under `contents` */
-    bool shared;         /* a record names the contents */
-    struct block *first; /* most recently used first */
+    bool shared;            /* a record names the contents */
+    struct extents stored;  /* nowhere else was a block ever stored, as far as is known */
+    struct extents added;   /* stored since the record was */
+    struct extents cleared; /* no longer stored since then */
+    struct block *first;    /* most recently used first */
     uint32_t n;
     uint32_t n_sending;
     int error;           /* of a sending since the last flush */
@@ -65,8 +67,7 @@ struct blocks {
 };
 
 /* Nothing in memory; not shared. Borrows the mount. */
-void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents,
-                 uint64_t stored_end);
+void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents);
 /* Forgets what is in memory, dirty or not. Nothing may be on its way. */
 void blocks_release(struct blocks *blocks);
 /* May suspend: until nothing is on its way any more. */
@@ -87,6 +88,12 @@ int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *r
 /* May suspend. Cuts the contents at `size` bytes: nothing behind it is in memory or stored
  * afterwards, but for the dirty last block. */
 int blocks_truncate(struct blocks *blocks, uint64_t size);
+/* May suspend. Nothing of the blocks [first, end) is in memory or stored afterwards: zeros. */
+int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end);
+/* Whether a block is stored, as far as is known, or in memory. */
+bool blocks_may_hold(struct blocks *blocks, uint64_t index);
+/* Where blocks are stored with a record that says `before`, once it names what was written here. */
+void blocks_extents(const struct blocks *blocks, struct extents *before);
 /* May suspend. Reads [offset, offset + size) into `into`, from memory and from the store, several
  * blocks at a time. Sets *ret_hole when somewhere nothing is stored (zeros were read). What is read
  * is what `contents` was when the call began, even when the file turns to other contents meanwhile:

@@ -38,6 +38,13 @@ static uint64_t blocks_end(const struct file *file) {
     return tail ? file->tail_at : end;
 }
 
+/* What a record says is stored; a tail at the end is not yet. */
+static struct extents stored_by(const struct record *record) {
+    struct extents stored = contents_stored(record);
+    extents_remove(&stored, blocks_in(contents_blocks_end(record)), UINT64_MAX);
+    return stored;
+}
+
 /* The view begins anew from a record. */
 static void take_record(struct file *file, const struct entry *entry) {
     const struct record *record = &entry->record;
@@ -52,9 +59,9 @@ static void take_record(struct file *file, const struct entry *entry) {
     file->tail_at = record->data_at;
     forget_appends(file);
     if (file->kind == CONTENTS_BLOCKS) {
-        uint64_t end = blocks_in(contents_blocks_end(record));
-        blocks_init(&file->blocks, file->mount, &record->contents, end);
+        blocks_init(&file->blocks, file->mount, &record->contents);
         file->blocks.shared = true;
+        file->blocks.stored = stored_by(record);
     } else {
         file->size = record->data.size;
     }
@@ -123,11 +130,13 @@ static void file_free(struct file *file) {
     free(file);
 }
 
-/* How far the contents that a record names reach. */
-static uint64_t named_end(const struct file *file, const struct record *record) {
-    uint64_t end = blocks_in(record->size);
-    bool left = id128_equal(&record->contents, &file->left.contents);
-    return left && file->left.end_block > end ? file->left.end_block : end;
+/* Where the contents that a record names are stored. */
+static struct extents named(const struct file *file, const struct record *record) {
+    struct extents stored = contents_stored(record);
+    if (id128_equal(&record->contents, &file->left.contents)) {
+        extents_join(&stored, &file->left.stored);
+    }
+    return stored;
 }
 
 /* Contents that no record names, nor will. */
@@ -137,13 +146,15 @@ static void remove_unnamed(struct file *file) {
     bool blocks = file->kind == CONTENTS_BLOCKS;
     if (file->inode->gone && record->contents_kind == CONTENTS_BLOCKS) {
         bool same = blocks && id128_equal(&record->contents, &file->blocks.contents);
-        uint64_t end = named_end(file, record);
-        end = same && file->blocks.stored_end > end ? file->blocks.stored_end : end;
-        mount_remove_contents(mount, &record->contents, end);
+        struct extents stored = named(file, record);
+        if (same) {
+            extents_join(&stored, &file->blocks.stored);
+        }
+        mount_remove_contents(mount, &record->contents, &stored);
         blocks = blocks && !same;
     }
     if (blocks && !file->uncertain && (file->inode->gone || file->replaced)) {
-        mount_remove_contents(mount, &file->blocks.contents, file->blocks.stored_end);
+        mount_remove_contents(mount, &file->blocks.contents, &file->blocks.stored);
     }
 }
 
@@ -228,7 +239,7 @@ int file_take_error(struct file *file) {
     return error;
 }
 
-static void touched(struct file *file) {
+void file_touch(struct file *file) {
     file->modified_ns = mount_wall_ns(file->mount);
     file->record_synced = false;
     if (!file->dirty) {
@@ -245,10 +256,10 @@ static void give_up_blocks(struct file *file) {
     forget_appends(file);
     blocks_drop(&file->blocks);
     if (!file->replaced) {
-        file->left = (struct removal){.contents = file->blocks.contents,
-                                      .end_block = file->blocks.stored_end};
+        file->left =
+            (struct removal){.contents = file->blocks.contents, .stored = file->blocks.stored};
     } else if (!file->uncertain) {
-        mount_remove_contents(file->mount, &file->blocks.contents, file->blocks.stored_end);
+        mount_remove_contents(file->mount, &file->blocks.contents, &file->blocks.stored);
     }
 }
 
@@ -274,7 +285,7 @@ static int begin_blocks(struct file *file, bool append) {
         }
     }
     struct id128 contents = contents_new(file->mount->config.ns);
-    blocks_init(&file->blocks, file->mount, &contents, 0);
+    blocks_init(&file->blocks, file->mount, &contents);
     int status = blocks_write(&file->blocks, 0, buffer_bytes(&file->data), 0);
     if (status != 0) {
         blocks_drop(&file->blocks);
@@ -284,7 +295,7 @@ static int begin_blocks(struct file *file, bool append) {
     file->outgrown = append && !file->replaced;
     file->replaced = true;
     patches_clear(&file->patches);
-    touched(file);
+    file_touch(file);
     return 0;
 }
 
@@ -308,7 +319,7 @@ static int write_inline(struct file *file, const struct patch *patch) {
     assert(status == 0);
     patches_add(&file->patches, patch);
     file->size = file->data.size;
-    touched(file);
+    file_touch(file);
     return patches_full(&file->patches) ? file_store(file, false, NULL, NULL) : status;
 }
 
@@ -334,9 +345,9 @@ static int look_again(struct file *file) {
         return ERR_STALE;
     }
     uint64_t size = record->size + file->appends.pending.size;
-    uint64_t end = blocks_in(contents_blocks_end(record));
+    struct extents stored = stored_by(record);
     file->size = file->size_set || size < file->size ? file->size : size;
-    file->blocks.stored_end = end > file->blocks.stored_end ? end : file->blocks.stored_end;
+    extents_join(&file->blocks.stored, &stored);
     return 0;
 }
 
@@ -353,7 +364,7 @@ static int move_tail(struct file *file) {
     buffer_clear(&appends->moved);
     buffer_put_bytes(&appends->moved, record->data);
     buffer_clear(&file->data);
-    touched(file);
+    file_touch(file);
     return blocks_write(&file->blocks, appends->moved_at, buffer_bytes(&appends->moved),
                         appends->moved_at);
 }
@@ -364,11 +375,8 @@ static int write_kept(struct file *file) {
     if (appends->kept.size == 0) {
         return 0;
     }
-    struct blocks *blocks = &file->blocks;
-    uint64_t end = blocks_in(appends->kept_at);
-    blocks->stored_end = end > blocks->stored_end ? end : blocks->stored_end;
-    int status =
-        blocks_write(blocks, appends->kept_at, buffer_bytes(&appends->kept), appends->kept_at);
+    int status = blocks_write(&file->blocks, appends->kept_at, buffer_bytes(&appends->kept),
+                              appends->kept_at);
     if (status == 0) {
         left_memory(file, appends->kept.size);
         buffer_clear(&appends->kept);
@@ -376,9 +384,9 @@ static int write_kept(struct file *file) {
     return status;
 }
 
-/* Nothing lies behind the blocks afterwards. */
-static int all_in_blocks(struct file *file) {
-    if (file->replaced || (file->data.size == 0 && !appends_waiting(&file->appends))) {
+int file_settle(struct file *file) {
+    if (file->kind != CONTENTS_BLOCKS || file->replaced ||
+        (file->data.size == 0 && !appends_waiting(&file->appends))) {
         return 0;
     }
     int status = appends_waiting(&file->appends) ? file_store(file, false, NULL, NULL) : 0;
@@ -403,7 +411,7 @@ static int clear_gap(struct file *file) {
 
 static int write_blocks(struct file *file, uint64_t offset, struct bytes data) {
     uint64_t end = offset + data.size;
-    int status = end > blocks_end(file) ? all_in_blocks(file) : 0;
+    int status = end > blocks_end(file) ? file_settle(file) : 0;
     if (status == 0 && offset > file->size && !file->replaced) {
         status = clear_gap(file);
     }
@@ -413,7 +421,7 @@ static int write_blocks(struct file *file, uint64_t offset, struct bytes data) {
     status = blocks_write(&file->blocks, offset, data, file->size);
     file->grown = file->grown || end > file->size;
     file->size = end > file->size ? end : file->size;
-    touched(file);
+    file_touch(file);
     return status;
 }
 
@@ -429,7 +437,7 @@ static int append(struct file *file, struct bytes data) {
     buffer_put_bytes(&file->appends.pending, data);
     mount->n_dirty_bytes += data.size;
     file->size += data.size;
-    touched(file);
+    file_touch(file);
     bool crowded = mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2;
     return crowded || file->appends.pending.size >= APPENDS_MAX ? store_appends(file) : 0;
 }
@@ -487,7 +495,7 @@ int file_truncate(struct file *file, uint64_t size) {
         return ERR_TOO_BIG;
     }
     if (size > 0 && file->kind == CONTENTS_BLOCKS) {
-        status = all_in_blocks(file);
+        status = file_settle(file);
         if (status == 0 && size > file->size && !file->replaced) {
             status = clear_gap(file);
         }
@@ -509,7 +517,7 @@ int file_truncate(struct file *file, uint64_t size) {
     if (status == 0) {
         file->size = size;
         file->size_set = true;
-        touched(file);
+        file_touch(file);
     }
     return status;
 }
@@ -529,8 +537,7 @@ static void note_old(struct file *file, const struct record *record) {
         file->kind == CONTENTS_BLOCKS && id128_equal(&record->contents, &file->blocks.contents);
     if (record->contents_kind == CONTENTS_BLOCKS && !same) {
         file->has_old = true;
-        file->old =
-            (struct removal){.contents = record->contents, .end_block = named_end(file, record)};
+        file->old = (struct removal){.contents = record->contents, .stored = named(file, record)};
     }
 }
 
@@ -583,15 +590,28 @@ static void put_size(const struct file *file, struct record *record) {
     }
 }
 
-static int put_contents(struct storing *storing, struct record *record) {
+/* Which blocks the record that is to be stored may find. `before`: what it said. */
+static void put_extents(const struct storing *storing, struct record *record,
+                        struct extents *before) {
+    const struct file *file = storing->file;
+    struct buffer encoded = {0};
+    if (file->kind == CONTENTS_BLOCKS) {
+        uint64_t end = blocks_in(contents_blocks_end(record));
+        blocks_extents(&file->blocks, before);
+        if (!storing->held) {
+            extents_add(before, storing->at / BLOCK_SIZE, end);
+        }
+        extents_remove(before, blocks_in(record->size), UINT64_MAX);
+        if (!extents_are_dense(before, end)) {
+            extents_encode(before, &encoded);
+        }
+    }
+    record_set_extents(record, buffer_bytes(&encoded));
+    buffer_release(&encoded);
+}
+
+static int put_in_place(struct storing *storing, struct record *record) {
     struct file *file = storing->file;
-    storing->held = true;
-    if (file->replaced) {
-        return replace_contents(file, record);
-    }
-    if (file->kind == CONTENTS_INLINE) {
-        return patch_record(file, record);
-    }
     if (!names_our_blocks(file, record)) {
         return ERR_STALE; /* another mount began the contents anew: these changes have no place */
     }
@@ -601,6 +621,25 @@ static int put_contents(struct storing *storing, struct record *record) {
     }
     put_size(file, record);
     return 0;
+}
+
+static int put_contents(struct storing *storing, struct record *record) {
+    struct file *file = storing->file;
+    struct extents stored = {0};
+    int status;
+    storing->held = true;
+    if (file->replaced) {
+        status = replace_contents(file, record);
+    } else if (file->kind == CONTENTS_INLINE) {
+        status = patch_record(file, record);
+    } else {
+        stored = contents_stored(record);
+        status = put_in_place(storing, record);
+    }
+    if (status == 0) {
+        put_extents(storing, record, &stored);
+    }
+    return status;
 }
 
 static int change_record(void *context, struct record *record) {
@@ -636,12 +675,12 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     left_memory(file, storing->held ? appends->pending.size : 0);
     appends_stored(appends, storing->held, storing->at);
     if (file->kind == CONTENTS_BLOCKS) {
-        uint64_t end = blocks_in(contents_blocks_end(&entry->record));
         file->blocks.shared = true;
-        file->blocks.stored_end = end > file->blocks.stored_end ? end : file->blocks.stored_end;
+        file->blocks.stored = stored_by(&entry->record);
+        file->blocks.added = file->blocks.cleared = (struct extents){0};
     }
     if (file->has_old) {
-        mount_remove_contents(file->mount, &file->old.contents, file->old.end_block);
+        mount_remove_contents(file->mount, &file->old.contents, &file->old.stored);
         file->has_old = false;
     }
 }

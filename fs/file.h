@@ -90,6 +90,10 @@ bool file_pending(const struct file *file);
 /* Writes at `offset`, or at the end. ERR_TOO_BIG beyond FILE_SIZE_MAX. */
 int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes data);
 int file_truncate(struct file *file, uint64_t size);
+/* All that is written lies in the blocks, or all in the record. */
+int file_settle(struct file *file);
+/* The file was changed now. */
+void file_touch(struct file *file);
 /* Until everything is stored, on W disks when `synced`. `change` (may be NULL) goes into the same
  * record; with one, the record is written in any case. */
 int file_store(struct file *file, bool synced, int (*change)(void *context, struct record *record),

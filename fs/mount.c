@@ -93,16 +93,16 @@ void mount_stop_background(struct mount *mount) {
 
 /* One contents, in pieces that each have a deadline of their own: large files take long. */
 static int remove_one(struct mount *mount, const struct removal *removal) {
-    for (uint64_t first = 0; first < removal->end_block; first += REMOVAL_BLOCKS) {
+    const struct extents *stored = &removal->stored;
+    uint64_t first = extents_next_stored(stored, 0);
+    int status = 0;
+    while (status == 0 && first != UINT64_MAX) {
         uint64_t end = first + REMOVAL_BLOCKS;
-        end = end < removal->end_block ? end : removal->end_block;
         task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
-        int status = contents_remove(mount->config.ns, &removal->contents, first, end);
-        if (status != 0) {
-            return status;
-        }
+        status = contents_remove_stored(mount->config.ns, &removal->contents, stored, first, end);
+        first = extents_next_stored(stored, end);
     }
-    return 0;
+    return status;
 }
 
 static void remove_all(void *arg) {
@@ -128,8 +128,9 @@ static void remove_all(void *arg) {
     mount_background_done(mount);
 }
 
-void mount_remove_contents(struct mount *mount, const struct id128 *contents, uint64_t end_block) {
-    if (end_block == 0) {
+void mount_remove_contents(struct mount *mount, const struct id128 *contents,
+                           const struct extents *stored) {
+    if (stored->n == 0) {
         return;
     }
     if (mount->n_removals >= MOUNT_REMOVALS_MAX) {
@@ -137,7 +138,7 @@ void mount_remove_contents(struct mount *mount, const struct id128 *contents, ui
         return;
     }
     struct removal *removal = memory_new(1, sizeof *removal);
-    *removal = (struct removal){.contents = *contents, .end_block = end_block};
+    *removal = (struct removal){.contents = *contents, .stored = *stored};
     *mount->removals_end = removal;
     mount->removals_end = &removal->next;
     mount->n_removals++;

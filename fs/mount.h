@@ -12,7 +12,7 @@
  * suspended is stale afterwards, unless it holds a pin or a file's turn. */
 enum {
     MOUNT_DIRTY_MAX = 64 << 20,      /* bytes of blocks in memory; writers wait beyond */
-    MOUNT_REMOVALS_MAX = 65536,      /* contents waiting for removal; beyond, left to the sweeper */
+    MOUNT_REMOVALS_MAX = 16384,      /* contents waiting for removal; beyond, left to the sweeper */
     MOUNT_WRITEBACK_NS = 1000000000, /* how old a buffered change may get */
     MOUNT_REMOVERS_MAX = 4,          /* contents being removed at a time */
     MOUNT_SLEEPERS_MAX = 16,         /* tasks that look after something now and then */
@@ -43,7 +43,7 @@ struct capacity {
 
 struct removal {
     struct id128 contents;
-    uint64_t end_block;
+    struct extents stored;
     struct removal *next;
 };
 
@@ -91,9 +91,9 @@ void mount_background_done(struct mount *mount);
 bool mount_pause(struct mount *mount, int64_t ns);
 /* May suspend: until no task is in the background; those that pause end. */
 void mount_stop_background(struct mount *mount);
-/* Removes the blocks [0, end_block) of contents that no record names any more, in the background.
- */
-void mount_remove_contents(struct mount *mount, const struct id128 *contents, uint64_t end_block);
+/* Removes the blocks of contents that no record names any more, in the background. */
+void mount_remove_contents(struct mount *mount, const struct id128 *contents,
+                           const struct extents *stored);
 
 /* The inode of a number that the kernel uses, pinned: unpin it. ERR_STALE when there is none. */
 int mount_pin(struct mount *mount, uint64_t ino, struct inode **ret);

@@ -86,6 +86,7 @@ static int mount_session(struct ops *ops) {
     if (ops->config.lease_ns > 0) {
         ops_locks(&table); /* libfuse then asks the kernel to pass locks on */
     }
+    ops_data(&table);
     ops_cluster(&table);
     fuse_opt_add_arg(&args, "ringfs");
     fuse_opt_add_arg(&args, "-o");

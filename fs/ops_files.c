@@ -9,13 +9,6 @@ static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
 }
 
-/* Notes what a program is about to be told and is not stored yet. */
-static void note_dirt(const struct handle *handle, enum survivor_dirt dirt) {
-    if (file_pending(handle->file)) {
-        inode_set_dirt(handle->file->inode, dirt);
-    }
-}
-
 /* ---- files ---- */
 static void create_run(struct request *request) {
     struct stat stat;
@@ -60,7 +53,7 @@ static void open_run(struct request *request) {
     }
     struct fuse_file_info info = {.keep_cache = advice.keep};
     info.fh = request_opened(request, SURVIVOR_FILE, request->ino, handle);
-    note_dirt(handle, SURVIVOR_TRUNCATED);
+    request_note_dirt(handle, SURVIVOR_TRUNCATED);
     info.direct_io = handle_past_pages(request->flags);
     if (fuse_reply_open(request->fuse, &info) != 0) {
         handles_drop(&mount_of(request)->handles, info.fh);
@@ -129,7 +122,7 @@ static void write_run(struct request *request) {
         request_answer(request, status);
         return;
     }
-    note_dirt(request->handle, SURVIVOR_WRITTEN);
+    request_note_dirt(request->handle, SURVIVOR_WRITTEN);
     fuse_reply_write(request->fuse, request->data.size);
     request->fuse = NULL;
 }

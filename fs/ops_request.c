@@ -196,6 +196,12 @@ static void run_request(void *arg) {
     request_end(request);
 }
 
+void request_note_dirt(const struct handle *handle, enum survivor_dirt dirt) {
+    if (file_pending(handle->file)) {
+        inode_set_dirt(handle->file->inode, dirt);
+    }
+}
+
 static int spawn(struct request *request) {
     struct mount *mount = request->ops->config.mount;
     int64_t deadline_ns = mount_now_ns(mount) + mount->config.timeout_ns;

@@ -49,6 +49,8 @@ struct request {
     struct bytes data;
     uint64_t offset;
     size_t size;
+    uint64_t from_number; /* of the opening that is copied from */
+    uint64_t from_offset;
     int flags;
     uint64_t number; /* of the opening: see handles.h */
     void *handle;    /* what it stands for; there when `run` begins */
@@ -79,6 +81,8 @@ uint64_t request_opened(struct request *request, enum survivor_kind kind, uint64
 /* For requests that fail with `if_done` when they were done already: 0 when an earlier worker has
  * had the request, else `status`. */
 int request_settle(const struct request *request, int status, int if_done);
+/* Notes what a program is about to be told and is not stored yet. */
+void request_note_dirt(const struct handle *handle, enum survivor_dirt dirt);
 /* Runs it in a task of its own; frees it afterwards. */
 void request_start(struct request *request);
 /* As if a signal had come for each of them. */
@@ -94,11 +98,13 @@ void request_answer_attributes(struct request *request, int status, const struct
 /* fuse_entry_param of an inode. */
 struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat);
 
-/* Fill in the operations on names, on files, on extended attributes and on locks. */
+/* Fill in the operations on names, on files, on extended attributes on locks and on
+ * ranges. */
 void ops_names(struct fuse_lowlevel_ops *ret);
 void ops_files(struct fuse_lowlevel_ops *ret);
 void ops_xattr(struct fuse_lowlevel_ops *ret);
 void ops_locks(struct fuse_lowlevel_ops *ret);
+void ops_data(struct fuse_lowlevel_ops *ret);
 /* After these: takes those requests out that are about .ringfs. */
 void ops_cluster(struct fuse_lowlevel_ops *table);
 

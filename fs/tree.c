@@ -349,8 +349,8 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
     bool open = inode != NULL && inode->file != NULL;
     if (!open && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
-        uint64_t end = (record->size + BLOCK_SIZE - 1) / BLOCK_SIZE;
-        mount_remove_contents(mount, &record->contents, end);
+        struct extents stored = contents_stored(record);
+        mount_remove_contents(mount, &record->contents, &stored);
     }
 }
 

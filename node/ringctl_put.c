@@ -44,6 +44,8 @@ static int fill_blocks(struct ctl *ctl, struct record *record, struct value_sour
     }
     record->size = (uint64_t)got;
     record->contents = (struct id128){{0}};
+    record->data_at = 0;
+    record_set_extents(record, (struct bytes){0});
     record->contents_kind = CONTENTS_INLINE;
     if (got <= RECORD_INLINE_MAX) {
         record_set_data(record, bytes_of(block, (size_t)got));
@@ -76,8 +78,8 @@ int record_fill(struct ctl *ctl, struct record *record, struct value_source *sou
 
 void record_drop(struct ctl *ctl, const struct record *record) {
     if (S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
-        contents_remove(ctl->ns, &record->contents, 0,
-                        (record->size + BLOCK_SIZE - 1) / BLOCK_SIZE);
+        struct extents stored = contents_stored(record);
+        contents_remove_stored(ctl->ns, &record->contents, &stored, 0, UINT64_MAX);
     }
 }
 

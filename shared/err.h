@@ -43,6 +43,7 @@
     X(STALE_EPOCH, 33, EIO, "another node is the steward of the slice")                            \
     X(RECOVERING, 34, EIO, "this replica is catching up on the others")                            \
     X(TOO_MANY_LINKS, 35, EMLINK, "the file has too many names")                                   \
+    X(NO_DATA, 42, ENXIO, "no data at or behind this offset")                                      \
     X(NO_ATTRIBUTE, 36, ENODATA, "no such extended attribute")                                     \
     X(RANGE, 37, ERANGE, "the answer is longer than the room for it")                              \
     X(LOCKED, 38, EAGAIN, "locked by another process")                                             \

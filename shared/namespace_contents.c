@@ -203,6 +203,28 @@ int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t
     return group.status;
 }
 
+struct extents contents_stored(const struct record *record) {
+    struct extents extents = {0};
+    if (record->contents_kind != CONTENTS_BLOCKS) {
+        return extents;
+    }
+    if (record->extents.size > 0 && extents_decode(record->extents, &extents) == 0) {
+        return extents;
+    }
+    return extents_dense(record->size / BLOCK_SIZE + (record->size % BLOCK_SIZE != 0));
+}
+
+int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
+                           const struct extents *stored, uint64_t first, uint64_t end) {
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < stored->n; i++) {
+        uint64_t from = stored->at[i].first > first ? stored->at[i].first : first;
+        uint64_t to = stored->at[i].end < end ? stored->at[i].end : end;
+        err = contents_remove(ns, contents, from, to);
+    }
+    return err;
+}
+
 /* ---- reading ---- */
 
 static int part_job(void *arg) {

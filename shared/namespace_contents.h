@@ -2,6 +2,7 @@
 #ifndef RINGFS_SHARED_NAMESPACE_CONTENTS_H
 #define RINGFS_SHARED_NAMESPACE_CONTENTS_H
 
+#include "shared/extents.h"
 #include "shared/record.h"
 
 struct namespace;
@@ -50,6 +51,11 @@ uint64_t contents_blocks_end(const struct record *record);
  * again is harmless. */
 int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t first,
                     uint64_t end);
+/* Where blocks of a file's contents may be stored; what does not decode is taken as no holes. */
+struct extents contents_stored(const struct record *record);
+/* What contents_remove() does to all that may be stored within [first, end). */
+int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
+                           const struct extents *stored, uint64_t first, uint64_t end);
 /* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
  * what was read. Blocks are fetched several at a time. */
 int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,

@@ -35,6 +35,7 @@ struct put {
     struct block_write *writes; /* WRITES_IN_FLIGHT of them */
     struct task_group group;
     struct record old; /* what it said before; mode 0 = there was no file */
+    struct extents old_stored;
 };
 
 static uint64_t blocks_of(uint64_t size) {
@@ -116,6 +117,8 @@ static int put_contents(struct put *put) {
 
 static void put_describe(const struct put *put, struct record *record) {
     record_set_data(record, put->data);
+    record_set_extents(record, (struct bytes){0});
+    record->data_at = 0;
     record->size = put->size;
     record->contents_kind = put->kind;
     record->contents = put->kind == CONTENTS_BLOCKS ? put->contents : (struct id128){{0}};
@@ -127,6 +130,7 @@ static int put_swap(void *context, struct record *record) {
         return S_ISDIR(record->mode) ? ERR_IS_DIRECTORY : ERR_NOT_SUPPORTED;
     }
     put->old = *record; /* only its numbers are used */
+    put->old_stored = contents_stored(record);
     put_describe(put, record);
     record->mtime_ns = (int64_t)put->ns->store->wall_ns(put->ns->store->self);
     record->ctime_ns = record->mtime_ns;
@@ -193,7 +197,7 @@ int namespace_put(struct namespace *ns, const char *path, uint32_t mode, uint32_
     }
     if (err == 0 && put.old.mode != 0 && put.old.contents_kind == CONTENTS_BLOCKS) {
         /* Blocks that stay behind cost space, and nothing else. */
-        contents_remove(ns, &put.old.contents, 0, blocks_of(put.old.size));
+        contents_remove_stored(ns, &put.old.contents, &put.old_stored, 0, UINT64_MAX);
     }
     free(put.writes);
     return err;

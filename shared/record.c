@@ -19,8 +19,9 @@ enum {
     RECORD_LINKS = 8,
     RECORD_DISPLACED = 16,
     RECORD_TAIL = 32,
+    RECORD_SPARSE = 64,
     RECORD_FLAGS = RECORD_MOVING | RECORD_ARRIVED | RECORD_LINKING | RECORD_LINKS |
-                   RECORD_DISPLACED | RECORD_TAIL,
+                   RECORD_DISPLACED | RECORD_TAIL | RECORD_SPARSE,
 };
 
 bool id128_equal(const struct id128 *a, const struct id128 *b) {
@@ -91,6 +92,10 @@ int record_check(const struct record *record) {
         record->n_lineage > RECORD_LINEAGE_MAX || record->displaced.size > RECORD_DISPLACED_MAX) {
         return ERR_INVALID;
     }
+    if (record->extents.size > RECORD_EXTENTS_MAX ||
+        (record->extents.size > 0 && record->contents_kind != CONTENTS_BLOCKS)) {
+        return ERR_INVALID;
+    }
     if (record->contents_kind == CONTENTS_LINKED) {
         bool bare = record->size == 0 && record->xattrs.size == 0 && record->links.size == 0;
         return bare && !S_ISDIR(record->mode) ? 0 : ERR_INVALID;
@@ -122,6 +127,7 @@ static uint8_t flags_of(const struct record *record) {
     flags |= record->links.size > 0 ? RECORD_LINKS : 0;
     flags |= record->displaced.size > 0 ? RECORD_DISPLACED : 0;
     flags |= record_has_tail(record) ? RECORD_TAIL : 0;
+    flags |= record->extents.size > 0 ? RECORD_SPARSE : 0;
     return (uint8_t)flags;
 }
 
@@ -146,6 +152,9 @@ static void put_rare(const struct record *record, struct buffer *into) {
     }
     if (record_has_tail(record)) {
         buffer_put_u64(into, record->data_at);
+    }
+    if (record->extents.size > 0) {
+        buffer_put_sized32(into, record->extents);
     }
 }
 
@@ -214,6 +223,10 @@ static int read_rare(struct reader *r, uint8_t flags, struct record *ret) {
         err = ret->displaced.size > 0 ? 0 : ERR_INVALID;
     }
     ret->data_at = flags & RECORD_TAIL ? reader_u64(r) : 0;
+    ret->extents = flags & RECORD_SPARSE ? reader_sized32(r) : (struct bytes){0};
+    if ((flags & RECORD_SPARSE) && ret->extents.size == 0) {
+        return ERR_INVALID;
+    }
     ret->linking = (flags & RECORD_LINKING) != 0;
     return err == 0 && record_has_tail(ret) != ((flags & RECORD_TAIL) != 0) ? ERR_INVALID : err;
 }
@@ -255,7 +268,8 @@ int record_decode(struct bytes encoded, struct record *ret) {
 
 /* Makes the record own copies of all its bytes, in one piece of memory. */
 static void record_own(struct record *record) {
-    struct bytes *parts[] = {&record->data, &record->xattrs, &record->links, &record->displaced};
+    struct bytes *parts[] = {&record->data, &record->extents, &record->xattrs, &record->links,
+                             &record->displaced};
     size_t size = 1;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         size += parts[i]->size;
@@ -281,7 +295,8 @@ void record_copy(const struct record *from, struct record *ret) {
 void record_release(struct record *record) {
     free(record->owned);
     record->owned = NULL;
-    record->data = record->xattrs = record->links = record->displaced = (struct bytes){0};
+    record->data = record->extents = record->xattrs = record->links = record->displaced =
+        (struct bytes){0};
 }
 
 void record_set_data(struct record *record, struct bytes data) {
@@ -292,6 +307,11 @@ void record_set_data(struct record *record, struct bytes data) {
 void record_set_xattrs(struct record *record, struct bytes xattrs) {
     assert(xattrs.size <= RECORD_XATTRS_MAX);
     record->xattrs = xattrs;
+    record_own(record);
+}
+
+void record_set_extents(struct record *record, struct bytes extents) {
+    record->extents = extents;
     record_own(record);
 }
 

@@ -11,6 +11,7 @@
 enum {
     RECORD_INLINE_MAX = 4096, /* contents of at most this size live in the record */
     RECORD_TARGET_MAX = 4095, /* a symlink's target */
+    RECORD_EXTENTS_MAX = 2 << 10,
     RECORD_XATTRS_MAX = 64 << 10,
     NAME_SIZE_MAX = 255,
     BLOCK_SIZE = 64 << 10,
@@ -74,8 +75,10 @@ struct record {
                             * CONTENTS_BLOCKS: the tail, appended bytes that are not in the blocks
                             * (yet); symlinks: the target. See `owned` */
     uint64_t data_at;      /* of a tail: where in the file it belongs; else 0 */
-    struct bytes xattrs;   /* encoded list (xattrs.h); empty = none */
-    struct bytes links;    /* in a file's own row: encoded, its names; empty in a name's row */
+    struct bytes extents; /* CONTENTS_BLOCKS, encoded (extents.h): where blocks may be stored; empty
+                           * = anywhere up to the size */
+    struct bytes xattrs;  /* encoded list (xattrs.h); empty = none */
+    struct bytes links;   /* in a file's own row: encoded, its names; empty in a name's row */
     /* Of the side of an exchange that arrived: the encoded record that goes back to where it came
      * from, until it is there. */
     struct bytes displaced;
@@ -105,6 +108,8 @@ void record_release(struct record *record);
 void record_set_data(struct record *record, struct bytes data);
 /* The same for the xattrs. */
 void record_set_xattrs(struct record *record, struct bytes xattrs);
+/* The same for the extents. */
+void record_set_extents(struct record *record, struct bytes extents);
 /* The same for what an exchange displaced. */
 void record_set_displaced(struct record *record, struct bytes displaced);
 /* How many names a record of a file's own row lists; 0 for a record of a name's row. */

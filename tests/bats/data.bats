@@ -64,3 +64,124 @@ append_lines() { # FILE WORD N
     [ "$(grep -o odd "$BASE/second/f" | wc -l)" -eq 100 ]
     stop_mount "$BASE/second"
 }
+
+# ---- sparse files ----
+
+stored() { stat -c '%b * %B' "$1" | sed 's/ //g' | { IFS='*' read -r n size; echo $((n * size)); }; }
+
+@test "du tells what is stored, and holes are copied as holes" {
+    truncate -s 2T sparse
+    [ "$(stored sparse)" -eq 0 ]
+    printf data | dd of=sparse bs=1 seek=$((2 ** 40)) conv=notrunc status=none
+    [ "$(stored sparse)" -le 131072 ]
+    [ "$(du -k sparse | cut -f1)" -le 128 ]
+    [ "$(dd if=sparse bs=1 skip=$((2 ** 40)) count=4 status=none)" = data ]
+    cp --sparse=always sparse copy
+    [ "$(stat -c %s copy)" -eq $((2 ** 41)) ]
+    [ "$(stored copy)" -le 131072 ]
+    [ "$(dd if=copy bs=1 skip=$((2 ** 40)) count=4 status=none)" = data ]
+    truncate -s 100 sparse
+    truncate -s 1M sparse
+    [ "$(tr -d '\0' <sparse | wc -c)" -eq 0 ]
+    rm sparse copy
+}
+
+@test "fallocate allocates, punches and zeroes" {
+    head -c 1000000 /dev/urandom >f
+    cp f "$BASE/f"
+    for where in f "$BASE/f"; do
+        fallocate -p -o 70000 -l 400000 "$where"
+        fallocate -z -o 600001 -l 77777 "$where"
+        fallocate -l 1100000 "$where"
+        fallocate -z -n -o 1050000 -l 500000 "$where"
+    done
+    cmp f "$BASE/f"
+    [ "$(stat -c %s f)" -eq 1100000 ]
+    [ "$(stored f)" -le 800000 ]
+    run fallocate -c -o 0 -l 65536 f
+    [ "$status" -ne 0 ]
+    [[ $output == *"not supported"* ]]
+    fallocate -n -l 10000000 f
+    [ "$(stat -c %s f)" -eq 1100000 ]
+}
+
+@test "lseek finds data and holes; copy_file_range copies" {
+    python3 - <<'PY'
+import errno, os
+f = os.open("f", os.O_RDWR | os.O_CREAT)
+os.pwrite(f, b"x" * 65536, 1 << 20)
+os.ftruncate(f, 3 << 20)
+assert os.lseek(f, 0, os.SEEK_HOLE) == 0
+assert os.lseek(f, 0, os.SEEK_DATA) == 1 << 20
+assert os.lseek(f, 1 << 20, os.SEEK_HOLE) == (1 << 20) + 65536
+for whence, at in (os.SEEK_DATA, 2 << 20), (os.SEEK_HOLE, 3 << 20):
+    try:
+        os.lseek(f, at, whence)
+        assert False
+    except OSError as e:
+        assert e.errno == errno.ENXIO
+g = os.open("g", os.O_RDWR | os.O_CREAT)
+assert os.copy_file_range(f, g, 4 << 20) == 3 << 20
+assert os.fstat(g).st_size == 3 << 20 and os.fstat(g).st_blocks == 128
+assert os.copy_file_range(g, g, 1000, (1 << 20) + 64000, 100) == 1000
+assert os.pread(g, 1000, 100) == b"x" * 1000
+PY
+}
+
+# ---- programs ----
+
+@test "mmap shared and private; msync is seen by another mount's opening" {
+    start_mount "$BASE/second"
+    head -c 300000 /dev/zero >f
+    python3 - f "$BASE/second/f" <<'PY'
+import mmap, os, sys
+with open(sys.argv[1], "r+b") as f:
+    with mmap.mmap(f.fileno(), 0) as m:
+        m[1000:1005] = b"hello"
+        m[200000:200005] = b"world"
+        m.flush()
+        with open(sys.argv[2], "rb") as other:
+            seen = other.read()
+        assert seen[1000:1005] == b"hello" and seen[200000:200005] == b"world"
+        with open(sys.argv[1], "r+b") as again:
+            again.seek(5000)
+            again.write(b"by write")
+            again.flush()
+            assert m[5000:5008] == b"by write"
+    with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY) as m:
+        m[0:3] = b"abc"
+        assert os.pread(f.fileno(), 3, 0) == b"\0\0\0"
+PY
+    stop_mount "$BASE/second"
+}
+
+@test "sqlite with a rollback journal and with a write-ahead log" {
+    command -v sqlite3 >/dev/null || skip "no sqlite3"
+    for mode in delete wal; do
+        sqlite3 db.$mode "PRAGMA journal_mode=$mode; CREATE TABLE t(i INTEGER PRIMARY KEY, x);" >/dev/null
+        for i in 1 2 3; do
+            sqlite3 db.$mode "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 2000)
+                INSERT INTO t(x) SELECT hex(randomblob(50)) FROM n; DELETE FROM t WHERE i % 3 = $((i - 1));"
+        done
+        [ "$(sqlite3 db.$mode 'PRAGMA integrity_check')" = ok ]
+        [ "$(sqlite3 db.$mode 'SELECT count(*) > 1000 FROM t')" -eq 1 ]
+    done
+}
+
+@test "fio verifies random writes, buffered and past the pages" {
+    command -v fio >/dev/null || skip "no fio"
+    for direct in 0 1; do
+        fio --name=v$direct --directory="$MNT" --rw=randwrite --bs=4k-70k --size=8m --direct=$direct \
+            --verify=crc32c --do_verify=1 --end_fsync=1 --ioengine=psync --output="$BASE/fio.out"
+    done
+}
+
+@test "O_TMPFILE is refused cleanly" {
+    python3 - <<'PY'
+import errno, os
+try:
+    os.open(".", os.O_TMPFILE | os.O_RDWR)
+except OSError as e:
+    assert e.errno in (errno.EOPNOTSUPP, errno.EISDIR), e
+PY
+}
