@@ -1,4 +1,5 @@
 /* ops_data: the kernel's requests on ranges of files. */
+#include "fs/cluster_files.h"
 #include "fs/ops_request.h"
 #include "fs/range.h"
 
@@ -22,6 +23,16 @@ static void on_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset
     request_start(request);
 }
 
+/* Files of .ringfs have openings of their own and nothing to seek or to copy by blocks: programs
+ * read them then. */
+static bool refused(fuse_req_t fuse, fuse_ino_t ino, int error) {
+    bool refuse = cluster_files_has(ino);
+    if (refuse) {
+        fuse_reply_err(fuse, error);
+    }
+    return refuse;
+}
+
 /* ---- lseek ---- */
 static void lseek_run(struct request *request) {
     uint64_t found = 0;
@@ -36,6 +47,9 @@ static void lseek_run(struct request *request) {
 
 static void on_lseek(fuse_req_t fuse, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *info) {
+    if (refused(fuse, ino, EINVAL)) {
+        return;
+    }
     struct request *request =
         request_set_handle(request_new(fuse, "lseek", lseek_run, ino, NULL, NULL), info);
     request->offset = (uint64_t)offset;
@@ -69,8 +83,10 @@ static void copy_run(struct request *request) {
 static void on_copy_file_range(fuse_req_t fuse, fuse_ino_t from_ino, off_t from_offset,
                                struct fuse_file_info *from, fuse_ino_t ino, off_t offset,
                                struct fuse_file_info *info, size_t size, int flags) {
-    (void)from_ino;
     (void)flags;
+    if (refused(fuse, from_ino, EOPNOTSUPP)) {
+        return;
+    }
     struct request *request =
         request_set_handle(request_new(fuse, "copy_file_range", copy_run, ino, NULL, NULL), info);
     request->from_number = from->fh;
