@@ -71,7 +71,7 @@ static int refresh_root(struct mount *mount, struct inode *root) {
     if (deadline_ns == 0 || soon_ns < deadline_ns) {
         task_set_deadline(task, soon_ns);
     }
-    int status = mount_refresh(mount, root, mount->config.attributes_ns);
+    int status = mount_refresh_good(mount, root);
     task_set_deadline(task, deadline_ns);
     if (status != 0 && root->known != NULL) {
         root->known->read_ns = mount_now_ns(mount); /* believed for another while */
@@ -86,8 +86,8 @@ int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret) {
     if (status != 0) {
         return status;
     }
-    status = inode == mount->inodes.root ? refresh_root(mount, inode)
-                                         : mount_refresh(mount, inode, mount->config.attributes_ns);
+    status =
+        inode == mount->inodes.root ? refresh_root(mount, inode) : mount_refresh_good(mount, inode);
     if (status == 0) {
         if (inode->file != NULL) {
             file_adopt(inode->file);
@@ -103,8 +103,18 @@ int64_t attributes_left_ns(struct mount *mount, uint64_t ino) {
     if (inode == NULL || inode->known == NULL) {
         return 0;
     }
-    int64_t left_ns = inode->known->read_ns + mount->config.attributes_ns - mount_now_ns(mount);
+    int64_t left_ns = inode->known->read_ns + mount_good_ns(mount, inode) - mount_now_ns(mount);
     return left_ns > 0 ? left_ns : 0;
+}
+
+int64_t attributes_name_ns(const struct mount *mount, uint64_t ino) {
+    const struct inode *inode = inodes_find(&mount->inodes, ino);
+    const struct inode *directory =
+        inode != NULL ? inodes_directory(&mount->inodes, &inode->parent) : NULL;
+    const struct watch *watch = directory != NULL ? directory->watch : NULL;
+    bool watched = watch != NULL && watch->since != 0;
+    int64_t ns = mount->config.attributes_ns;
+    return watched && ns > ATTRIBUTES_NAME_WATCHED_NS ? ATTRIBUTES_NAME_WATCHED_NS : ns;
 }
 
 struct setting {
@@ -179,6 +189,7 @@ int attributes_change_directory(struct mount *mount, struct inode *inode,
                                 int (*change)(void *context,
                                               struct directory_attributes *attributes),
                                 void *context) {
+    uint64_t began = inodes_clock(&mount->inodes);
     struct directory_attributes now;
     int status =
         namespace_update_directory(mount->config.ns, &inode->directory, change, context, &now);
@@ -186,6 +197,7 @@ int attributes_change_directory(struct mount *mount, struct inode *inode,
         inodes_changed(&mount->inodes, inode);
         inodes_learn_directory(&mount->inodes, inode, &now, inodes_clock(&mount->inodes),
                                mount_now_ns(mount));
+        inodes_cover(&mount->inodes, inode, began);
         directory_attributes_release(&now);
     }
     return status;

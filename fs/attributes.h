@@ -16,6 +16,11 @@ void attributes_of(const struct inode *inode, struct stat *ret);
 /* From memory when it was read within the mount's attributes_ns, else from the store. */
 int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret);
 
+/* How long the kernel may believe names in a watched directory: it asks again soon, and is answered
+ * from memory. */
+#define ATTRIBUTES_NAME_WATCHED_NS 100000000
+/* How long it may believe that the last name it was told of an inode stands for it. */
+int64_t attributes_name_ns(const struct mount *mount, uint64_t ino);
 /* How long what attributes_get() answered may be believed, so that nobody sees attributes older
  * than the mount's attributes_ns. */
 int64_t attributes_left_ns(struct mount *mount, uint64_t ino);

@@ -6,13 +6,13 @@
 #define ASK_EVERY_NS 10000000000ll
 #define ANSWER_WITHIN_NS 2000000000ll
 
-struct watch {
+struct gauge {
     struct mount *mount;
     struct session *session;
 };
 
 /* Adds one node's disk. */
-static int ask_node(struct watch *watch, uint16_t node, struct capacity *sum) {
+static int ask_node(struct gauge *watch, uint16_t node, struct capacity *sum) {
     struct bytes payload;
     task_set_deadline(task_self(), mount_now_ns(watch->mount) + ANSWER_WITHIN_NS);
     int status = session_ask(watch->session, MESSAGE_STATS, node, &payload);
@@ -28,7 +28,7 @@ static int ask_node(struct watch *watch, uint16_t node, struct capacity *sum) {
     return status;
 }
 
-static void ask_all(struct watch *watch) {
+static void ask_all(struct gauge *watch) {
     uint16_t nodes[RING_MEMBERS_MAX];
     const struct ring *ring = client_ring(session_client(watch->session));
     uint16_t n = ring->n_members;
@@ -50,7 +50,7 @@ static void ask_all(struct watch *watch) {
 }
 
 static void keep_asking(void *arg) {
-    struct watch *watch = arg;
+    struct gauge *watch = arg;
     struct mount *mount = watch->mount;
     do {
         ask_all(watch);
@@ -60,8 +60,8 @@ static void keep_asking(void *arg) {
 }
 
 int capacity_start(struct mount *mount, struct session *session) {
-    struct watch *watch = memory_new(1, sizeof *watch);
-    *watch = (struct watch){mount, session};
+    struct gauge *watch = memory_new(1, sizeof *watch);
+    *watch = (struct gauge){mount, session};
     int status = task_spawn(mount->config.tasks, keep_asking, watch, 0);
     if (status != 0) {
         free(watch);

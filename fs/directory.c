@@ -17,6 +17,7 @@ int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **
     }
     struct directory_handle *handle = memory_new(1, sizeof *handle);
     handle->inode = inode;
+    watch_use(&mount->inodes.watches, inode);
     *ret = handle;
     return 0;
 }
@@ -55,6 +56,21 @@ static bool give_dots(const struct directory_handle *handle, uint64_t *offset,
     return true;
 }
 
+/* What was listed is known of the directory; when it was listed from its start to its end, so are
+ * all names that it does not have. */
+static void learn_names(struct mount *mount, struct directory_handle *handle) {
+    struct watches *watches = &mount->inodes.watches;
+    int64_t now_ns = mount_now_ns(mount);
+    for (uint32_t i = 0; i < handle->page.n; i++) {
+        const struct entry *entry = &handle->page.entries[i].entry;
+        watch_learn_name(watches, handle->inode, entry->name, record_ino(&entry->record),
+                         handle->began, now_ns);
+    }
+    if (handle->page.end && handle->listed_from != 0) {
+        watch_listed(handle->inode, handle->listed_from, true, now_ns);
+    }
+}
+
 /* The page that continues behind `offset`. Names of one cookie share a page, so the place in the
  * page says where among them the kernel is. */
 static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_t offset) {
@@ -62,10 +78,16 @@ static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_
     if (here && (handle->next < handle->page.n || handle->page.end)) {
         return 0;
     }
+    bool in_a_row = handle->next_offset == offset;
     drop_page(handle);
     struct listing page;
     uint64_t began = inodes_clock(&mount->inodes);
     uint64_t after = offset < FIRST_COOKIE ? 0 : offset;
+    if (after == 0) {
+        handle->listed_from = began;
+    } else if (!in_a_row) {
+        handle->listed_from = 0;
+    }
     int status = namespace_list(mount->config.ns, &handle->inode->directory, after,
                                 DIRECTORY_PAGE_ENTRIES, &page);
     if (status == 0) {
@@ -73,6 +95,7 @@ static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_
         handle->began = began;
         handle->next = 0;
         handle->next_offset = offset;
+        learn_names(mount, handle);
     }
     return status;
 }

@@ -18,6 +18,7 @@ struct directory_handle {
     uint64_t began;       /* the inodes' clock before it was read */
     uint32_t next;        /* index in page of the first entry not given out */
     uint64_t next_offset; /* the offset that it follows; 0 = there is no page */
+    uint64_t listed_from; /* the inodes' clock before the first page; 0 = not read in a row */
 };
 
 /* What a listing is given out to. `stat` has st_ino and the type at least. False when there is no

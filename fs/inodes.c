@@ -49,6 +49,7 @@ static void known_push(struct inodes *inodes, struct known *known) {
 }
 
 static void known_drop(struct inodes *inodes, struct known *known) {
+    inodes_uncover(inodes, known);
     known_unlink(inodes, known);
     inodes->n_known--;
     known->inode->known = NULL;
@@ -112,6 +113,9 @@ static void inode_free(struct inodes *inodes, struct inode *inode) {
     }
     *at = inode->next;
     inodes->n--;
+    if (inode->watch != NULL) {
+        watch_end(&inodes->watches, inode);
+    }
     if (inode->known != NULL) {
         known_drop(inodes, inode->known);
     }
@@ -138,6 +142,7 @@ static char *copy_name(const char *name) {
 
 void inodes_init(struct inodes *inodes, uint32_t known_max) {
     *inodes = (struct inodes){.n_buckets = BUCKETS_MIN, .known_max = known_max};
+    watches_init(&inodes->watches, inodes, NULL);
     inodes->buckets = memory_new(inodes->n_buckets, sizeof *inodes->buckets);
     inodes->root = inode_new(inodes, ROOT_INO);
     inodes->root->is_directory = true;
@@ -199,7 +204,84 @@ void inode_set_dirt(struct inode *inode, enum survivor_dirt dirt) {
     }
 }
 
-static void set_place(struct inode *inode, const struct id128 *parent, const char *name) {
+struct inode *inodes_directory(const struct inodes *inodes, const struct id128 *directory) {
+    bool top = id128_equal(directory, &inodes->root->directory);
+    return top ? inodes->root : inodes_find(inodes, directory_ino(directory));
+}
+
+/* Of the directory whose rows hold what is known of the inode; NULL when they are not watched. */
+static struct watch *watch_of(const struct inodes *inodes, const struct inode *inode) {
+    const struct inode *directory =
+        inode->is_directory ? inode : inodes_directory(inodes, &inode->parent);
+    return directory != NULL ? directory->watch : NULL;
+}
+
+bool inodes_is_covered(const struct inodes *inodes, const struct inode *inode) {
+    const struct watch *watch = watch_of(inodes, inode);
+    const struct known *known = inode->known;
+    return known != NULL && known->covered != 0 && watch != NULL && watch->since == known->covered;
+}
+
+/* What covers the known of an inode; 0 = nothing does. A change is told by name, so the name of
+ * what is covered must be known. */
+static uint64_t covered_by(struct inodes *inodes, struct inode *inode, uint64_t began) {
+    struct known *known = inode->known;
+    if (inode->is_directory) {
+        return watch_covers(inode->watch, NULL, began);
+    }
+    struct inode *directory = inodes_directory(inodes, &inode->parent);
+    /* The record of a file with several names is in none of their directories. */
+    if (directory == NULL || known->entry.linked) {
+        return 0;
+    }
+    watch_learn_name(&inodes->watches, directory, inode->name, inode->ino, began, known->read_ns);
+    bool told = watch_tells(directory->watch, inode->name, inode->ino);
+    return told ? watch_covers(directory->watch, inode->name, began) : 0;
+}
+
+/* That it is not to believe the attributes that it was given. */
+static void tell_kernel(const struct inodes *inodes, const struct inode *inode) {
+    const struct kernel_notices *kernel = &inodes->watches.kernel;
+    if (kernel->attributes != NULL) {
+        kernel->attributes(kernel->self, inode->ino);
+    }
+}
+
+void inodes_cover(struct inodes *inodes, struct inode *inode, uint64_t began) {
+    struct known *known = inode->known;
+    struct watch *watch = watch_of(inodes, inode);
+    if (known->covered != 0 && watch != NULL && watch->since == known->covered) {
+        watch->n_covered--;
+    }
+    uint64_t before = known->covered;
+    known->covered = covered_by(inodes, inode, began);
+    if (before != 0 && known->covered == 0) {
+        tell_kernel(inodes, inode);
+    }
+    if (known->covered != 0) {
+        watch->n_covered++;
+    } else if (watch != NULL && watch->told > began) {
+        known->read_ns = INT64_MIN / 2; /* it was changed meanwhile: good for one answer */
+    }
+}
+
+void inodes_uncover(struct inodes *inodes, struct known *known) {
+    struct watch *watch = watch_of(inodes, known->inode);
+    if (known->covered != 0) {
+        tell_kernel(inodes, known->inode);
+    }
+    if (known->covered != 0 && watch != NULL && watch->since == known->covered) {
+        watch->n_covered--;
+    }
+    known->covered = 0;
+    known->read_ns = INT64_MIN / 2;
+}
+
+static void set_place(struct inodes *inodes, struct inode *inode, const struct id128 *parent,
+                      const char *name) {
+    if (inode->known != NULL && !id128_equal(&inode->parent, parent)) {
+        inodes_uncover(inodes, inode->known);
+    }
     inode->parent = *parent;
     if (inode->name == NULL || strcmp(inode->name, name) != 0) {
         free(inode->name);
@@ -225,7 +307,7 @@ static void restore(void *context, struct survivor_inode *kept, const char *name
     inode->is_directory = kept->is_directory != 0;
     inode->gone = kept->gone != 0;
     inode->directory = kept->directory;
-    set_place(inode, &kept->parent, name);
+    set_place(inodes, inode, &kept->parent, name);
 }
 
 uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor) {
@@ -246,7 +328,7 @@ struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint6
     if (inode != inodes->root && inode->changed <= began) {
         bool here = inode->kept != NULL && id128_equal(&inode->parent, &entry->directory) &&
                     strcmp(inode->name, entry->name) == 0;
-        set_place(inode, &entry->directory, entry->name);
+        set_place(inodes, inode, &entry->directory, entry->name);
         if (!here) {
             keep(inodes, inode);
         }
@@ -292,6 +374,7 @@ bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry
     entry_release(&known->entry);
     entry_copy(entry, &known->entry);
     known->read_ns = now_ns;
+    inodes_cover(inodes, inode, began);
     known_count(inodes, known, entry->record.data.size + entry->record.xattrs.size);
     return true;
 }
@@ -310,6 +393,7 @@ bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
     known->attributes = *attributes;
     known->attributes.xattrs = xattrs;
     known->read_ns = now_ns;
+    inodes_cover(inodes, inode, began);
     known_count(inodes, known, xattrs.size);
     return true;
 }
@@ -320,7 +404,7 @@ void inodes_changed(struct inodes *inodes, struct inode *inode) {
 
 void inodes_move(struct inodes *inodes, struct inode *inode, const struct id128 *parent,
                  const char *name) {
-    set_place(inode, parent, name);
+    set_place(inodes, inode, parent, name);
     keep(inodes, inode);
     inodes_changed(inodes, inode);
 }
@@ -341,14 +425,21 @@ struct known *inodes_known(struct inodes *inodes, struct inode *inode, int64_t n
     return known;
 }
 
+void inodes_doubt_kernel(const struct inodes *inodes) {
+    for (uint32_t i = 0; i < inodes->n_buckets; i++) {
+        for (struct inode *inode = inodes->buckets[i]; inode != NULL; inode = inode->next) {
+            tell_kernel(inodes, inode);
+        }
+    }
+}
+
 void inodes_path(const struct inodes *inodes, uint64_t ino, char *ret, size_t size) {
     const struct inode *chain[PATH_DEPTH_MAX];
     int n = 0;
     const struct inode *inode = inodes_find(inodes, ino);
     while (inode != NULL && inode != inodes->root && n < PATH_DEPTH_MAX) {
         chain[n++] = inode;
-        bool top = id128_equal(&inode->parent, &inodes->root->directory);
-        inode = top ? inodes->root : inodes_find(inodes, directory_ino(&inode->parent));
+        inode = inodes_directory(inodes, &inode->parent);
     }
     size_t used =
         (size_t)snprintf(ret, size, "%s", inode == inodes->root ? n == 0 ? "/" : "" : "?");

@@ -3,6 +3,7 @@
 #define RINGFS_FS_INODES_H
 
 #include "fs/survivor.h"
+#include "fs/watch.h"
 #include "shared/namespace.h"
 
 /* The kernel names a node by the inode number, which is the record's: random and for life, so that
@@ -25,7 +26,8 @@ struct inode;
 struct known {
     struct inode *inode;
     struct known *newer, *older;
-    int64_t read_ns;                        /* monotonic */
+    int64_t read_ns;  /* monotonic */
+    uint64_t covered; /* watch.h: the latest while the directory's watch says so; 0 = may be old */
     struct entry entry;                     /* not of directories */
     struct directory_attributes attributes; /* of directories; owned */
     size_t n_bytes;                         /* contents and attributes that it holds */
@@ -46,6 +48,7 @@ struct inode {
     struct known *known;         /* owned; NULL = has to be read */
     struct file *file;           /* its open file; NULL when not open */
     struct survivor_inode *kept; /* what the next worker will know of it; NULL = nothing */
+    struct watch *watch;         /* directories: NULL = changes are not told */
     /* Of which version the kernel may still hold pages; zeros = of none. */
     struct op_id kernel_version;
 };
@@ -60,6 +63,7 @@ struct inodes {
     uint64_t clock;
     struct inode *root;        /* always there */
     struct survivor *survivor; /* NULL = nothing survives this process */
+    struct watches watches;
 };
 
 /* Holds the root and nothing else. */
@@ -78,6 +82,8 @@ void inodes_release(struct inodes *inodes);
 
 /* NULL when the kernel never looked it up or forgot it. */
 struct inode *inodes_find(const struct inodes *inodes, uint64_t ino);
+/* The inode of a directory by its id. */
+struct inode *inodes_directory(const struct inodes *inodes, const struct id128 *directory);
 /* The inode of an entry that a reading begun at clock `began` found; made when there is none; at
  * the place that the entry says, unless this mount has changed it since. What was read is not
  * learnt yet: see inodes_learn(). Pin the inode before suspending. */
@@ -109,6 +115,18 @@ void inodes_gone(struct inodes *inodes, struct inode *inode);
 /* What is known, when it was read within `age_ns`; NULL otherwise. Good until the task suspends. */
 struct known *inodes_known(struct inodes *inodes, struct inode *inode, int64_t now_ns,
                            int64_t age_ns);
+
+/* Whether what is known is the latest, however long ago it was read. */
+bool inodes_is_covered(const struct inodes *inodes, const struct inode *inode);
+/* What is known now was made by this mount, in an operation that began then: another change may
+ * have come in between. */
+void inodes_cover(struct inodes *inodes, struct inode *inode, uint64_t began);
+/* It may be old from now on; the kernel is told when it may believe otherwise. */
+void inodes_uncover(struct inodes *inodes, struct known *known);
+
+/* Tells the kernel to believe no attributes: a former process of the mount may have given it some
+ * for long. */
+void inodes_doubt_kernel(const struct inodes *inodes);
 
 /* The path of an inode as far as it is known here, for people: "/a/b", "?/b" when a parent was
  * forgotten. Always terminated, cut at `size`. */

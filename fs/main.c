@@ -22,12 +22,17 @@
 #include "fs/options.h"
 #include "fs/report.h"
 #include "fs/writeback.h"
+#include "shared/client_watch.h"
+#include "shared/namespace_watch.h"
 #include "shared/session.h"
 
 /* As mount(8) passes them on. */
 enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
 enum { READ_AHEAD_KB = 1024 };
+
+/* How long what the cluster tells changes of is believed: in case that something goes untold. */
+#define WATCHED_NS 60000000000ll
 
 /* How long an operation of a hard mount waits: as good as for ever. */
 #define HARD_TIMEOUT_NS (20ll * 86400 * 1000000000)
@@ -37,6 +42,8 @@ struct program {
     char mountpoint[PATH_MAX];
     struct loop *loop;
     struct session *session;
+    struct client_watch *watch; /* NULL when nothing may be cached */
+    struct watcher watcher;
     struct namespace *ns;
     struct mount mount;
     struct ops *ops;
@@ -195,6 +202,42 @@ static int find_root(struct program *p) {
     return status;
 }
 
+static int watch_begin(void *self, struct bytes partition_key) {
+    return client_watch_begin(self, partition_key);
+}
+
+static void watch_ended(void *self, struct bytes partition_key) {
+    client_watch_end(self, partition_key);
+}
+
+static void row_changed(void *context, struct bytes partition_key, struct bytes sort_key) {
+    struct program *p = context;
+    struct id128 directory;
+    char name[NAME_SIZE_MAX + 1];
+    if (namespace_watch_directory(partition_key, &directory)) {
+        namespace_watch_name(sort_key, name);
+        watch_told(&p->mount.inodes.watches, &directory, name);
+    }
+}
+
+static void partition_live(void *context, struct bytes partition_key, bool live) {
+    struct program *p = context;
+    struct id128 directory;
+    if (namespace_watch_directory(partition_key, &directory)) {
+        watch_live(&p->mount.inodes.watches, &directory, live);
+    }
+}
+
+/* Has the cluster tell of what changes in directories that are cached. */
+static void start_watching(struct program *p) {
+    struct client_watch_config config = {
+        .changed = row_changed, .live = partition_live, .context = p};
+    if (p->options.attributes_ns > 0) {
+        p->watch = client_watch_new(session_client(p->session), &config);
+        p->watcher = (struct watcher){p->watch, watch_begin, watch_ended};
+    }
+}
+
 static int open_root(void *context) {
     struct program *p = context;
     int status = session_wait_ring(p->session);
@@ -206,6 +249,7 @@ static int open_root(void *context) {
         return status;
     }
     p->report = (struct report){p->session, &p->mount, &p->options, p->mountpoint, &p->ops};
+    start_watching(p);
     struct mount_config config = {
         .print_replicas = report_replicas,
         .replicas = &p->report,
@@ -216,6 +260,8 @@ static int open_root(void *context) {
         .clock = p->loop,
         .timeout_ns = p->options.hard ? HARD_TIMEOUT_NS : p->options.timeout_ns,
         .attributes_ns = p->options.attributes_ns,
+        .watched_ns = WATCHED_NS,
+        .watcher = p->watch != NULL ? &p->watcher : NULL,
     };
     mount_init(&p->mount, &config);
     if (p->options.subdir != NULL) {
@@ -263,18 +309,23 @@ static void say_counters(struct program *p) {
     client_counters(session_client(p->session), &c);
     say(p, 2,
         "answered=%llu asked=%llu sent=%llu received=%llu retries=%llu inodes=%u known=%u "
-        "dirty_bytes=%llu removals=%u removals_failed=%llu writes_lost=%llu",
+        "dirty_bytes=%llu removals=%u removals_failed=%llu writes_lost=%llu watched=%u told=%llu",
         (unsigned long long)ops_answered(p->ops), (unsigned long long)c.requests,
         (unsigned long long)c.messages_sent, (unsigned long long)c.messages_received,
         (unsigned long long)c.retries, p->mount.inodes.n, p->mount.inodes.n_known,
         (unsigned long long)p->mount.n_dirty_bytes, p->mount.n_removals,
-        (unsigned long long)p->mount.n_removals_failed, (unsigned long long)p->mount.n_writes_lost);
+        (unsigned long long)p->mount.n_removals_failed, (unsigned long long)p->mount.n_writes_lost,
+        p->watch != NULL ? client_watch_n_live(p->watch) : 0,
+        (unsigned long long)p->mount.inodes.watches.n_told);
 }
 
 static void caught(void *context, int number) {
     struct program *p = context;
     if (number == SIGHUP) {
         open_log(p);
+        if (p->ops != NULL) {
+            watch_forget_all(&p->mount.inodes.watches);
+        }
     } else if (number == SIGUSR1) {
         if (p->ops != NULL) {
             say_counters(p);
@@ -385,6 +436,9 @@ static int run(struct program *p) {
         locks_free(&p->mount);
         mount_release(&p->mount);
         namespace_close(p->ns);
+    }
+    if (p->watch != NULL) {
+        client_watch_free(p->watch);
     }
     if (p->session != NULL) {
         session_free(p->session);

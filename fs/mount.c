@@ -14,6 +14,7 @@ void mount_init(struct mount *mount, const struct mount_config *config) {
     *mount = (struct mount){.config = *config};
     mount->removals_end = &mount->removals;
     inodes_init(&mount->inodes, INODES_KNOWN_MAX);
+    mount->inodes.watches.watcher = config->watcher;
     handles_init(&mount->handles, config->survivor);
     if (config->survivor != NULL) {
         inodes_survive(&mount->inodes, config->survivor);
@@ -238,6 +239,15 @@ int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns) {
     return ERR_BUSY;
 }
 
+int64_t mount_good_ns(const struct mount *mount, const struct inode *inode) {
+    const struct mount_config *config = &mount->config;
+    return inodes_is_covered(&mount->inodes, inode) ? config->watched_ns : config->attributes_ns;
+}
+
+int mount_refresh_good(struct mount *mount, struct inode *inode) {
+    return mount_refresh(mount, inode, mount_good_ns(mount, inode));
+}
+
 /* A change, and how often it ran: more than once when another writer came first. */
 struct counted {
     int (*change)(void *context, struct record *record);
@@ -252,7 +262,7 @@ static int run_counted(void *context, struct record *record) {
 }
 
 static void learn_update(struct mount *mount, struct inode *inode, struct entry *entry,
-                         const struct op_id *before, bool alone) {
+                         const struct op_id *before, uint64_t began, bool alone) {
     if (alone && op_id_equal(before, &inode->kernel_version)) {
         inode->kernel_version = entry->version;
     }
@@ -261,6 +271,7 @@ static void learn_update(struct mount *mount, struct inode *inode, struct entry 
     snprintf(entry->name, sizeof entry->name, "%s", inode->name);
     inodes_changed(&mount->inodes, inode);
     inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes), mount_now_ns(mount));
+    inodes_cover(&mount->inodes, inode, began);
 }
 
 int mount_update(struct mount *mount, struct inode *inode,
@@ -278,11 +289,12 @@ int mount_update(struct mount *mount, struct inode *inode,
         struct entry entry;
         entry_copy(&inode->known->entry, &entry);
         uint64_t changed = inode->changed;
+        uint64_t began = inodes_clock(&mount->inodes);
         struct op_id before = entry.version;
         counted.n_runs = 0;
         status = namespace_update(mount->config.ns, &entry, run_counted, &counted, synced);
         if (status == 0) {
-            learn_update(mount, inode, &entry, &before, counted.n_runs == 1);
+            learn_update(mount, inode, &entry, &before, began, counted.n_runs == 1);
         }
         entry_release(&entry);
         if (status != ERR_STALE || inode->changed == changed) {

@@ -29,8 +29,10 @@ struct mount_config {
     struct tasks *tasks;
     int64_t (*now_ns)(void *clock); /* monotonic */
     void *clock;
-    int64_t timeout_ns;    /* of one operation, and of each write in the background */
-    int64_t attributes_ns; /* how long attributes may be answered from memory */
+    int64_t timeout_ns;            /* of one operation, and of each write in the background */
+    int64_t attributes_ns;         /* how long attributes may be answered from memory */
+    int64_t watched_ns;            /* the same while the cluster tells of changes */
+    const struct watcher *watcher; /* borrowed; NULL = it does not */
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;
@@ -104,6 +106,10 @@ void mount_unpin(struct mount *mount, struct inode *inode);
 /* May suspend: until inode->known is there and was read within `age_ns` (MOUNT_ANY_AGE: whenever).
  * ERR_STALE when the inode is gone; what is known of one that this mount removed stays good. */
 int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns);
+/* How long what is known of an inode is good. */
+int64_t mount_good_ns(const struct mount *mount, const struct inode *inode);
+/* May suspend: until what is known of the inode is good. */
+int mount_refresh_good(struct mount *mount, struct inode *inode);
 /* May suspend. Changes the record of an inode that is no directory: namespace_update() where it is
  * now, and learns the outcome. One that this mount removed is changed in memory only. */
 int mount_update(struct mount *mount, struct inode *inode,

@@ -126,6 +126,13 @@ static void start_locks(struct ops *ops) {
     locks_start(ops->config.mount, &config);
 }
 
+/* Of attributes only (a negative offset): the kernel neither waits for pages nor for names that are
+ * locked, so that it can be told from here. */
+static void attributes_changed(void *self, uint64_t ino) {
+    const struct ops *ops = self;
+    fuse_lowlevel_notify_inval_inode(ops->session, ino, -1, 0);
+}
+
 int ops_start(const struct ops_config *config, struct ops **ret) {
     struct ops *ops = memory_new(1, sizeof *ops);
     ops->config = *config;
@@ -145,6 +152,8 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
         start_locks(ops);
     }
     ops->reading = true;
+    config->mount->inodes.watches.kernel = (struct kernel_notices){ops, attributes_changed};
+    inodes_doubt_kernel(&config->mount->inodes);
     loop_add_turn_end(config->loop, read_on, ops);
     *ret = ops;
     return 0;
@@ -169,6 +178,7 @@ void ops_wait_idle(struct ops *ops, int64_t within_ns) {
 
 void ops_stop(struct ops *ops) {
     ops_pause(ops);
+    ops->config.mount->inodes.watches.kernel = (struct kernel_notices){0};
     loop_remove_turn_end(ops->config.loop, read_on, ops);
     fuse_session_unmount(ops->session);
     if (ops->pages != NULL) {

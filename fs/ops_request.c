@@ -304,8 +304,9 @@ void request_answer(struct request *request, int status) {
 }
 
 struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat) {
-    double timeout_s = (double)ops->config.mount->config.attributes_ns / 1e9;
-    int64_t left_ns = attributes_left_ns(ops->config.mount, stat->st_ino);
+    struct mount *mount = ops->config.mount;
+    double timeout_s = (double)attributes_name_ns(mount, stat->st_ino) / 1e9;
+    int64_t left_ns = attributes_left_ns(mount, stat->st_ino);
     return (struct fuse_entry_param){
         .ino = stat->st_ino,
         .attr = *stat,

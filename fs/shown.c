@@ -92,8 +92,9 @@ int shown_refresh(struct mount *mount, uint64_t ino, void (*each)(void *context,
                 continue;
             }
             if (inode->known != NULL) {
-                inode->known->read_ns = INT64_MIN / 2;
+                inodes_uncover(inodes, inode->known);
             }
+            watch_forget(&inodes->watches, inode);
             inode->kernel_version = (struct op_id){{0}};
             each(context, inode->ino);
         }

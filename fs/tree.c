@@ -13,7 +13,24 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-enum { PERMISSIONS = 07777 };
+enum {
+    PERMISSIONS = 07777,
+    /* A directory's names are learnt in so many pages of so many: no more are kept of it. */
+    NAMES_PAGE = 512,
+    NAMES_PAGES_MAX = WATCH_NAMES_MAX / NAMES_PAGE,
+};
+
+/* An operation that began at `began` has made the name stand for `ino` (0: removed it); or it has
+ * failed, and nobody knows. */
+static void note_name(struct mount *mount, struct inode *directory, const char *name, int status,
+                      uint64_t ino, uint64_t began) {
+    struct watches *watches = &mount->inodes.watches;
+    if (status == 0) {
+        watch_made_name(watches, directory, name, ino, began, mount_now_ns(mount));
+    } else {
+        watch_doubt_name(watches, directory, name);
+    }
+}
 
 static int check_name(const char *name) {
     return strlen(name) > NAME_SIZE_MAX ? ERR_NAME_TOO_LONG : 0;
@@ -25,7 +42,7 @@ static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_mo
                          int64_t changed_ns) {
     struct known *known = parent->known;
     if (known != NULL && changed_ns == 0) {
-        known->read_ns = INT64_MIN / 2;
+        inodes_uncover(&mount->inodes, known);
     } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
         known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
     }
@@ -44,7 +61,7 @@ static int answer(struct mount *mount, const struct entry *entry, uint64_t began
     if (!inode->is_directory) {
         inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
     }
-    status = mount_refresh(mount, inode, mount->config.attributes_ns);
+    status = mount_refresh_good(mount, inode);
     if (status == 0) {
         if (inode->file != NULL) {
             file_adopt(inode->file);
@@ -56,12 +73,81 @@ static int answer(struct mount *mount, const struct entry *entry, uint64_t began
     return status;
 }
 
+/* Answers from memory when it says what the name stands for; ERR_CONFLICT when it does not. May
+ * suspend for a directory's attributes. */
+static int lookup_known(struct mount *mount, struct inode *parent, const char *name,
+                        struct stat *ret) {
+    uint64_t ino;
+    enum name_answer found =
+        watch_find(parent, name, mount_now_ns(mount) - mount->config.watched_ns, &ino);
+    if (found == NAME_MISSING) {
+        return ERR_NO_ENTRY;
+    }
+    struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
+    bool here = inode != NULL && !inode->gone && id128_equal(&inode->parent, &parent->directory) &&
+                strcmp(inode->name, name) == 0;
+    if (!here || (!inode->is_directory && !inodes_is_covered(&mount->inodes, inode))) {
+        return ERR_CONFLICT;
+    }
+    inode_pin(inode);
+    int status = mount_refresh_good(mount, inode);
+    if (status == 0) {
+        if (inode->file != NULL) {
+            file_adopt(inode->file);
+        }
+        attributes_of(inode, ret);
+        inodes_looked_up(inode);
+    }
+    mount_unpin(mount, inode);
+    return status == ERR_STALE ? ERR_CONFLICT : status;
+}
+
+/* Learns all names of a directory in which several were asked for that do not exist. */
+static void learn_names(struct mount *mount, struct inode *parent) {
+    struct watches *watches = &mount->inodes.watches;
+    uint64_t began = inodes_clock(&mount->inodes);
+    uint64_t cookie = 0;
+    int n_pages = 0;
+    bool all = false;
+    for (int status = 0; status == 0 && !all && n_pages < NAMES_PAGES_MAX; n_pages++) {
+        struct listing page;
+        status = namespace_list(mount->config.ns, &parent->directory, cookie, NAMES_PAGE, &page);
+        if (status != 0) {
+            return;
+        }
+        for (uint32_t i = 0; i < page.n; i++) {
+            const struct entry *entry = &page.entries[i].entry;
+            watch_learn_name(watches, parent, entry->name, record_ino(&entry->record), began,
+                             mount_now_ns(mount));
+            cookie = page.entries[i].cookie;
+        }
+        all = page.end;
+        listing_release(&page);
+    }
+    watch_listed(parent, began, all, mount_now_ns(mount));
+}
+
 static int lookup_in(struct mount *mount, struct inode *parent, const char *name,
                      struct stat *ret) {
+    struct watches *watches = &mount->inodes.watches;
+    watch_use(watches, parent);
     for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
+        int status = lookup_known(mount, parent, name, ret);
+        if (status != ERR_CONFLICT) {
+            return status;
+        }
         uint64_t began = inodes_clock(&mount->inodes);
         struct entry entry;
-        int status = namespace_lookup(mount->config.ns, &parent->directory, name, &entry);
+        status = namespace_lookup(mount->config.ns, &parent->directory, name, &entry);
+        if (status == 0) {
+            watch_learn_name(watches, parent, name, record_ino(&entry.record), began,
+                             mount_now_ns(mount));
+        } else if (status == ERR_NO_ENTRY) {
+            watch_learn_name(watches, parent, name, 0, began, mount_now_ns(mount));
+            if (watch_wants_names(parent)) {
+                learn_names(mount, parent);
+            }
+        }
         if (status != 0) {
             return status;
         }
@@ -153,9 +239,12 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
     } else if (status == ERR_EXISTS) {
         entry_release(&making->entry);
     }
+    uint64_t ino = 0;
     if (status == 0) {
         touch_parent(mount, parent, 1, making->entry.directory_changed_ns);
+        ino = record_ino(&making->entry.record);
     }
+    note_name(mount, parent, making->name, status, ino, making->began);
     return status;
 }
 
@@ -258,6 +347,7 @@ static int mkdir_with(struct mount *mount, struct inode *parent, const char *nam
     uint64_t began = inodes_clock(&mount->inodes);
     struct entry entry;
     int status = namespace_mkdir_as(mount->config.ns, &parent->directory, name, &made, &entry);
+    note_name(mount, parent, name, status, status == 0 ? record_ino(&entry.record) : 0, began);
     if (status == 0) {
         touch_parent(mount, parent, 1, entry.directory_changed_ns);
         learn_made_directory(mount, &entry, xattrs, began);
@@ -298,9 +388,9 @@ int tree_mkdir(struct mount *mount, uint64_t parent_ino, const char *name,
     return status;
 }
 
-/* What the kernel holds of an entry is at this place from now on; its contents are what they were.
- */
-static void moved_to(struct mount *mount, const struct entry *entry) {
+/* What the kernel holds of an entry is at this place from now on, by an operation that began then;
+ * its contents are what they were. */
+static void moved_to(struct mount *mount, const struct entry *entry, uint64_t began) {
     struct inode *inode = inodes_find(&mount->inodes, record_ino(&entry->record));
     if (inode == NULL) {
         return;
@@ -315,6 +405,7 @@ static void moved_to(struct mount *mount, const struct entry *entry) {
     if (!inode->is_directory) {
         inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
                      mount_now_ns(mount));
+        inodes_cover(&mount->inodes, inode, began);
     }
     if (current) {
         inode->kernel_version = entry->version;
@@ -329,7 +420,7 @@ static void move_to_other_name(struct mount *mount, struct entry *entry) {
         entry->directory = other.directory;
         memcpy(entry->name, other.name, sizeof other.name);
     }
-    moved_to(mount, entry);
+    moved_to(mount, entry, 0); /* which is not watched: it has several names */
 }
 
 /* An entry has lost its name. The last one: its contents go, now or when the last one closes it. */
@@ -361,7 +452,9 @@ int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
         return status;
     }
     struct entry removed;
+    uint64_t began = inodes_clock(&mount->inodes);
     status = namespace_unlink(mount->config.ns, &parent->directory, name, &removed);
+    note_name(mount, parent, name, status, 0, began);
     if (status == 0) {
         touch_parent(mount, parent, -1, removed.directory_changed_ns);
         lost_name(mount, &removed);
@@ -377,7 +470,9 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     if (status != 0) {
         return status;
     }
+    uint64_t began = inodes_clock(&mount->inodes);
     status = namespace_rmdir(mount->config.ns, &parent->directory, name);
+    note_name(mount, parent, name, status, 0, began);
     if (status == 0) {
         touch_parent(mount, parent, -1, 0);
     }
@@ -388,8 +483,9 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
 /* The other side of an exchange. When it cannot be read, whoever uses it next meets ERR_STALE. */
 static void other_moved(struct mount *mount, const struct id128 *directory, const char *name) {
     struct entry entry;
+    uint64_t began = inodes_clock(&mount->inodes);
     if (namespace_lookup(mount->config.ns, directory, name, &entry) == 0) {
-        moved_to(mount, &entry);
+        moved_to(mount, &entry, began);
         entry_release(&entry);
     }
 }
@@ -397,8 +493,13 @@ static void other_moved(struct mount *mount, const struct id128 *directory, cons
 static int rename_between(struct mount *mount, struct inode *from, const char *name,
                           struct inode *to, const char *new_name, unsigned flags) {
     struct entry moved, replaced;
+    uint64_t began = inodes_clock(&mount->inodes);
     int status = namespace_rename(mount->config.ns, &from->directory, name, &to->directory,
                                   new_name, flags, &moved, &replaced);
+    bool certain = status == 0 && (flags & RENAME_EXCHANGE) == 0 && !moved.linked;
+    note_name(mount, from, name, certain ? 0 : ERR_UNKNOWN, 0, began);
+    note_name(mount, to, new_name, certain ? 0 : ERR_UNKNOWN,
+              certain ? record_ino(&moved.record) : 0, began);
     if (status != 0) {
         return status;
     }
@@ -409,7 +510,7 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
     if (any_replaced) {
         lost_name(mount, &replaced);
     }
-    moved_to(mount, &moved);
+    moved_to(mount, &moved, began);
     entry_release(&moved);
     entry_release(&replaced);
     if ((flags & RENAME_EXCHANGE) != 0) {
@@ -446,14 +547,16 @@ static int link_in(struct mount *mount, struct inode *inode, struct inode *paren
     }
     struct entry before, made;
     entry_copy(&inode->known->entry, &before);
+    uint64_t began = inodes_clock(&mount->inodes);
     status = namespace_link(mount->config.ns, &before, &parent->directory, name, &made);
+    note_name(mount, parent, name, status, inode->ino, began);
     if (status == 0) {
         if (!record_same_contents(&before.record, &made.record) ||
             before.record.mtime_ns != made.record.mtime_ns) {
             inode->kernel_version = (struct op_id){{0}}; /* changed elsewhere meanwhile */
         }
         touch_parent(mount, parent, 1, made.directory_changed_ns);
-        moved_to(mount, &made);
+        moved_to(mount, &made, 0);
         if (inode->file != NULL) {
             file_adopt(inode->file);
         }

@@ -52,7 +52,7 @@ bool xattr_absent(struct mount *mount, uint64_t ino, const char *name) {
     }
     /* Capabilities are for what runs here; that another mount has just given one to a file which is
      * being written here is not worth a round trip for each first write. */
-    int64_t age_ns = strcmp(name, CAPABILITY) == 0 ? MOUNT_ANY_AGE : mount->config.attributes_ns;
+    int64_t age_ns = strcmp(name, CAPABILITY) == 0 ? MOUNT_ANY_AGE : mount_good_ns(mount, inode);
     struct bytes value;
     return inodes_known(&mount->inodes, inode, mount_now_ns(mount), age_ns) != NULL &&
            xattrs_find(list_of(inode), bytes_of_string(name), &value) == ERR_NO_ATTRIBUTE;
@@ -64,7 +64,7 @@ static int pin_known(struct mount *mount, uint64_t ino, struct inode **ret) {
     if (status != 0) {
         return status;
     }
-    status = mount_refresh(mount, *ret, mount->config.attributes_ns);
+    status = mount_refresh_good(mount, *ret);
     if (status != 0) {
         mount_unpin(mount, *ret);
     }

@@ -27,7 +27,7 @@ static void request_finish(struct client *client, struct client_request *request
     assert(client->slots[slot] == request);
     client->slots[slot] = NULL;
     client->free_slots[client->n_free_slots++] = slot;
-    client->counters.requests++;
+    client->counters.requests += request->type != MESSAGE_WATCH ? 1 : 0;
     request->done(request, status, payload); /* may free the request, may submit others */
 }
 
@@ -430,6 +430,10 @@ uint32_t client_nodes(const struct client *client, struct client_node *ret, uint
 
 uint64_t client_writer(const struct client *client) {
     return client->writer;
+}
+
+void client_renew_writer(struct client *client) {
+    client->writer = client->env->random(client->env->self);
 }
 
 bool client_node_alive(const struct client *client, uint16_t node) {

@@ -121,8 +121,11 @@ uint32_t client_nodes(const struct client *client, struct client_node *ret, uint
 bool client_node_alive(const struct client *client, uint16_t node);
 /* 64 random bits of this client, which the operation ids of its own writes end with. */
 uint64_t client_writer(const struct client *client);
-/* Counters since the start: requests answered, messages sent, retries. For round trips per
- * operation. */
+/* Takes another number, because nobody knows what came of a write: if it takes place yet, it is to
+ * count as another's. */
+void client_renew_writer(struct client *client);
+/* Counters since the start: requests answered (WATCH is not counted), messages sent, retries. For
+ * round trips per operation. */
 struct client_counters {
     uint64_t requests, messages_sent, messages_received, retries, links_reopened;
 };

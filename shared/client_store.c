@@ -88,6 +88,9 @@ static int call_run(struct client_store *store, struct call *call) {
         }
     }
     note_shortfall(store, call);
+    if (call->request.type == MESSAGE_BATCH && call->status != 0 && call->status != ERR_CONFLICT) {
+        client_renew_writer(store->client);
+    }
     return call->status;
 }
 

@@ -68,6 +68,7 @@ struct client_watch {
     struct client *client;
     struct client_watch_config config;
     uint64_t turn;
+    uint64_t writer;       /* that the nodes know */
     uint64_t ring_version; /* that the namings are of */
     struct partition *partitions;
     uint32_t n_live;
@@ -259,6 +260,19 @@ static void fill(struct source *source, struct watch_request *request) {
 
 static void renew_namings(struct client_watch *watch);
 
+/* The client is another writer now: what the former one wrote is to be told. */
+static void renew_writer(struct client_watch *watch) {
+    watch->writer = client_writer(watch->client);
+    for (uint32_t i = 0; i < watch->n_sources; i++) {
+        struct source *source = watch->sources[i];
+        if (source->out) {
+            client_cancel(watch->client, &source->request);
+        }
+        source_lost(source);
+        ask_in(source, CLIENT_WATCH_NAME_MS);
+    }
+}
+
 /* Whether there is anything to ask or say. */
 static bool source_wants(const struct source *source) {
     return source->unnamed != NULL || source->watched != NULL || source->ended != NULL;
@@ -274,6 +288,10 @@ static bool source_free_to_ask(struct source *source) {
 
 static void source_ask(struct source *source) {
     struct client_watch *watch = source->watch;
+    if (watch->writer != client_writer(watch->client)) {
+        renew_writer(watch);
+        return; /* asked for anew */
+    }
     if (watch->ring_version != watch->client->ring.version) {
         renew_namings(watch);
     }
@@ -281,7 +299,7 @@ static void source_ask(struct source *source) {
         return;
     }
     source->heard = source->life != 0 ? source->heard : 0;
-    struct watch_request request = {.writer = client_writer(watch->client),
+    struct watch_request request = {.writer = watch->writer,
                                     .turn = ++watch->turn,
                                     .life = source->life,
                                     .heard = source->heard};
@@ -420,6 +438,7 @@ struct client_watch *client_watch_new(struct client *client,
                                       const struct client_watch_config *config) {
     struct client_watch *watch = memory_new(1, sizeof *watch);
     watch->client = client;
+    watch->writer = client_writer(client);
     watch->config = *config;
     return watch;
 }

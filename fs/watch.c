@@ -1,0 +1,326 @@
+/* watch: directories whose changes are told by the cluster, and the names known of them. */
+#include "fs/watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+#include <xxhash.h>
+
+#include "fs/inodes.h"
+#include "shared/namespace_conflicts.h"
+#include "shared/namespace_watch.h"
+
+struct known_name {
+    UT_hash_handle hh;
+    uint64_t ino; /* 0 = there is no such name */
+    int64_t read_ns;
+    uint64_t at;   /* the clock when this mount made or removed it; 0 = it was read */
+    bool doubtful; /* it has changed since: unknown */
+    char text[];
+};
+
+void watches_init(struct watches *watches, struct inodes *inodes, const struct watcher *watcher) {
+    *watches = (struct watches){.inodes = inodes, .watcher = watcher};
+}
+
+/* ---- names ---- */
+
+static struct known_name *find_name(const struct watch *watch, const char *text) {
+    struct known_name *name;
+    HASH_FIND(hh, watch->names, text, strlen(text), name);
+    return name;
+}
+
+static void drop_name(struct watches *watches, struct watch *watch, struct known_name *name) {
+    HASH_DEL(watch->names, name);
+    free(name);
+    watch->n_names--;
+    watches->n_names--;
+}
+
+static void drop_names(struct watches *watches, struct watch *watch) {
+    struct known_name *name, *next;
+    watch->complete = false;
+    HASH_ITER(hh, watch->names, name, next) {
+        drop_name(watches, watch, name);
+    }
+}
+
+/* NULL when there is no room. */
+static struct known_name *take_name(struct watches *watches, struct watch *watch,
+                                    const char *text) {
+    struct known_name *name = find_name(watch, text);
+    if (name != NULL) {
+        return name;
+    }
+    if (watch->n_names >= WATCH_NAMES_MAX || watches->n_names >= WATCH_NAMES_ALL_MAX) {
+        watch->refused = ++watches->inodes->clock;
+        return NULL;
+    }
+    size_t size = strlen(text);
+    name = memory_new(1, sizeof *name + size + 1);
+    memcpy(name->text, text, size + 1);
+    HASH_ADD_KEYPTR(hh, watch->names, name->text, size, name);
+    watch->n_names++;
+    watches->n_names++;
+    return name;
+}
+
+enum name_answer watch_find(const struct inode *directory, const char *text, int64_t since_ns,
+                            uint64_t *ret_ino) {
+    const struct watch *watch = directory->watch;
+    if (watch == NULL || watch->since == 0 || namespace_conflict_name(text, NULL)) {
+        return NAME_UNKNOWN;
+    }
+    const struct known_name *name = find_name(watch, text);
+    if (name == NULL) {
+        return watch->complete && watch->read_ns >= since_ns ? NAME_MISSING : NAME_UNKNOWN;
+    }
+    *ret_ino = name->ino;
+    if (name->doubtful || name->read_ns < since_ns) {
+        return NAME_UNKNOWN;
+    }
+    return name->ino == 0 ? NAME_MISSING : NAME_PRESENT;
+}
+
+void watch_doubt_name(struct watches *watches, struct inode *directory, const char *text) {
+    struct watch *watch = directory->watch;
+    if (watch == NULL) {
+        return;
+    }
+    struct known_name *name =
+        watch->complete ? take_name(watches, watch, text) : find_name(watch, text);
+    if (name != NULL) {
+        name->doubtful = true;
+    } else {
+        watch->complete = false;
+    }
+}
+
+void watch_learn_name(struct watches *watches, struct inode *directory, const char *text,
+                      uint64_t ino, uint64_t began, int64_t now_ns) {
+    struct watch *watch = directory->watch;
+    if (watch_covers(watch, text, began) == 0 || namespace_conflict_name(text, NULL)) {
+        return;
+    }
+    watch->n_misses += ino == 0 ? 1 : 0;
+    const struct known_name *known = find_name(watch, text);
+    if (known != NULL && known->at > began) {
+        return;
+    }
+    struct known_name *name = take_name(watches, watch, text);
+    if (name != NULL) {
+        name->ino = ino;
+        name->read_ns = now_ns;
+        name->doubtful = false;
+    }
+}
+
+void watch_made_name(struct watches *watches, struct inode *directory, const char *text,
+                     uint64_t ino, uint64_t began, int64_t now_ns) {
+    struct watch *watch = directory->watch;
+    if (watch == NULL) {
+        return;
+    }
+    bool certain = watch_covers(watch, text, began) != 0;
+    struct known_name *name = take_name(watches, watch, text);
+    if (name == NULL) {
+        watch->complete = watch->complete && ino == 0;
+        return;
+    }
+    name->ino = ino;
+    name->read_ns = now_ns;
+    name->at = ++watches->inodes->clock;
+    name->doubtful = !certain;
+}
+
+bool watch_wants_names(const struct inode *directory) {
+    const struct watch *watch = directory->watch;
+    return watch != NULL && watch->since != 0 && !watch->complete && !watch->large &&
+           watch->n_misses >= WATCH_MISSES;
+}
+
+void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now_ns) {
+    struct watch *watch = directory->watch;
+    if (watch == NULL) {
+        return;
+    }
+    watch->n_misses = 0;
+    if (!all) {
+        watch->large = true;
+    } else if (watch_covers(watch, NULL, began) != 0 && watch->refused <= began) {
+        watch->complete = true;
+        watch->read_ns = now_ns;
+    }
+}
+
+bool watch_tells(const struct watch *watch, const char *text, uint64_t ino) {
+    const struct known_name *name = watch != NULL ? find_name(watch, text) : NULL;
+    return name != NULL && name->ino == ino;
+}
+
+/* ---- directories ---- */
+
+static void each_partition(const struct watches *watches, const struct inode *directory,
+                           bool begin) {
+    uint32_t n = namespace_watch_partitions(&directory->directory);
+    struct buffer key = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        buffer_clear(&key);
+        namespace_watch_key(&directory->directory, i, &key);
+        if (begin) {
+            watches->watcher->begin(watches->watcher->self, buffer_bytes(&key));
+        } else {
+            watches->watcher->end(watches->watcher->self, buffer_bytes(&key));
+        }
+    }
+    buffer_release(&key);
+}
+
+/* The kernel may hold attributes for long that are good only while the directory is watched. */
+static void doubt_attributes(struct watches *watches, const struct watch *watch) {
+    struct known *known = watches->inodes->newest;
+    for (; known != NULL && watch->n_covered > 0; known = known->older) {
+        if (known->covered == watch->since && known->covered != 0) {
+            inodes_uncover(watches->inodes, known);
+        }
+    }
+}
+
+static void become(struct watches *watches, struct watch *watch, bool live) {
+    if (watch->since != 0) {
+        doubt_attributes(watches, watch);
+        drop_names(watches, watch);
+    }
+    watch->n_covered = 0;
+    watch->since = live ? ++watches->inodes->clock : 0;
+}
+
+void watch_end(struct watches *watches, struct inode *directory) {
+    struct watch *watch = directory->watch;
+    if (watch == NULL) {
+        return;
+    }
+    become(watches, watch, false);
+    drop_names(watches, watch);
+    each_partition(watches, directory, false);
+    DL_DELETE2(watches->newest, watch, newer, older);
+    directory->watch = NULL;
+    watches->n--;
+    free(watch);
+}
+
+void watch_use(struct watches *watches, struct inode *directory) {
+    struct watch *watch = directory->watch;
+    if (watches->watcher == NULL || directory->gone) {
+        return;
+    }
+    if (watch == NULL) {
+        while (watches->n >= WATCH_DIRECTORIES_MAX) {
+            watch_end(watches, watches->newest->newer->inode); /* the oldest: the list is a ring */
+        }
+        watch = memory_new(1, sizeof *watch);
+        watch->inode = directory;
+        directory->watch = watch;
+        watches->n++;
+        each_partition(watches, directory, true);
+    } else {
+        DL_DELETE2(watches->newest, watch, newer, older);
+    }
+    DL_PREPEND2(watches->newest, watch, newer, older);
+}
+
+void watch_live(struct watches *watches, const struct id128 *id, bool live) {
+    struct inode *directory = inodes_directory(watches->inodes, id);
+    struct watch *watch = directory != NULL ? directory->watch : NULL;
+    if (watch == NULL) {
+        return;
+    }
+    watch->n_live += live ? 1 : 0;
+    watch->n_live -= live ? 0 : 1;
+    bool all = watch->n_live == namespace_watch_partitions(id);
+    if (all != (watch->since != 0)) {
+        become(watches, watch, all);
+    }
+}
+
+static uint64_t hash_of(const char *text) {
+    return XXH3_64bits(text, strlen(text));
+}
+
+static void note_told(struct watch *watch, const char *text) {
+    watch->latest[watch->n_told++ % WATCH_TOLD_MAX] = (struct told){watch->told, hash_of(text)};
+}
+
+void watch_told(struct watches *watches, const struct id128 *id, const char *text) {
+    struct inodes *inodes = watches->inodes;
+    struct inode *directory = inodes_directory(inodes, id);
+    struct watch *watch = directory != NULL ? directory->watch : NULL;
+    watches->n_told++;
+    if (watch == NULL) {
+        return;
+    }
+    watch->told = ++inodes->clock;
+    note_told(watch, text);
+    if (directory->known != NULL) {
+        inodes_uncover(inodes, directory->known);
+    }
+    const struct known_name *name = find_name(watch, text);
+    struct inode *inode = name != NULL ? inodes_find(inodes, name->ino) : NULL;
+    if (inode != NULL && inode->known != NULL && !inode->is_directory) {
+        inodes_uncover(inodes, inode->known);
+    }
+    if (text[0] != '\0') {
+        watch_doubt_name(watches, directory, text);
+    }
+}
+
+void watch_forget(struct watches *watches, struct inode *directory) {
+    struct watch *watch = directory->watch;
+    if (watch != NULL) {
+        become(watches, watch, watch->since != 0);
+        drop_names(watches, watch);
+        watch->told = ++watches->inodes->clock;
+    }
+}
+
+void watch_forget_all(struct watches *watches) {
+    const struct kernel_notices *kernel = &watches->kernel;
+    for (struct known *known = watches->inodes->newest; known != NULL; known = known->older) {
+        if (known->covered == 0 && kernel->attributes != NULL) {
+            kernel->attributes(kernel->self, known->inode->ino);
+        }
+        inodes_uncover(watches->inodes, known);
+    }
+    for (struct watch *watch = watches->newest; watch != NULL; watch = watch->older) {
+        watch_forget(watches, watch->inode);
+    }
+}
+
+/* Whether a change of the name was told after `began`, as far as is remembered. */
+static bool told_since(const struct watch *watch, const char *text, uint64_t began) {
+    uint64_t hash = hash_of(text);
+    for (uint32_t i = 0; i < WATCH_TOLD_MAX; i++) {
+        if (i == watch->n_told) {
+            return false;
+        }
+        const struct told *told = &watch->latest[(watch->n_told - 1 - i) % WATCH_TOLD_MAX];
+        if (told->at <= began) {
+            return false;
+        }
+        if (told->name_hash == hash) {
+            return true;
+        }
+    }
+    return true;
+}
+
+uint64_t watch_covers(const struct watch *watch, const char *name, uint64_t began) {
+    if (watch == NULL || watch->since == 0 || watch->since > began) {
+        return 0;
+    }
+    bool overtaken = watch->told > began && (name == NULL || told_since(watch, name, began));
+    return overtaken ? 0 : watch->since;
+}

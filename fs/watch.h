@@ -1,0 +1,124 @@
+/* watch: directories whose changes are told by the cluster, and the names known of them. */
+#ifndef RINGFS_FS_WATCH_H
+#define RINGFS_FS_WATCH_H
+
+#include "shared/namespace.h"
+
+/* While a directory is watched and *live*, what was read of it and of its entries is the latest
+ * until a change is told: attributes, names, and names that do not exist. What a reading found
+ * counts only if the directory was live before the reading began and no change was told since (the
+ * inodes' clock orders these): then the cluster tells of everything that the reading has missed.
+ *
+ * A directory of which all names are known is *complete*: a name that is not among them does not
+ * exist, without asking. Names of versions in conflict (namespace_conflicts.h) are never kept: they
+ * come and go with another row.
+ *
+ * Bounds: WATCH_DIRECTORIES_MAX; WATCH_NAMES_MAX in one, WATCH_NAMES_ALL_MAX in all. What finds no
+ * room is simply not known here. One thread; nothing here suspends. */
+enum {
+    WATCH_DIRECTORIES_MAX = 4096,
+    WATCH_NAMES_MAX = 4096,
+    WATCH_NAMES_ALL_MAX = 65536,
+    WATCH_TOLD_MAX = 32, /* changes of a directory remembered by name */
+    WATCH_MISSES = 2,    /* names that did not exist, before all are asked for */
+};
+
+struct inode;
+struct inodes;
+struct known_name;
+
+/* Who asks the cluster for changes: a client of it. `begin` may refuse. */
+struct watcher {
+    void *self;
+    int (*begin)(void *self, struct bytes partition_key);
+    void (*end)(void *self, struct bytes partition_key);
+};
+
+/* What is told to the kernel: that attributes which it was given for long are not good any more.
+ * Must not wait for it. */
+struct kernel_notices {
+    void *self;
+    void (*attributes)(void *self, uint64_t ino);
+};
+
+struct told {
+    uint64_t at; /* the clock when it was told */
+    uint64_t name_hash;
+};
+
+/* Of one directory; owned by its inode. */
+struct watch {
+    struct inode *inode;
+    struct watch *newer, *older;
+    uint64_t since;                     /* the clock when it became live; 0 = it is not */
+    uint64_t told;                      /* the clock when the last change was told */
+    uint64_t refused;                   /* the clock when a name last found no room */
+    struct told latest[WATCH_TOLD_MAX]; /* a ring */
+    uint32_t n_told;
+    uint32_t n_live;    /* of its partitions */
+    uint32_t n_covered; /* readings that count as the latest because of it */
+    bool complete;      /* all names are known... */
+    int64_t read_ns;    /* ...and were read then */
+    bool large;         /* too many names to be complete */
+    uint32_t n_misses;
+    struct known_name *names;
+    uint32_t n_names;
+};
+
+struct watches {
+    struct inodes *inodes;
+    const struct watcher *watcher; /* NULL = nothing is watched */
+    struct kernel_notices kernel;  /* attributes NULL = nobody to tell */
+    struct watch *newest;
+    uint32_t n, n_names;
+    uint64_t n_told; /* changes, for the log */
+};
+
+/* Nothing is watched yet. Borrows both; `watcher` may be NULL. */
+void watches_init(struct watches *watches, struct inodes *inodes, const struct watcher *watcher);
+/* Begins to watch a directory that is being used, if there is room. */
+void watch_use(struct watches *watches, struct inode *directory);
+/* To be called before the inode goes. */
+void watch_end(struct watches *watches, struct inode *directory);
+
+/* What the cluster tells. `name` "": the directory's own header. */
+void watch_live(struct watches *watches, const struct id128 *directory, bool live);
+void watch_told(struct watches *watches, const struct id128 *directory, const char *name);
+/* Believes nothing of a directory's names that was read before now; harmless for what is no watched
+ * directory. */
+void watch_forget(struct watches *watches, struct inode *directory);
+/* Believes nothing at all that was read before now. */
+void watch_forget_all(struct watches *watches);
+
+/* What to note beside a reading of a name's entry (NULL: of the directory) that began at clock
+ * `began`: 0 = it may be old. It is the latest as long as the directory's watch->since is the same.
+ * `watch` may be NULL. */
+uint64_t watch_covers(const struct watch *watch, const char *name, uint64_t began);
+
+/* ---- names ---- */
+enum name_answer {
+    NAME_UNKNOWN,
+    NAME_MISSING,
+    NAME_PRESENT,
+};
+/* What is known of a name from readings after `since_ns`; *ret_ino when it is present. */
+enum name_answer watch_find(const struct inode *directory, const char *name, int64_t since_ns,
+                            uint64_t *ret_ino);
+/* Whether a change of the name leads to this inode. `watch` may be NULL. */
+bool watch_tells(const struct watch *watch, const char *name, uint64_t ino);
+/* A reading that began at `began` found this (ino 0: nothing), or this mount has made it so in an
+ * operation that began then. */
+void watch_learn_name(struct watches *watches, struct inode *directory, const char *name,
+                      uint64_t ino, uint64_t began, int64_t now_ns);
+/* The same when this mount made or removed it: readings that began before do not count. */
+void watch_made_name(struct watches *watches, struct inode *directory, const char *name,
+                     uint64_t ino, uint64_t began, int64_t now_ns);
+/* What this mount knew of it may not be so any more. */
+void watch_doubt_name(struct watches *watches, struct inode *directory, const char *name);
+/* Whether all names should be listed, because several were asked for that did not exist. */
+bool watch_wants_names(const struct inode *directory);
+/* A listing of all names that began at `began` has come to its end; each was learnt. `all` false:
+ * it was given up, there are too many. */
+void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now_ns);
+
+#endif
