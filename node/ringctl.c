@@ -64,6 +64,13 @@ static const struct ctl_option repair_options[] = {
     {0},
 };
 
+static const struct ctl_option fsck_options[] = {
+    {"repair", NULL, "repair what is found", 0},
+    {"dry-run", NULL, "only tell (default)", 0},
+    {"min-age", "AGE", "leave alone what changed later than this ago (default 1h)", 0},
+    {0},
+};
+
 static const struct ctl_command commands[] = {
     {"put", "[OPTION]... PATH [VALUE|-]", "write a file",
      "The file at PATH becomes VALUE, byte for byte, or what standard input holds when VALUE is - "
@@ -115,6 +122,17 @@ static const struct ctl_command commands[] = {
      "Keys and versions, not values. Rows that are being written are looked at twice.\n"
      "Exit 0 when all are equal, 1 when some differ, 2 when some node could not be compared.",
      NULL, CTL_CLUSTER, 0, 0, ctl_verify},
+    {"fsck", "[--repair] [--min-age AGE] [PATH]",
+     "look for what crashed clients left in the filesystem",
+     "Reads all directories, or those below PATH, while the filesystem is in use; without PATH "
+     "also looks\n"
+     "for blocks and directories that have no name. --repair finishes what was begun, removes "
+     "blocks\n"
+     "without a name, and puts directories with files into /lost+found; it needs every node to "
+     "answer.\n"
+     "Interrupted, it is begun again without harm. Exit 0 when nothing wrong is left, 1 when "
+     "something is.",
+     fsck_options, CTL_FILES, 0, 1, ctl_fsck},
     {"hints", "", "show what nodes keep for others that are away",
      "Per node, and per replica that it keeps rows for: how many, bytes, age of the oldest, how "
      "many were\n"

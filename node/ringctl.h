@@ -107,6 +107,8 @@ int ctl_keygen(struct ctl *ctl);
 /* ringctl_verify.c, ringctl_repair.c */
 int ctl_verify(struct ctl *ctl);
 int ctl_repair(struct ctl *ctl);
+/* ringctl_fsck.c */
+int ctl_fsck(struct ctl *ctl);
 /* ringctl_hints.c */
 int ctl_hints(struct ctl *ctl);
 /* ringctl_conflicts.c */

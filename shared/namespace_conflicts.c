@@ -9,6 +9,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/sweep_barrier.h"
 
 /* Siblings come about where writes needed no majority and two sides of a partition changed one
  * name. They are shown, never written, by readers; the names are a function of the siblings alone,
@@ -378,7 +379,8 @@ static int loser_save(const struct settling *s, const struct face *face) {
     const unsigned turns = sizeof face->sibling->op.bytes / (ID_DIGITS / 2);
     struct entry loser = {0};
     loser_fill(s->directory, face, &loser);
-    int err = ERR_EXISTS;
+    int err = barrier_note(s->ns, &loser.record);
+    err = err < 0 ? err : ERR_EXISTS;
     for (unsigned turn = 0; err == ERR_EXISTS && turn < turns; turn++) {
         conflict_name(s->name, face->sibling, turn, loser.name);
         err = loser_save_as(s, &loser);

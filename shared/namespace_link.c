@@ -5,6 +5,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/sweep_barrier.h"
 #include "shared/task.h"
 
 /* The order in which a file gets its second name:
@@ -83,7 +84,10 @@ int link_settle(struct namespace *ns, struct entry *file) {
     for (uint32_t i = 0; i < n && err == 0; i++) {
         struct entry saved = {0};
         losers[i].record.links = (struct bytes){0}; /* a file of one name */
-        err = entry_insert(ns, &losers[i].directory, losers[i].name, &losers[i].record, &saved);
+        err = barrier_note(ns, &losers[i].record);
+        err = err < 0 ? err
+                      : entry_insert(ns, &losers[i].directory, losers[i].name, &losers[i].record,
+                                     &saved);
         err = err == ERR_EXISTS ? 0 : err;
         entry_release(&saved);
     }
@@ -99,6 +103,10 @@ int link_settle(struct namespace *ns, struct entry *file) {
  * there is or was one. *ret is then not touched. */
 static int file_row_make(struct namespace *ns, const struct entry *frozen,
                          const struct link_name *second, struct entry *ret) {
+    int noted = barrier_note(ns, &frozen->record);
+    if (noted < 0) {
+        return noted;
+    }
     struct entry row = {.directory = frozen->directory, .linked = true};
     memcpy(row.name, frozen->name, sizeof row.name);
     record_copy(&frozen->record, &row.record);

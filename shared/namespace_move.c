@@ -6,6 +6,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/sweep_barrier.h"
 #include "shared/task.h"
 
 /* The order of such a rename (namespace_rename.c), M = the move's txid:
@@ -59,7 +60,8 @@ static int put_back(struct namespace *ns, struct entry *source, struct bytes dis
     if (record_decode(displaced, &record) < 0) {
         return ERR_CORRUPT;
     }
-    return entry_replace(ns, source, &record, 0);
+    int err = barrier_note(ns, &record);
+    return err < 0 ? err : entry_replace(ns, source, &record, 0);
 }
 
 /* Step 4, on the row as it is now: a mark that was only written again is still to be taken. */

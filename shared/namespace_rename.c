@@ -7,6 +7,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_rows.h"
+#include "shared/sweep_barrier.h"
 #include "shared/task.h"
 
 /* One rename, over all its tries. */
@@ -391,8 +392,18 @@ static int rename_names(struct namespace *ns, struct rename *r) {
     return err < 0 ? err : rename_across(ns, r, NULL);
 }
 
+/* A sweep may have read the place where they go, and not yet the one where they are. */
+static int note(struct namespace *ns, const struct rename *r) {
+    int err = barrier_note(ns, &r->from.record);
+    if (err == 0 && (r->flags & RENAME_EXCHANGE)) {
+        err = barrier_note(ns, &r->to.record);
+    }
+    return err;
+}
+
 static int rename_move(struct namespace *ns, struct rename *r) {
-    int err = files_prepare(ns, r);
+    int err = note(ns, r);
+    err = err < 0 ? err : files_prepare(ns, r);
     if (err == 0) {
         err = rename_names(ns, r);
     }

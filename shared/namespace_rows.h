@@ -43,7 +43,8 @@ struct header_slot {
 
 struct namespace {
     struct store *store;
-    struct header_slot *headers; /* NAMESPACE_HEADERS_MAX, direct-mapped by id */
+    struct header_slot *headers;             /* NAMESPACE_HEADERS_MAX, direct-mapped by id */
+    uint64_t barrier_up_ns, barrier_down_ns; /* when it was last seen so; 0: sweep_barrier.h */
 };
 
 /* Fresh and random: of a directory, of contents, of a rename. Never zero, never the root's. */
@@ -64,8 +65,7 @@ struct commit {
     bool doubtful;
 };
 /* Sends the batch, and again with the same operation id (which is harmless) while the store does
- * not know whether it was applied. The store's answer; ERR_UNKNOWN when it stays unknown. May
- * suspend. */
+ * not know if it was applied. Its answer; ERR_UNKNOWN when it stays unknown. May suspend. */
 int commit_run(struct namespace *ns, const struct key *partition, struct commit *commit,
                store_options options);
 /* Ready for another run, with the same ops. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/err.h"
+#include "shared/partitions.h"
 #include "shared/task.h"
 
 enum { COUNTER_STEP_NS = 1000 };
@@ -520,4 +521,26 @@ void store_mem_put(struct store_mem *mem, struct bytes partition_key, struct byt
                               .op = mem_op_id(mem),
                               .value = value};
     row_write(partition_make(mem, partition_key), sort_key, seen, &sibling);
+}
+
+int store_mem_list(void *self, const struct partitions_request *request, struct buffer *listed,
+                   bool *ret_more) {
+    const struct store_mem *mem = self;
+    uint32_t n = 0;
+    assert(request->key_size != 0 && request->slice == 0);
+    *ret_more = false;
+    for (size_t i = 0; i < mem->n_partitions; i++) {
+        const struct mem_partition *partition = mem->partitions[i];
+        if (partition->key.size != request->key_size ||
+            (request->after.size > 0 && bytes_compare(partition->key, request->after) <= 0)) {
+            continue;
+        }
+        if (n++ == request->n_max) {
+            *ret_more = true;
+            return 0;
+        }
+        const struct partition_tally one = {.key = partition->key, .tally = partition->tally};
+        partition_tally_encode(&one, listed);
+    }
+    return 0;
 }

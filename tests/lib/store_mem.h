@@ -43,4 +43,10 @@ uint64_t store_mem_live_rows(const struct store_mem *mem, char kind);
 void store_mem_put(struct store_mem *mem, struct bytes partition_key, struct bytes sort_key,
                    const struct context *seen, struct bytes value);
 
+/* A page of the partitions, those with keys of one size only (`key_size` not 0), all of slice 0:
+ * `list` of a partition_source (shared/sweep.h). */
+struct partitions_request;
+int store_mem_list(void *mem, const struct partitions_request *request, struct buffer *listed,
+                   bool *ret_more);
+
 #endif
