@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,10 +24,15 @@
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/report.h"
+#include "fs/supervisor.h"
 #include "fs/writeback.h"
 #include "shared/client_watch.h"
 #include "shared/namespace_watch.h"
 #include "shared/session.h"
+
+/* What a program that takes over from an older one is told: the descriptors of the kernel and of
+ * the survivor's memory. */
+#define TAKEOVER_VARIABLE "RINGFS_TAKEOVER"
 
 /* As mount(8) passes them on. */
 enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
@@ -51,7 +59,18 @@ struct program {
     struct cluster_files cluster;
     FILE *log_file; /* NULL: syslog when in the background, stderr before */
     bool background;
-    int parent; /* the pipe on which the starting process waits; -1 = none does */
+    bool starting; /* somebody waits for the mount to stand and reads stderr */
+    int parent;    /* the pipe on which the starting process waits; -1 = none does */
+
+    char **argv;
+    char program[PATH_MAX];        /* this program's file, to be read anew for an upgrade */
+    const struct workplace *place; /* NULL: there is no supervisor */
+    int memory_fd;
+    void *memory; /* the survivor's; NULL without a supervisor */
+    struct survivor *survivor;
+    dev_t device;  /* of the mount; 0 = not known */
+    bool ending;   /* SIGTERM came */
+    bool handover; /* SIGUSR2 came: another worker goes on */
 };
 
 /* ---- log ---- */
@@ -61,7 +80,7 @@ static void log_line(void *context, int level, const char *line) {
     struct program *p = context;
     level = level < 0 ? 0 : level > 2 ? 2 : level;
     /* Before the mount stands the user reads stderr, but wants to hear of failures only. */
-    if (p->log_file == NULL && p->background && (p->parent < 0 || level == 2)) {
+    if (p->log_file == NULL && p->background && (!p->starting || level == 2)) {
         syslog(priorities[level], "%s", line);
         return;
     }
@@ -76,7 +95,7 @@ static void log_line(void *context, int level, const char *line) {
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
     fprintf(p->log_file, "%s.%03ldZ %s %s\n", when, now.tv_nsec / 1000000, names[level], line);
     fflush(p->log_file);
-    if (p->parent >= 0 && level == 0) {
+    if (p->background && p->starting && level == 0) {
         fprintf(stderr, "ringfs: %s\n", line); /* somebody waits for it */
     }
 }
@@ -163,25 +182,34 @@ static int daemonize(struct program *p) {
     }
     close(ends[0]);
     p->parent = ends[1];
-    p->background = true;
+    p->background = p->starting = true;
     setsid();
     return 0;
 }
 
-/* Tells the starting process how it went; after success nobody listens to stderr any more. */
+/* The mount stands: nobody listens to stderr any more. */
+static void leave_terminal(struct program *p) {
+    if (!p->starting) {
+        return;
+    }
+    p->starting = false;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2 && null >= 0; fd++) {
+        dup2(null, fd);
+    }
+    if (null > 2) {
+        close(null);
+    }
+    (void)!chdir("/");
+}
+
+/* Tells the starting process how it went. */
 static void tell_parent(struct program *p, int exit_code) {
     if (p->parent < 0) {
         return;
     }
     if (exit_code == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int fd = 0; fd <= 2 && null >= 0; fd++) {
-            dup2(null, fd);
-        }
-        if (null > 2) {
-            close(null);
-        }
-        (void)!chdir("/");
+        leave_terminal(p);
     }
     unsigned char byte = (unsigned char)exit_code;
     (void)!write(p->parent, &byte, 1);
@@ -253,6 +281,7 @@ static int open_root(void *context) {
     struct mount_config config = {
         .print_replicas = report_replicas,
         .replicas = &p->report,
+        .survivor = p->survivor,
         .ns = p->ns,
         .store = session_store(p->session),
         .tasks = session_tasks(p->session),
@@ -289,8 +318,12 @@ static int join_cluster(struct program *p) {
         p->session = NULL;
         return status; /* the log has the sentence */
     }
-    int64_t deadline_ns = loop_now_ns(p->loop) + p->options.timeout_ns;
-    status = session_run(p->session, open_root, p, deadline_ns);
+    bool again = p->place != NULL && p->place->kernel_fd >= 0;
+    do {
+        int64_t deadline_ns = loop_now_ns(p->loop) + p->options.timeout_ns;
+        status = session_run(p->session, open_root, p, deadline_ns);
+        /* Who takes over waits for the cluster: there is a mount to keep. */
+    } while (status != 0 && again && !p->ending);
     if (status != 0 && p->ns == NULL) {
         say(p, 0, "the cluster at %.512s does not answer: %s", p->options.addresses,
             err_text(status));
@@ -302,6 +335,64 @@ static int join_cluster(struct program *p) {
 static void ended(void *context) {
     struct program *p = context;
     loop_stop(p->loop);
+}
+
+/* The device of what is mounted at our directory, the topmost; 0 when there is nothing. From
+ * mountinfo: stat() would ask ourselves. */
+static dev_t find_device(const struct program *p) {
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[2 * PATH_MAX];
+    dev_t device = 0;
+    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
+        unsigned a, b;
+        char where[PATH_MAX];
+        if (sscanf(line, "%*s %*s %u:%u %*s %4095s", &a, &b, where) == 3 &&
+            strcmp(where, p->mountpoint) == 0) {
+            device = makedev(a, b);
+        }
+    }
+    if (mounts != NULL) {
+        fclose(mounts);
+    }
+    return device;
+}
+
+/* The kernel's own read-ahead for this mount; it cannot be asked for at mount time. */
+static void raise_read_ahead(const struct program *p) {
+    char path[96];
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(p->device),
+             minor(p->device));
+    FILE *read_ahead = p->device != 0 ? fopen(path, "we") : NULL;
+    if (read_ahead != NULL) {
+        fprintf(read_ahead, "%d\n", READ_AHEAD_KB);
+        fclose(read_ahead); /* not allowed to: the default serves too */
+    }
+}
+
+/* The kernel has agreed. */
+static void started(void *context) {
+    struct program *p = context;
+    const struct mount *mount = &p->mount;
+    if (p->place != NULL && p->place->kernel_fd >= 0) {
+        struct survivor_header *left = survivor_header(p->survivor);
+        left->n_takeovers++;
+        say(p, 2,
+            "took over: ringfs %s, worker %u, %u inodes, %u openings, %u of them with lost writes",
+            RINGFS_VERSION, left->n_takeovers + 1, mount->inodes.n - 1, mount->handles.n,
+            mount->n_losses);
+    } else {
+        say(p, 2, "mounted %.512s at %s", p->options.source, p->mountpoint);
+        p->device = find_device(p);
+        raise_read_ahead(p);
+        if (p->survivor != NULL) {
+            survivor_header(p->survivor)->device = p->device;
+        }
+    }
+    if (p->place != NULL) {
+        supervisor_tell(p->place, ops_kernel_fd(p->ops));
+    }
+    tell_parent(p, 0);
+    leave_terminal(p);
 }
 
 static void say_counters(struct program *p) {
@@ -330,36 +421,17 @@ static void caught(void *context, int number) {
         if (p->ops != NULL) {
             say_counters(p);
         }
+    } else if (number == SIGUSR2) {
+        p->handover = p->place != NULL;
+        say(p, 2, "caught %s: writing what is buffered and %s", strsignal(number),
+            p->handover ? "handing over" : "going on: there is no supervisor");
+        if (p->handover) {
+            loop_stop(p->loop);
+        }
     } else {
+        p->ending = true;
         say(p, 2, "caught %s: writing what is buffered and unmounting", strsignal(number));
         loop_stop(p->loop);
-    }
-}
-
-/* The kernel's own read-ahead for this mount; it cannot be asked for at mount time. Looked up in
- * mountinfo: stat() would ask ourselves. */
-static void raise_read_ahead(struct program *p) {
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
-    char line[PATH_MAX + 512];
-    unsigned major_number = 0, minor_number = 0;
-    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
-        unsigned a, b;
-        char where[PATH_MAX];
-        if (sscanf(line, "%*s %*s %u:%u %*s %4095s", &a, &b, where) == 3 &&
-            strcmp(where, p->mountpoint) == 0) {
-            major_number = a;
-            minor_number = b;
-        }
-    }
-    if (mounts != NULL) {
-        fclose(mounts);
-    }
-    char path[96];
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major_number, minor_number);
-    FILE *read_ahead = minor_number != 0 ? fopen(path, "we") : NULL;
-    if (read_ahead != NULL) {
-        fprintf(read_ahead, "%d\n", READ_AHEAD_KB);
-        fclose(read_ahead); /* not allowed to: the default serves too */
     }
 }
 
@@ -371,10 +443,12 @@ static int start_mount(struct program *p) {
         .mount = &p->mount,
         .cluster = &p->cluster,
         .mountpoint = p->mountpoint,
+        .kernel_fd = p->place != NULL ? p->place->kernel_fd : -1,
         .kernel_options = (const char *)p->options.kernel.data,
         .debug = p->options.debug,
         .lease_ns = p->options.local_locks ? 0 : p->options.lease_ns,
         .log = log_line,
+        .started = started,
         .ended = ended,
         .context = p,
     };
@@ -382,7 +456,6 @@ static int start_mount(struct program *p) {
     if (status != 0) {
         return status;
     }
-    raise_read_ahead(p);
     status = writeback_start(&p->mount);
     return status != 0 ? status : capacity_start(&p->mount, p->session);
 }
@@ -401,11 +474,15 @@ static int drain(void *context) {
 
 /* Serves until unmounted or told to end; answers the exit code. */
 static int serve(struct program *p) {
-    say(p, 2, "mounted %.512s at %s", p->options.addresses, p->mountpoint);
-    tell_parent(p, 0);
-    loop_run(p->loop);
+    if (!p->ending) {
+        loop_run(p->loop);
+    }
+    p->handover = p->handover && !p->ending && !ops_unmounted(p->ops);
     ops_pause(p->ops);
     int status = session_run(p->session, drain, p, 0);
+    if (p->handover) {
+        return SUPERVISOR_HANDOVER;
+    }
     if (status != 0 || p->mount.n_writes_lost > 0) {
         say(p, 0, "unmounted %s; buffered changes could not be written and are lost: %s",
             p->mountpoint, err_text(status != 0 ? status : ERR_IO));
@@ -415,11 +492,40 @@ static int serve(struct program *p) {
     return 0;
 }
 
+/* Lazily: programs that still use the mount see ENOTCONN. What somebody else has mounted there
+ * meanwhile is left alone. */
+static void unmount(void *context) {
+    struct program *p = context;
+    dev_t ours =
+        p->memory != NULL ? (dev_t)((struct survivor_header *)p->memory)->device : p->device;
+    if (find_device(p) != ours || umount2(p->mountpoint, MNT_DETACH) == 0 || errno != EPERM) {
+        return;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", p->mountpoint, (char *)NULL);
+        _exit(EXIT_SYSTEM);
+    }
+    int status;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+}
+
+static void stop_mount(struct program *p) {
+    if (p->ops != NULL) {
+        if (!p->handover && !ops_unmounted(p->ops)) {
+            unmount(p);
+        }
+        ops_stop(p->ops);
+    }
+}
+
+/* Serves; answers the exit code. */
 static int run(struct program *p) {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     p->loop = loop_new();
     signal(SIGPIPE, SIG_IGN);
-    if (loop_on_signals(p->loop, signals, 4, caught, p) != 0) {
+    if (loop_on_signals(p->loop, signals, 5, caught, p) != 0) {
         return EXIT_SYSTEM;
     }
     int code = EXIT_MOUNT;
@@ -429,9 +535,7 @@ static int run(struct program *p) {
         } else {
             say(p, 0, "cannot mount at %s", p->mountpoint);
         }
-        if (p->ops != NULL) {
-            ops_stop(p->ops);
-        }
+        stop_mount(p);
         cluster_files_release(&p->cluster);
         locks_free(&p->mount);
         mount_release(&p->mount);
@@ -447,6 +551,131 @@ static int run(struct program *p) {
     return code;
 }
 
+/* ---- under a supervisor ---- */
+static int work(void *context, const struct workplace *place) {
+    struct program *p = context;
+    p->place = place;
+    if (p->parent >= 0) {
+        close(p->parent); /* the supervisor's to tell */
+        p->parent = -1;
+    }
+    if (survivor_attach(p->memory, &p->survivor) != 0) {
+        /* Of another version: what the kernel holds is ESTALE, but the mount goes on. */
+        say(p, 1, "what the last worker left is of another version and is given up");
+        const struct survivor_header left = *(struct survivor_header *)p->memory;
+        memset(p->memory, 0, survivor_size());
+        struct survivor_header *header = p->memory;
+        *header = left;
+        header->magic = header->n_inodes = 0;
+        if (survivor_attach(p->memory, &p->survivor) != 0) {
+            return EXIT_SYSTEM;
+        }
+    }
+    int code = run(p);
+    survivor_detach(p->survivor);
+    return code;
+}
+
+static void first_serves(void *context) {
+    tell_parent(context, 0);
+}
+
+static void reopen_log(void *context) {
+    open_log(context);
+}
+
+static void upgrade(void *context, int kernel_fd) {
+    struct program *p = context;
+    char value[64];
+    snprintf(value, sizeof value, "%d,%d", kernel_fd, p->memory_fd);
+    setenv(TAKEOVER_VARIABLE, value, 1);
+    fcntl(kernel_fd, F_SETFD, 0);
+    fcntl(p->memory_fd, F_SETFD, 0);
+    say(p, 2, "starting %s anew", p->program);
+    execv(p->program, p->argv);
+    say(p, 0, "cannot start %s: %s; going on with what is running", p->program, strerror(errno));
+    fcntl(kernel_fd, F_SETFD, FD_CLOEXEC);
+    fcntl(p->memory_fd, F_SETFD, FD_CLOEXEC);
+    unsetenv(TAKEOVER_VARIABLE);
+}
+
+/* Memory that workers share, one after the other. */
+static int share_memory(struct program *p) {
+    bool fresh = p->memory_fd < 0;
+    if (fresh) {
+        p->memory_fd = memfd_create("ringfs", MFD_CLOEXEC);
+    }
+    if (p->memory_fd < 0 || ftruncate(p->memory_fd, (off_t)survivor_size()) != 0) {
+        say(p, 0, "no memory to share: %s", strerror(errno));
+        return -1;
+    }
+    p->memory = mmap(NULL, survivor_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                     p->memory_fd, 0);
+    if (p->memory == MAP_FAILED) {
+        say(p, 0, "no memory to share: %s", strerror(errno));
+        return -1;
+    }
+    struct survivor_header *header = p->memory;
+    if (fresh) {
+        memcpy(header->mountpoint, p->mountpoint, sizeof header->mountpoint);
+        memcpy(header->directory, p->options.directory, sizeof header->directory);
+    } else {
+        memcpy(p->mountpoint, header->mountpoint, sizeof p->mountpoint);
+        p->mountpoint[sizeof p->mountpoint - 1] = '\0';
+    }
+    return 0;
+}
+
+static int supervise(struct program *p, int kernel_fd) {
+    struct supervisor_config config = {
+        .kernel_fd = kernel_fd,
+        .memory_fd = p->memory_fd,
+        .work = work,
+        .serving = first_serves,
+        .upgrade = upgrade,
+        .reopen_log = reopen_log,
+        .unmount = unmount,
+        .log = log_line,
+        .context = p,
+    };
+    return supervisor_run(&config);
+}
+
+/* ---- the command ---- */
+/* The descriptors of an older program whose mount this one goes on with. */
+static bool taken_over(int *ret_kernel_fd, int *ret_memory_fd) {
+    const char *value = getenv(TAKEOVER_VARIABLE);
+    bool taken = value != NULL && sscanf(value, "%d,%d", ret_kernel_fd, ret_memory_fd) == 2 &&
+                 fcntl(*ret_kernel_fd, F_SETFD, FD_CLOEXEC) == 0 &&
+                 fcntl(*ret_memory_fd, F_SETFD, FD_CLOEXEC) == 0;
+    unsetenv(TAKEOVER_VARIABLE);
+    return taken;
+}
+
+static int go_on(struct program *p, int kernel_fd) {
+    p->background = !p->options.foreground;
+    if (share_memory(p) != 0) {
+        return EXIT_SYSTEM;
+    }
+    options_resolve(&p->options, ((struct survivor_header *)p->memory)->directory);
+    return open_log(p) == 0 ? supervise(p, kernel_fd) : EXIT_SYSTEM;
+}
+
+static int begin(struct program *p) {
+    char directory[PATH_MAX];
+    if (check_mountpoint(p) != 0) {
+        return EXIT_MOUNT;
+    }
+    options_resolve(&p->options, getcwd(directory, sizeof directory) != NULL ? directory : "/");
+    if ((!p->options.foreground && daemonize(p) != 0) || open_log(p) != 0) {
+        return EXIT_SYSTEM;
+    }
+    if (!p->options.supervised) {
+        return run(p);
+    }
+    return share_memory(p) == 0 ? supervise(p, -1) : EXIT_SYSTEM;
+}
+
 static void print_help(void) {
     struct buffer text = {0};
     options_help(&text);
@@ -455,8 +684,12 @@ static void print_help(void) {
 }
 
 int main(int argc, char **argv) {
-    static struct program program = {.parent = -1};
+    static struct program program = {.parent = -1, .memory_fd = -1};
     struct program *p = &program;
+    p->argv = argv;
+    if (readlink("/proc/self/exe", p->program, sizeof p->program - 1) < 0) {
+        p->program[0] = '\0';
+    }
     switch (options_parse(argc, argv, geteuid() == 0, &p->options)) {
     case OPTIONS_HELP:
         print_help();
@@ -470,12 +703,13 @@ int main(int argc, char **argv) {
     case OPTIONS_RUN:
         break;
     }
-    int code = EXIT_MOUNT;
-    if (p->options.fake) {
-        code = 0;
-    } else if (check_mountpoint(p) == 0) {
-        bool ready = (p->options.foreground || daemonize(p) == 0) && open_log(p) == 0;
-        code = ready ? run(p) : EXIT_SYSTEM;
+    int code = 0;
+    int kernel_fd = -1;
+    prctl(PR_SET_NAME, "ringfs"); /* also when it is called mount.ringfs */
+    if (taken_over(&kernel_fd, &p->memory_fd)) {
+        code = go_on(p, kernel_fd);
+    } else if (!p->options.fake) {
+        code = begin(p);
     }
     tell_parent(p, code);
     options_release(&p->options);

@@ -1,9 +1,14 @@
 /* ops: the kernel's side: the session with it, and the reading of its requests. */
 #include "fs/ops.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fs/ops_pages.h"
 #include "fs/ops_request.h"
@@ -12,10 +17,34 @@ enum {
     WRITE_SIZE_MAX = 1 << 20, /* of one request: the kernel's own bound */
     READ_AHEAD_MAX = 1 << 20,
     BACKGROUND_MAX = 128, /* read-ahead and the like */
+    /* linux/fuse.h, which cannot be included beside libfuse's headers. */
+    KERNEL_INIT = 26,
+    KERNEL_NOTIFY_RESEND = 7, /* since Linux 6.9 */
+};
+/* In the number of a request that the kernel sends again. */
+#define KERNEL_RESENT (1ull << 63)
+
+/* fuse_in_header as far as we look. */
+struct kernel_request {
+    uint32_t size, operation;
+    uint64_t unique;
 };
 
+/* fuse_out_header. */
+struct kernel_reply {
+    uint32_t size;
+    int32_t error;
+    uint64_t unique;
+};
+
+static struct survivor_header *left_by_others(const struct ops *ops) {
+    struct survivor *survivor = ops->config.mount->config.survivor;
+    return survivor != NULL ? survivor_header(survivor) : NULL;
+}
+
 static void init(void *userdata, struct fuse_conn_info *conn) {
-    (void)userdata;
+    struct ops *ops = userdata;
+    struct survivor_header *left = left_by_others(ops);
     conn->max_write = WRITE_SIZE_MAX;
     conn->max_readahead = READ_AHEAD_MAX;
     conn->max_background = BACKGROUND_MAX;
@@ -29,8 +58,85 @@ static void init(void *userdata, struct fuse_conn_info *conn) {
         conn->capable &
         (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
          FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
+    if (left != NULL && ops->replaying) {
+        conn->want = left->wanted & conn->capable; /* it was agreed, whatever we want today */
+    } else if (left != NULL) {
+        left->wanted = conn->want;
+    }
 }
 
+/* ---- between workers ---- */
+static ssize_t answer_kernel(int fd, struct iovec *parts, int n, void *userdata) {
+    const struct ops *ops = userdata;
+    if (!ops->replaying) {
+        return writev(fd, parts, n);
+    }
+    size_t size = 0;
+    for (int i = 0; i < n; i++) {
+        size += parts[i].iov_len;
+    }
+    return (ssize_t)size;
+}
+
+static ssize_t hear_kernel(int fd, void *into, size_t size, void *userdata) {
+    (void)userdata;
+    return read(fd, into, size);
+}
+
+/* Our own reading and writing, so that the answer to a repeated INIT can be kept back. */
+static int take_io(struct ops *ops, int fd) {
+    static const struct fuse_custom_io io = {.writev = answer_kernel, .read = hear_kernel};
+    return fuse_session_custom_io(ops->session, &io, fd) == 0 ? 0 : ERR_IO;
+}
+
+/* What libfuse is given next: its number, and whether an earlier worker has had it. */
+static void look_at(struct ops *ops) {
+    struct kernel_request head;
+    memcpy(&head, ops->buffer.mem, sizeof head);
+    ops->unique = head.unique & ~KERNEL_RESENT;
+    ops->again = (head.unique & KERNEL_RESENT) != 0;
+    struct survivor_header *left = left_by_others(ops);
+    if (head.operation == KERNEL_INIT && left != NULL && ops->buffer.size <= SURVIVOR_INIT_MAX) {
+        memcpy(left->init, ops->buffer.mem, ops->buffer.size);
+        left->init_size = (uint32_t)ops->buffer.size;
+    }
+    ops->starting = head.operation == KERNEL_INIT;
+}
+
+/* libfuse hears the kernel's first request again, and nobody its answer. */
+static int replay_init(struct ops *ops) {
+    const struct survivor_header *left = left_by_others(ops);
+    struct fuse_buf buffer = {.size = left->init_size};
+    if (left->init_size == 0) {
+        return ERR_CORRUPT;
+    }
+    buffer.mem = memory_new(1, SURVIVOR_INIT_MAX);
+    memcpy(buffer.mem, left->init, left->init_size);
+    ops->replaying = true;
+    fuse_session_process_buf(ops->session, &buffer);
+    ops->replaying = false;
+    free(buffer.mem);
+    return fuse_session_exited(ops->session) ? ERR_IO : 0;
+}
+
+static void refuse_one(void *context, uint64_t unique) {
+    const struct ops *ops = context;
+    struct kernel_reply reply = {sizeof reply, -EIO, unique};
+    (void)!write(ops->fd, &reply, sizeof reply);
+}
+
+/* Requests that an earlier worker had read and not answered: the kernel sends them again. One that
+ * cannot has them refused, for else they would wait for ever. */
+static void ask_again(struct ops *ops) {
+    struct kernel_reply notice = {sizeof notice, KERNEL_NOTIFY_RESEND, 0};
+    if (write(ops->fd, &notice, sizeof notice) != (ssize_t)sizeof notice) {
+        ops->config.log(ops->config.context, 1,
+                        "the kernel cannot repeat requests: those under way fail with EIO");
+        survivor_each_request(ops->config.mount->config.survivor, refuse_one, ops);
+    }
+}
+
+/* ---- requests ---- */
 static void stop_reading(struct ops *ops) {
     if (ops->reading) {
         loop_unwatch(ops->config.loop, ops->fd);
@@ -59,7 +165,12 @@ static void readable(void *context) {
             kernel_ended(ops);
             return;
         }
+        look_at(ops);
         fuse_session_process_buf(ops->session, &ops->buffer);
+        if (ops->starting && !fuse_session_exited(ops->session)) {
+            ops->starting = false;
+            ops->config.started(ops->config.context);
+        }
         if (ops->waiting != NULL || ops->n_requests >= OPS_REQUESTS_MAX) {
             stop_reading(ops);
         }
@@ -99,12 +210,18 @@ static int mount_session(struct ops *ops) {
     if (ops->session == NULL) {
         return ERR_IO;
     }
+    if (ops->config.kernel_fd >= 0) {
+        ops->fd = ops->config.kernel_fd;
+        int status = take_io(ops, ops->fd);
+        return status != 0 ? status : replay_init(ops);
+    }
     if (fuse_session_mount(ops->session, ops->config.mountpoint) != 0) {
         return ERR_IO;
     }
     ops->fd = fuse_session_fd(ops->session);
     int flags = fcntl(ops->fd, F_GETFL);
-    return fcntl(ops->fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : ERR_IO;
+    int failed = fcntl(ops->fd, F_SETFL, flags | O_NONBLOCK);
+    return failed != 0 ? ERR_IO : take_io(ops, ops->fd);
 }
 
 /* Goes on while the machine sleeps. */
@@ -156,6 +273,10 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
     inodes_doubt_kernel(&config->mount->inodes);
     loop_add_turn_end(config->loop, read_on, ops);
     *ret = ops;
+    if (config->kernel_fd >= 0) {
+        ask_again(ops);
+        config->started(config->context);
+    }
     return 0;
 }
 
@@ -180,13 +301,20 @@ void ops_stop(struct ops *ops) {
     ops_pause(ops);
     ops->config.mount->inodes.watches.kernel = (struct kernel_notices){0};
     loop_remove_turn_end(ops->config.loop, read_on, ops);
-    fuse_session_unmount(ops->session);
     if (ops->pages != NULL) {
         pages_free(ops->pages);
     }
     fuse_session_destroy(ops->session);
     free(ops->buffer.mem);
     free(ops);
+}
+
+int ops_kernel_fd(const struct ops *ops) {
+    return ops->fd;
+}
+
+bool ops_unmounted(const struct ops *ops) {
+    return ops->unmounted;
 }
 
 uint64_t ops_answered(const struct ops *ops) {

@@ -26,12 +26,15 @@ struct ops_config {
     struct mount *mount;           /* borrowed */
     struct cluster_files *cluster; /* borrowed; see cluster_files.h */
     const char *mountpoint;
+    int kernel_fd; /* of a mount that stands, with what the survivor remembers of it; -1 = mount */
     const char *kernel_options; /* separated by commas */
     bool debug;
     /* 0 = locks are the kernel's own, on this mount only; else how long the mount's lease is. */
     int64_t lease_ns;
     /* One line for the log; level 0 error, 1 warning, 2 info. */
     void (*log)(void *context, int level, const char *line);
+    /* The kernel has agreed to serve, and what an earlier worker left is taken over. */
+    void (*started)(void *context);
     /* The kernel has unmounted: no further request comes. */
     void (*ended)(void *context);
     void *context;
@@ -46,9 +49,13 @@ void ops_pause(struct ops *ops);
 void ops_wait_idle(struct ops *ops, int64_t within_ns);
 /* May suspend. Closes what programs still have open. No request may be under way. */
 void ops_close_all(struct ops *ops);
-/* Unmounts, if that was not done yet: programs that still use the mount see ENOTCONN. No request
- * may be under way. */
+/* Ends the session, but not the mount: another worker may go on with it. No request may be under
+ * way. */
 void ops_stop(struct ops *ops);
+/* The kernel's descriptor; ops_stop() closes it. */
+int ops_kernel_fd(const struct ops *ops);
+/* Whether the kernel has unmounted. */
+bool ops_unmounted(const struct ops *ops);
 /* Requests answered since the start. */
 uint64_t ops_answered(const struct ops *ops);
 /* Appends a line for each request that is under way: for how long, operation, path. */

@@ -22,6 +22,7 @@ struct ops {
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
     bool reading;    /* the loop watches the descriptor */
+    bool starting;   /* libfuse is given the kernel's first request */
     bool replaying;  /* libfuse hears the kernel's first request again: nothing is answered */
     uint64_t unique; /* the kernel's number of the request that libfuse is given just now */
     bool again;      /* which an earlier worker has had already */

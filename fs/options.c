@@ -41,6 +41,8 @@ static const struct own_option {
     {"subdir", TEXT, FIELD(subdir), "PATH", "mount this directory of the tree, as :PATH does"},
     {"key_file", TEXT, FIELD(key_file), "FILE", "the cluster's key, needed for tcp://"},
     {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
+    {"supervisor", ON, FIELD(supervised), NULL, "the mount survives its process (default)"},
+    {"nosupervisor", OFF, FIELD(supervised), NULL, "it does not"},
     {"ro", ON, FIELD(read_only), NULL, "mount read-only"},
     {"rw", OFF, FIELD(read_only), NULL, "mount for reading and writing (default)"},
     {"allow_other", ON, FIELD(allow_other), NULL, "other users may use it (default for root)"},
@@ -358,6 +360,7 @@ enum options_answer options_parse(int argc, char *const *argv, bool is_root, str
         .attributes_ns = SECOND_NS,
         .lease_ns = 15 * SECOND_NS,
         .allow_other = is_root,
+        .supervised = true,
         .by_mount = called_by_mount(argv[0]),
     };
     int answer = parse_all(ret, argc, argv);
@@ -377,6 +380,22 @@ enum options_answer options_parse(int argc, char *const *argv, bool is_root, str
         buffer_put_u8(&ret->kernel, '\0');
     }
     return (enum options_answer)answer;
+}
+
+static void make_absolute(char **path, const char *directory) {
+    if (*path != NULL && (*path)[0] != '/') {
+        size_t size = strlen(directory) + strlen(*path) + 2;
+        char *absolute = memory_new(size, 1);
+        snprintf(absolute, size, "%s/%s", directory, *path);
+        free(*path);
+        *path = absolute;
+    }
+}
+
+void options_resolve(struct options *options, const char *directory) {
+    snprintf(options->directory, sizeof options->directory, "%s", directory);
+    make_absolute(&options->key_file, directory);
+    make_absolute(&options->log_file, directory);
 }
 
 void options_release(struct options *options) {

@@ -2,6 +2,7 @@
 #ifndef RINGFS_FS_OPTIONS_H
 #define RINGFS_FS_OPTIONS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct options {
     bool read_only;
     bool allow_other;
     bool hard;
+    bool supervised;
     int64_t timeout_ns;    /* timeo=SECONDS */
     int64_t attributes_ns; /* attr_timeout=SECONDS */
     char *locks;           /* "cluster" (and NULL) or "local" */
@@ -38,11 +40,14 @@ struct options {
     char *fsname;
     struct buffer kernel; /* options for the kernel's mount, separated by commas, NUL at the end */
     char error[256];
+    char directory[PATH_MAX]; /* where relative paths begin: options_resolve() */
 };
 
 /* Fills `ret`; release it whatever the answer. argv[0] tells whether mount(8) calls. `is_root`:
  * whether others may use the mount unless told otherwise. */
 enum options_answer options_parse(int argc, char *const *argv, bool is_root, struct options *ret);
+/* Makes the paths of files absolute, which are relative to `directory`. */
+void options_resolve(struct options *options, const char *directory);
 void options_release(struct options *options);
 /* Appends the text of --help, with a NUL at the end. */
 void options_help(struct buffer *into);

@@ -32,6 +32,7 @@ struct survivor_header {
     uint32_t init_size; /* the kernel's first request, to be told to libfuse again; 0 = none yet */
     uint32_t wanted;    /* what was agreed with the kernel: libfuse's FUSE_CAP_ */
     uint8_t init[SURVIVOR_INIT_MAX];
+    uint64_t device;           /* of the mount, as makedev(3) puts it */
     char mountpoint[PATH_MAX]; /* absolute */
     char directory[PATH_MAX];  /* where the command line's relative paths begin */
 };

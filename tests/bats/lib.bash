@@ -10,7 +10,8 @@
 #   ringctl ...                on this cluster
 #   start_mount [DIR [OPTION...]]  mounts it at DIR (default $MNT = $BASE/mnt)
 #   stop_mount [DIR]           unmounts, waits until the process has ended
-#   mount_pid [DIR]
+#   mount_pid [DIR]             the process that holds the mount
+#   worker_pid [DIR]            the one that serves it now
 #
 # NODE_INSIDE[I]="ip netns exec NAME" starts node I in there.
 # Of node I: $BASE/nI (data directory), $BASE/nI.log, $BASE/nI.out, node_pid I, node_address I.
@@ -109,14 +110,16 @@ stop_node() { # I: EXIT_CODE
     wait "${PIDS[$1]}" || EXIT_CODE=$?
 }
 
-mount_pid() { # [DIR]
+process_of_mount() { # NAME DIR
     local p
     for p in /proc/[0-9]*; do
-        [ "$(cat "$p/comm" 2>/dev/null)" = ringfs ] &&
-            tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF "${1-$BASE/mnt}" && echo "${p#/proc/}"
+        [ "$(cat "$p/comm" 2>/dev/null)" = "$1" ] &&
+            tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF "$2" && echo "${p#/proc/}"
     done
     return 0
 }
+mount_pid() { process_of_mount ringfs "${1-$BASE/mnt}"; }
+worker_pid() { process_of_mount ringfs-worker "${1-$BASE/mnt}"; }
 
 start_mount() { # [DIR [OPTION...]]
     MNT=${1-$BASE/mnt}
@@ -149,7 +152,7 @@ stop_cluster() {
     fi
     for i in "${MOUNTS[@]}"; do
         ! grep -qF " $i " /proc/mounts || umount -l "$i"
-        for pid in $(mount_pid "$i"); do kill -KILL "$pid"; done
+        for pid in $(mount_pid "$i") $(worker_pid "$i"); do kill -KILL "$pid" || true; done
     done
     for i in "${!PIDS[@]}"; do kill_node "$i"; done
     rm -rf "$BASE"

@@ -76,7 +76,7 @@ more" ]
 
 @test "a large file comes back as it went, and never sits in the mount's memory" {
     head -c 256M /dev/urandom >"$BASE/large"
-    pid=$(mount_pid)
+    pid=$(worker_pid)
     cp "$BASE/large" large
     echo 3 >/proc/sys/vm/drop_caches
     cmp "$BASE/large" large
@@ -323,7 +323,7 @@ two" ]
 @test "a dead mount is cleared by mounting again" {
     echo x >f
     cd /
-    kill -KILL "$(mount_pid)"
+    kill -KILL "$(mount_pid)" "$(worker_pid)"
     run cat "$MNT/f"
     [ "$status" -ne 0 ]
     start_mount

@@ -18,9 +18,9 @@ teardown() {
 }
 
 mount_it() { "$TOP/mount.sh" --no-install --state "$STATE" "$@" "$DIR"; }
-mount_pid() {
+mount_pid() { # of all processes of the mount
     for p in /proc/[0-9]*; do
-        [ "$(cat "$p/comm" 2>/dev/null)" = ringfs ] && tr '\0' '\n' <"$p/cmdline" | grep -qxF "$DIR" && echo "${p#/proc/}"
+        [[ "$(cat "$p/comm" 2>/dev/null)" = ringfs* ]] && tr '\0' '\n' <"$p/cmdline" | grep -qxF "$DIR" && echo "${p#/proc/}"
     done
     return 0
 }
@@ -68,7 +68,8 @@ mount_pid() {
 @test "a dead mount (Transport endpoint is not connected) is cleared first" {
     mount_it
     echo hi >"$DIR/a"
-    kill -9 "$(mount_pid)"
+    # shellcheck disable=SC2046 # the supervisor and its worker
+    kill -9 $(mount_pid)
     run stat "$DIR"
     [ "$status" -ne 0 ]
     run mount_it
