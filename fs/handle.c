@@ -34,7 +34,9 @@ static int open_inode(struct mount *mount, struct inode *inode, int flags, struc
     if (inode->is_directory) {
         return ERR_IS_DIRECTORY;
     }
-    int status = mount_refresh(mount, inode, MOUNT_READ_NOW);
+    bool believed = mount->config.believes_at_open && inodes_is_covered(&mount->inodes, inode);
+    int status =
+        mount_refresh(mount, inode, believed ? mount_good_ns(mount, inode) : MOUNT_READ_NOW);
     if (status != 0) {
         return status;
     }

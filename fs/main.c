@@ -291,6 +291,7 @@ static int open_root(void *context) {
         .attributes_ns = p->options.attributes_ns,
         .watched_ns = WATCHED_NS,
         .watcher = p->watch != NULL ? &p->watcher : NULL,
+        .believes_at_open = p->options.nocto,
     };
     mount_init(&p->mount, &config);
     if (p->options.subdir != NULL) {

@@ -33,6 +33,7 @@ struct mount_config {
     int64_t attributes_ns;         /* how long attributes may be answered from memory */
     int64_t watched_ns;            /* the same while the cluster tells of changes */
     const struct watcher *watcher; /* borrowed; NULL = it does not */
+    bool believes_at_open;         /* an opening does not ask while changes are told */
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;

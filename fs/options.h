@@ -31,10 +31,11 @@ struct options {
     bool supervised;
     int64_t timeout_ns;    /* timeo=SECONDS */
     int64_t attributes_ns; /* attr_timeout=SECONDS */
-    char *locks;           /* "cluster" (and NULL) or "local" */
-    bool local_locks;      /* the latter */
-    int64_t lease_ns;      /* lease=SECONDS */
-    char *subdir;          /* "/" and NULL: the whole tree */
+    bool nocto;
+    char *locks;      /* "cluster" (and NULL) or "local" */
+    bool local_locks; /* the latter */
+    int64_t lease_ns; /* lease=SECONDS */
+    char *subdir;     /* "/" and NULL: the whole tree */
     char *key_file;
     char *log_file; /* NULL = stderr or syslog */
     char *fsname;

@@ -73,6 +73,12 @@ static int answer(struct mount *mount, const struct entry *entry, uint64_t began
     return status;
 }
 
+/* Whether the name in this directory is the inode's place. */
+static bool is_at(const struct inode *inode, const struct inode *directory, const char *name) {
+    return !inode->gone && id128_equal(&inode->parent, &directory->directory) &&
+           strcmp(inode->name, name) == 0;
+}
+
 /* Answers from memory when it says what the name stands for; ERR_CONFLICT when it does not. May
  * suspend for a directory's attributes. */
 static int lookup_known(struct mount *mount, struct inode *parent, const char *name,
@@ -84,8 +90,7 @@ static int lookup_known(struct mount *mount, struct inode *parent, const char *n
         return ERR_NO_ENTRY;
     }
     struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
-    bool here = inode != NULL && !inode->gone && id128_equal(&inode->parent, &parent->directory) &&
-                strcmp(inode->name, name) == 0;
+    bool here = inode != NULL && is_at(inode, parent, name);
     if (!here || (!inode->is_directory && !inodes_is_covered(&mount->inodes, inode))) {
         return ERR_CONFLICT;
     }
@@ -445,6 +450,26 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
 }
 
+/* Removes a name, in one step when what stands under it is known. */
+static int unlink_in(struct mount *mount, struct inode *parent, const char *name,
+                     struct entry *ret_removed) {
+    struct namespace *ns = mount->config.ns;
+    uint64_t ino;
+    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
+    bool present = watch_find(parent, name, since_ns, &ino) == NAME_PRESENT;
+    const struct inode *inode = present ? inodes_find(&mount->inodes, ino) : NULL;
+    bool here = inode != NULL && !inode->is_directory && is_at(inode, parent, name) &&
+                inodes_is_covered(&mount->inodes, inode);
+    if (!here) {
+        return namespace_unlink(ns, &parent->directory, name, ret_removed);
+    }
+    struct entry known;
+    entry_copy(&inode->known->entry, &known);
+    int status = namespace_unlink_known(ns, &known, ret_removed);
+    entry_release(&known);
+    return status;
+}
+
 int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
     struct inode *parent;
     int status = mount_pin_directory(mount, parent_ino, &parent);
@@ -453,7 +478,7 @@ int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
     }
     struct entry removed;
     uint64_t began = inodes_clock(&mount->inodes);
-    status = namespace_unlink(mount->config.ns, &parent->directory, name, &removed);
+    status = unlink_in(mount, parent, name, &removed);
     note_name(mount, parent, name, status, 0, began);
     if (status == 0) {
         touch_parent(mount, parent, -1, removed.directory_changed_ns);

@@ -73,6 +73,9 @@ int namespace_update(struct namespace *ns, struct entry *entry,
  * nobody has the file open. */
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed);
+/* The same for a name that was read already, in one step when `known` is still what stands. */
+int namespace_unlink_known(struct namespace *ns, const struct entry *known,
+                           struct entry *ret_removed);
 /* Renames within and across directories, replacing what is there as rename(2) says.
  * RENAME_NOREPLACE and RENAME_EXCHANGE. ERR_LOOP.
  * `ret_replaced` (may be NULL; its name is empty when nothing was replaced) as in unlink;

@@ -391,16 +391,47 @@ static int unlink_try(struct namespace *ns, struct unlinking *u) {
     return err;
 }
 
+static int unlink_run(struct namespace *ns, struct unlinking *unlinking,
+                      struct entry *ret_removed) {
+    struct unlinking u = *unlinking;
+    int err = ERR_CONFLICT;
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
+        err = unlink_try(ns, &u);
+    }
+    if (err == 0 && ret_removed) {
+        *ret_removed = u.doomed;
+        u.doomed = (struct entry){0};
+    }
+    unlinking_release(&u);
+    return err;
+}
+
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed) {
     struct unlinking u = {.directory = directory, .name = name};
     int err = name_check(name);
-    if (err < 0) {
-        return err;
+    return err < 0 ? err : unlink_run(ns, &u, ret_removed);
+}
+
+/* Whether what is known of an entry is all that its removal needs. */
+static bool is_plain(const struct entry *entry) {
+    const struct record *record = &entry->record;
+    return entry->seen.size > 0 && entry->n_conflicts == 0 && !entry->linked &&
+           !S_ISDIR(record->mode) && record->contents_kind != CONTENTS_LINKED && !record->linking &&
+           !record->move.under_way && id128_is_zero(&record->arrival.txid);
+}
+
+int namespace_unlink_known(struct namespace *ns, const struct entry *known,
+                           struct entry *ret_removed) {
+    struct unlinking u = {.directory = &known->directory, .name = known->name};
+    int err = ERR_CONFLICT;
+    if (is_plain(known)) {
+        entry_copy(known, &u.doomed);
+        u.doomed.n_links = 0;
+        err = entry_delete(ns, &u.doomed, &u.doomed.directory_changed_ns, &u.doubtful);
     }
-    err = ERR_CONFLICT;
-    for (int i = 0; conflict_again(ns, i, &err); i++) {
-        err = unlink_try(ns, &u);
+    if (err == ERR_CONFLICT) {
+        return unlink_run(ns, &u, ret_removed);
     }
     if (err == 0 && ret_removed) {
         *ret_removed = u.doomed;

@@ -1,0 +1,268 @@
+/* watch: what is answered from memory, and what makes it be asked for again. */
+#include "fs/watch.h"
+
+#include "fs/attributes.h"
+#include "shared/namespace_watch.h"
+#include "tests/unit/fs/world.h"
+
+/* Mount `a` is told of changes when a test says so; mount `b` is the other one that makes them. */
+static uint32_t n_begun, n_ended, n_noticed;
+
+static int fake_begin(void *self, struct bytes partition_key) {
+    (void)self, (void)partition_key;
+    n_begun++;
+    return 0;
+}
+
+static void fake_end(void *self, struct bytes partition_key) {
+    (void)self, (void)partition_key;
+    n_ended++;
+}
+
+static void fake_attributes(void *self, uint64_t ino) {
+    (void)self, (void)ino;
+    n_noticed++;
+}
+
+static const struct watcher fake = {NULL, fake_begin, fake_end};
+
+static struct watches *watches_of(struct mount *mount) {
+    return &mount->inodes.watches;
+}
+
+static void tell_live(struct mount *mount, const struct id128 *directory, bool live) {
+    uint32_t n = namespace_watch_partitions(directory);
+    for (uint32_t i = 0; i < n; i++) {
+        watch_live(watches_of(mount), directory, live);
+    }
+}
+
+/* Makes the root of `a` watched and live. */
+static void watch_root(struct world *w) {
+    n_begun = n_ended = n_noticed = 0;
+    w->a.config.watched_ns = 60 * SECOND_NS;
+    watches_of(&w->a)->watcher = &fake;
+    watches_of(&w->a)->kernel = (struct kernel_notices){NULL, fake_attributes};
+    watch_use(watches_of(&w->a), w->a.inodes.root);
+    assert_int_equal(n_begun, namespace_watch_partitions(&namespace_root));
+    tell_live(&w->a, &namespace_root, true);
+}
+
+static void told(struct world *w, const char *name) {
+    watch_told(watches_of(&w->a), &namespace_root, name);
+}
+
+static int look_up(struct mount *mount, const char *name, struct stat *ret) {
+    return tree_lookup(mount, ROOT, name, ret);
+}
+
+static void make(struct mount *mount, const char *name) {
+    close_handle(create(mount, name));
+}
+
+static void set_mode(struct mount *mount, const char *name, uint32_t mode) {
+    struct attributes_change change = {.mask = ATTRIBUTE_MODE, .mode = mode};
+    struct stat stat;
+    assert_int_equal(attributes_set(mount, ino_of(mount, name), &change, &stat), 0);
+}
+
+static uint32_t mode_of(struct mount *mount, const char *name) {
+    struct stat stat;
+    assert_int_equal(look_up(mount, name, &stat), 0);
+    return stat.st_mode & 07777;
+}
+
+IN_WORLD(attributes_are_kept_until_a_change_is_told) {
+    watch_root(w);
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    uint64_t ino = ino_of(&w->a, "f");
+    set_mode(&w->b, "f", 0600);
+    task_sleep(30 * SECOND_NS);
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    assert_true(attributes_left_ns(&w->a, ino) > 20 * SECOND_NS);
+    told(w, "other");
+    assert_int_equal(n_noticed, 0);
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    told(w, "f");
+    assert_int_equal(n_noticed, 1);
+    assert_int_equal(mode_of(&w->a, "f"), 0600);
+}
+
+IN_WORLD(what_was_read_before_the_watch_was_live_is_not_kept) {
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    watch_root(w);
+    set_mode(&w->b, "f", 0600);
+    task_sleep(2 * SECOND_NS);
+    assert_int_equal(mode_of(&w->a, "f"), 0600);
+}
+
+IN_WORLD(when_the_watch_ends_nothing_is_kept) {
+    watch_root(w);
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    set_mode(&w->b, "f", 0600);
+    watch_live(watches_of(&w->a), &namespace_root, false); /* one of its partitions */
+    assert_int_equal(n_noticed, 1);
+    assert_int_equal(mode_of(&w->a, "f"), 0600);
+}
+
+IN_WORLD(a_minute_is_the_longest_that_anything_is_believed) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    assert_int_equal(look_up(&w->a, "g", &stat), ERR_NO_ENTRY);
+    set_mode(&w->b, "f", 0600);
+    make(&w->b, "g");
+    task_sleep(61 * SECOND_NS);
+    assert_int_equal(mode_of(&w->a, "f"), 0600);
+    assert_int_equal(look_up(&w->a, "g", &stat), 0);
+}
+
+IN_WORLD(names_are_missing_until_one_is_told) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->b, "there");
+    assert_int_equal(look_up(&w->a, "x", &stat), ERR_NO_ENTRY);
+    assert_int_equal(look_up(&w->a, "y", &stat), ERR_NO_ENTRY); /* all names are asked for */
+    assert_true(w->a.inodes.root->watch->complete);
+    make(&w->b, "new");
+    assert_int_equal(look_up(&w->a, "new", &stat), ERR_NO_ENTRY);
+    told(w, "new");
+    assert_int_equal(look_up(&w->a, "new", &stat), 0);
+    assert_int_equal(look_up(&w->a, "there", &stat), 0);
+    assert_int_equal(tree_unlink(&w->b, ROOT, "there"), 0);
+    assert_int_equal(look_up(&w->a, "there", &stat), 0);
+    told(w, "there");
+    assert_int_equal(look_up(&w->a, "there", &stat), ERR_NO_ENTRY);
+}
+
+IN_WORLD(own_changes_are_known_at_once) {
+    struct stat stat;
+    watch_root(w);
+    assert_int_equal(look_up(&w->a, "x", &stat), ERR_NO_ENTRY);
+    assert_int_equal(look_up(&w->a, "y", &stat), ERR_NO_ENTRY);
+    make(&w->a, "x");
+    assert_int_equal(look_up(&w->a, "x", &stat), 0);
+    assert_int_equal(tree_rename(&w->a, ROOT, "x", ROOT, "y", 0), 0);
+    assert_int_equal(look_up(&w->a, "x", &stat), ERR_NO_ENTRY);
+    assert_int_equal(look_up(&w->a, "y", &stat), 0);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "y"), 0);
+    assert_int_equal(look_up(&w->a, "y", &stat), ERR_NO_ENTRY);
+    make(&w->b, "y"); /* not told yet: O_EXCL finds out, and then everybody knows */
+    struct handle *handle;
+    assert_int_equal(tree_create(&w->a, ROOT, "y", &maker_file, &stat, &handle), ERR_EXISTS);
+    assert_int_equal(look_up(&w->a, "y", &stat), 0);
+}
+
+IN_WORLD(what_changes_while_it_is_read_is_good_for_one_answer) {
+    watch_root(w);
+    make(&w->b, "f");
+    uint64_t ino = ino_of(&w->a, "f");
+    struct inode *inode = inodes_find(&w->a.inodes, ino);
+    uint64_t began = inodes_clock(&w->a.inodes);
+    told(w, "f"); /* while the reading is under way */
+    struct entry entry;
+    entry_copy(&inode->known->entry, &entry);
+    assert_true(inodes_learn(&w->a.inodes, inode, &entry, began, mount_now_ns(&w->a)));
+    entry_release(&entry);
+    assert_false(inodes_is_covered(&w->a.inodes, inode));
+    assert_int_equal(attributes_left_ns(&w->a, ino), 0);
+    began = inodes_clock(&w->a.inodes);
+    told(w, "another");
+    entry_copy(&inode->known->entry, &entry);
+    assert_true(inodes_learn(&w->a.inodes, inode, &entry, began, mount_now_ns(&w->a)));
+    entry_release(&entry);
+    assert_true(inodes_is_covered(&w->a.inodes, inode));
+}
+
+IN_WORLD(an_entry_known_to_be_old_is_unlinked_all_the_same) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    set_mode(&w->b, "f", 0600); /* and not told */
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f"), 0);
+    assert_int_equal(look_up(&w->b, "f", &stat), ERR_NO_ENTRY);
+}
+
+IN_WORLD(what_is_known_costs_nothing_to_look_up_and_one_call_to_remove) {
+    struct stat stat;
+    watch_root(w);
+    assert_int_equal(look_up(&w->a, "x", &stat), ERR_NO_ENTRY);
+    assert_int_equal(look_up(&w->a, "y", &stat), ERR_NO_ENTRY);
+    assert_int_equal(attributes_get(&w->a, ROOT, &stat), 0);
+    uint64_t before = store_mem_calls(w->mem);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(look_up(&w->a, "z", &stat), ERR_NO_ENTRY);
+    }
+    assert_int_equal(store_mem_calls(w->mem) - before, 0);
+    make(&w->a, "z");
+    assert_int_equal(store_mem_calls(w->mem) - before, 1);
+    assert_int_equal(look_up(&w->a, "z", &stat), 0);
+    assert_int_equal(store_mem_calls(w->mem) - before, 1);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "z"), 0);
+    assert_int_equal(store_mem_calls(w->mem) - before, 2);
+}
+
+IN_WORLD(openings_ask_unless_they_are_told_not_to) {
+    watch_root(w);
+    struct handle *handle = create(&w->b, "f");
+    put(handle, 0, "old");
+    close_handle(handle);
+    assert_holds(&w->a, "f", "old");
+    handle = open_flags(&w->b, "f", O_WRONLY);
+    put(handle, 0, "new");
+    close_handle(handle);
+    w->a.config.believes_at_open = true;
+    assert_holds(&w->a, "f", "old");
+    w->a.config.believes_at_open = false;
+    assert_holds(&w->a, "f", "new");
+}
+
+IN_WORLD(a_forgotten_directory_is_not_watched_any_more) {
+    struct stat stat;
+    struct maker maker = {.mode = S_IFDIR | 0755};
+    watch_root(w);
+    assert_int_equal(tree_mkdir(&w->a, ROOT, "d", &maker, &stat), 0);
+    uint32_t before = n_begun;
+    struct stat none;
+    assert_int_equal(tree_lookup(&w->a, stat.st_ino, "none", &none), ERR_NO_ENTRY);
+    assert_int_equal(n_begun, before + 1);
+    assert_int_equal(n_ended, 0);
+    inodes_forget(&w->a.inodes, stat.st_ino, 1);
+    assert_int_equal(n_ended, 1);
+}
+
+IN_WORLD(forgetting_all_reads_everything_anew) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->b, "f");
+    assert_int_equal(mode_of(&w->a, "f"), 0644);
+    assert_int_equal(look_up(&w->a, "x", &stat), ERR_NO_ENTRY);
+    set_mode(&w->b, "f", 0600);
+    make(&w->b, "x");
+    watch_forget_all(watches_of(&w->a));
+    assert_int_equal(mode_of(&w->a, "f"), 0600);
+    assert_int_equal(look_up(&w->a, "x", &stat), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attributes_are_kept_until_a_change_is_told),
+        cmocka_unit_test(what_was_read_before_the_watch_was_live_is_not_kept),
+        cmocka_unit_test(when_the_watch_ends_nothing_is_kept),
+        cmocka_unit_test(a_minute_is_the_longest_that_anything_is_believed),
+        cmocka_unit_test(names_are_missing_until_one_is_told),
+        cmocka_unit_test(own_changes_are_known_at_once),
+        cmocka_unit_test(what_changes_while_it_is_read_is_good_for_one_answer),
+        cmocka_unit_test(an_entry_known_to_be_old_is_unlinked_all_the_same),
+        cmocka_unit_test(what_is_known_costs_nothing_to_look_up_and_one_call_to_remove),
+        cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
+        cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
+        cmocka_unit_test(forgetting_all_reads_everything_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
