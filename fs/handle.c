@@ -45,6 +45,9 @@ static int open_inode(struct mount *mount, struct inode *inode, int flags, struc
     *ret_advice = (struct cache_advice){.keep = op_id_equal(&inode->kernel_version, &version)};
     ret_advice->attributes = !ret_advice->keep;
     inode->kernel_version = version;
+    if (ret_advice->keep) {
+        atime_read(mount, flags, &handle->atime);
+    }
     if ((flags & O_TRUNC) != 0 && (flags & O_ACCMODE) != O_RDONLY) {
         status = truncate_to_nothing(handle->file);
     }
@@ -69,12 +72,14 @@ int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **re
 }
 
 void handle_release(struct handle *handle) {
+    atime_closed(handle->file->mount, handle->file->inode, &handle->atime);
     file_put(handle->file);
     free(handle);
 }
 
 int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t size,
                 size_t *ret_size) {
+    atime_read(handle->file->mount, handle->flags, &handle->atime);
     return file_read(handle->file, offset, into, size, ret_size);
 }
 

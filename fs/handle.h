@@ -2,12 +2,14 @@
 #ifndef RINGFS_FS_HANDLE_H
 #define RINGFS_FS_HANDLE_H
 
+#include "fs/atime.h"
 #include "fs/file.h"
 
 /* Between mounts close-to-open holds: opening reads the entry anew from a quorum, so that it sees
  * all that was closed before. All calls may suspend. */
 struct handle {
     struct file *file;
+    struct atime atime;
     int flags;              /* of open(2) */
     bool wrote;             /* a write has succeeded: the next may be buffered */
     uint32_t n_leases_lost; /* of the file, when it was opened */

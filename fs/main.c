@@ -292,6 +292,9 @@ static int open_root(void *context) {
         .watched_ns = WATCHED_NS,
         .watcher = p->watch != NULL ? &p->watcher : NULL,
         .believes_at_open = p->options.nocto,
+        .atime = p->options.strict_atime     ? ATIME_ALWAYS
+                 : p->options.relative_atime ? ATIME_RELATIVE
+                                             : ATIME_NEVER,
     };
     mount_init(&p->mount, &config);
     if (p->options.subdir != NULL) {

@@ -22,6 +22,9 @@ enum {
 #define MOUNT_ANY_AGE INT64_MAX
 #define MOUNT_READ_NOW (-1)
 
+/* Which reading of a file is noted: none, those of relatime in mount(8), or every one. */
+enum atime_policy { ATIME_NEVER = 0, ATIME_RELATIVE = 1, ATIME_ALWAYS = 2 };
+
 struct mount_config {
     struct survivor *survivor; /* NULL = nothing survives this process */
     struct namespace *ns;
@@ -34,6 +37,7 @@ struct mount_config {
     int64_t watched_ns;            /* the same while the cluster tells of changes */
     const struct watcher *watcher; /* borrowed; NULL = it does not */
     bool believes_at_open;         /* an opening does not ask while changes are told */
+    enum atime_policy atime;
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;

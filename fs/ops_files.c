@@ -4,6 +4,7 @@
 
 #include "fs/directory.h"
 #include "fs/ops_request.h"
+#include "fs/privileges.h"
 
 static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
@@ -39,10 +40,23 @@ static void on_create(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode
     request_start(request);
 }
 
+/* Before what the kernel does not look after. */
+static int lose_privileges(const struct request *request) {
+    bool lost;
+    int status = privileges_lose(mount_of(request), request->ino, request->maker.uid, &lost);
+    if (lost) {
+        fuse_lowlevel_notify_inval_inode(request->ops->session, request->ino, -1, 0);
+    }
+    return status;
+}
+
 static void open_run(struct request *request) {
     struct handle *handle;
     struct cache_advice advice;
-    int status = handle_open(mount_of(request), request->ino, request->flags, &handle, &advice);
+    int status = (request->flags & O_TRUNC) != 0 ? lose_privileges(request) : 0;
+    if (status == 0) {
+        status = handle_open(mount_of(request), request->ino, request->flags, &handle, &advice);
+    }
     if (status != 0) {
         request_answer(request, status);
         return;
@@ -114,7 +128,11 @@ static int take_loss(struct request *request) {
 }
 
 static void write_run(struct request *request) {
+    const struct handle *handle = request->handle;
     int status = take_loss(request);
+    if (status == 0 && handle_past_pages(handle->flags)) {
+        status = lose_privileges(request);
+    }
     if (status == 0 && !appended_before(request)) {
         status = handle_write(request->handle, request->offset, request->data);
     }

@@ -46,6 +46,11 @@ static const struct own_option {
     {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
     {"supervisor", ON, FIELD(supervised), NULL, "the mount survives its process (default)"},
     {"nosupervisor", OFF, FIELD(supervised), NULL, "it does not"},
+    {"relatime", ON, FIELD(relative_atime), NULL,
+     "note when a file was read, once after each change and once a day"},
+    {"norelatime", OFF, FIELD(relative_atime), NULL, NULL},
+    {"strictatime", ON, FIELD(strict_atime), NULL, "note each reading of a file"},
+    {"nostrictatime", OFF, FIELD(strict_atime), NULL, NULL},
     {"ro", ON, FIELD(read_only), NULL, "mount read-only"},
     {"rw", OFF, FIELD(read_only), NULL, "mount for reading and writing (default)"},
     {"allow_other", ON, FIELD(allow_other), NULL, "other users may use it (default for root)"},
@@ -59,11 +64,9 @@ static const char *const kernel_options[] = {"dev",    "nodev", "suid",  "nosuid
                                              "noexec", "sync",  "async", "noatime", "dirsync"};
 
 static const char *const ignored_options[] = {
-    "defaults",   "auto",       "noauto",     "user",        "nouser",
-    "users",      "owner",      "group",      "_netdev",     "nofail",
-    "relatime",   "norelatime", "atime",      "strictatime", "diratime",
-    "nodiratime", "lazytime",   "nolazytime", "iversion",    "noiversion",
-    "silent",     "loud",       "mand",       "nomand",      "nostrictatime",
+    "defaults",   "auto",     "noauto",     "user",   "nouser",   "users",      "owner",
+    "group",      "_netdev",  "nofail",     "atime",  "diratime", "nodiratime", "lazytime",
+    "nolazytime", "iversion", "noiversion", "silent", "loud",     "mand",       "nomand",
 };
 
 static const char help_before[] =

@@ -29,8 +29,9 @@ struct options {
     bool allow_other;
     bool hard;
     bool supervised;
-    int64_t timeout_ns;    /* timeo=SECONDS */
-    int64_t attributes_ns; /* attr_timeout=SECONDS */
+    bool relative_atime, strict_atime; /* neither: none is kept */
+    int64_t timeout_ns;                /* timeo=SECONDS */
+    int64_t attributes_ns;             /* attr_timeout=SECONDS */
     bool nocto;
     char *locks;      /* "cluster" (and NULL) or "local" */
     bool local_locks; /* the latter */

@@ -106,6 +106,10 @@ static void print_config(void *context, struct buffer *into) {
     text_put(into, "subdir %s\n", o->subdir != NULL ? o->subdir : "/");
     text_put(into, "hard %s\ntimeo %.3f\nattr_timeout %.3f\n", o->hard ? "yes" : "no",
              (double)o->timeout_ns / 1e9, (double)o->attributes_ns / 1e9);
+    text_put(into, "atime %s\n",
+             o->strict_atime     ? "strict"
+             : o->relative_atime ? "relative"
+                                 : "none");
     text_put(into, "key_file %s\nlog_file %s\n", o->key_file != NULL ? o->key_file : "-",
              o->log_file != NULL ? o->log_file : "-");
     text_put(into, "kernel_options %s\n", (const char *)o->kernel.data);

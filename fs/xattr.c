@@ -10,8 +10,6 @@
 #include "fs/shown.h"
 #include "shared/xattrs.h"
 
-#define CAPABILITY "security.capability"
-
 enum { ROOT_UID = 0 };
 
 static bool is_acl(const char *name) {
@@ -52,7 +50,8 @@ bool xattr_absent(struct mount *mount, uint64_t ino, const char *name) {
     }
     /* Capabilities are for what runs here; that another mount has just given one to a file which is
      * being written here is not worth a round trip for each first write. */
-    int64_t age_ns = strcmp(name, CAPABILITY) == 0 ? MOUNT_ANY_AGE : mount_good_ns(mount, inode);
+    int64_t age_ns =
+        strcmp(name, XATTR_CAPABILITY) == 0 ? MOUNT_ANY_AGE : mount_good_ns(mount, inode);
     struct bytes value;
     return inodes_known(&mount->inodes, inode, mount_now_ns(mount), age_ns) != NULL &&
            xattrs_find(list_of(inode), bytes_of_string(name), &value) == ERR_NO_ATTRIBUTE;

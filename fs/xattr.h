@@ -10,6 +10,9 @@
  * (PERMISSION). Who may do what with which is checked by the kernel, but for listing trusted ones.
  * All calls but xattr_absent() may suspend. */
 
+/* What the kernel asks for before the first write of each opening. */
+#define XATTR_CAPABILITY "security.capability"
+
 /* Who asks. */
 struct xattr_caller {
     uint32_t uid;

@@ -233,7 +233,7 @@ PY
 }
 
 @test "writing, truncating and chown by others clear setuid and setgid" {
-    for what in 'echo x >>f' 'echo y >f' 'truncate -s 1 f' 'truncate -s 100000 f'; do
+    for what in 'echo x >>f' 'echo y >f' ': >f' 'truncate -s 1 f' 'truncate -s 100000 f'; do
         rm -f f
         echo some text >f
         chmod 6777 f
@@ -284,4 +284,37 @@ PY
     chmod 666 file
     as_user touch file # now: with the right to write
     run ! as_user touch -d '2001-01-01 UTC' file
+}
+
+@test "reading is noted only where it was asked for" {
+    start_mount "$BASE/relative" -o relatime
+    start_mount "$BASE/strict" -o strictatime
+    atime() { stat -c %.9X "$BASE/strict/$1"; }
+    changed() { [ "$(atime "$1")" != "$2" ]; }
+    echo x >f
+    echo x >g
+    old=$(atime f)
+    cat f
+    [ "$(atime f)" = "$old" ]
+    modified=$(stat -c %.9Y f)
+    cat "$BASE/relative/f"
+    wait_for 10 changed f "$old"
+    [ "$(stat -c %.9Y "$BASE/strict/f")" = "$modified" ]
+    # Once read since its last change it is not noted again; another file is.
+    old=$(atime f)
+    old_g=$(atime g)
+    cat "$BASE/relative/f" "$BASE/relative/g"
+    wait_for 10 changed g "$old_g"
+    [ "$(atime f)" = "$old" ]
+    cat "$BASE/strict/f"
+    wait_for 10 changed f "$old"
+    old=$(atime f)
+    cat "$BASE/strict/f" # from the kernel's pages
+    wait_for 10 changed f "$old"
+    old=$(atime f)
+    python3 -c 'import os; f = os.open("'"$BASE/strict/f"'", os.O_RDONLY | os.O_NOATIME); os.read(f, 10); os.close(f)'
+    old_g=$(atime g)
+    cat "$BASE/strict/g"
+    wait_for 10 changed g "$old_g"
+    [ "$(atime f)" = "$old" ]
 }

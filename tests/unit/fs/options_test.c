@@ -67,6 +67,7 @@ static void what_fstab_and_mount_add_is_accepted(void **state) {
                      OPTIONS_RUN);
     assert_true(has_kernel("dev") && has_kernel("suid"));
     assert_false(has_kernel("defaults"));
+    assert_true(options.relative_atime && !options.strict_atime);
 }
 
 static void an_unknown_option_is_an_error_with_a_suggestion(void **state) {
