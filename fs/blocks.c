@@ -385,26 +385,6 @@ int blocks_flush(struct blocks *blocks, bool synced) {
     return status == 0 && synced ? wait_until_synced(blocks) : status;
 }
 
-int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *ret_stored) {
-    uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
-    *ret_stored = false;
-    if (kept == 0 || !extents_have(&blocks->stored, size / BLOCK_SIZE)) {
-        return 0;
-    }
-    struct block *last;
-    int status = take(blocks, size / BLOCK_SIZE, kept, true, &last);
-    if (status != 0 || last->size <= kept) {
-        return status;
-    }
-    *ret_stored = true;
-    if (sure) {
-        memset(last->data + kept, 0, last->size - kept);
-        note_written(last, kept, BLOCK_SIZE);
-        last->dirty = true;
-    }
-    return 0;
-}
-
 bool blocks_may_hold(struct blocks *blocks, uint64_t index) {
     return extents_have(&blocks->stored, index) || find(blocks, index) != NULL;
 }

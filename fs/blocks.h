@@ -82,9 +82,6 @@ int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint
 /* May suspend: until all that was written is stored, on W disks when `synced`. The first error;
  * what could not be sent stays for the next flush. */
 int blocks_flush(struct blocks *blocks, bool synced);
-/* May suspend. What is stored behind the end of a file of `size` bytes, in its last block, becomes
- * zeros. *ret_stored: there was something; nothing was done then unless `sure`. */
-int blocks_clear_behind(struct blocks *blocks, uint64_t size, bool sure, bool *ret_stored);
 /* May suspend. Cuts the contents at `size` bytes: nothing behind it is in memory or stored
  * afterwards, but for the dirty last block. */
 int blocks_truncate(struct blocks *blocks, uint64_t size);

@@ -393,28 +393,9 @@ int file_settle(struct file *file) {
     return status == 0 && file->data.size > 0 ? move_tail(file) : status;
 }
 
-/* Before the end moves beyond a gap: what is stored behind it is what a write that failed has left,
- * unless another mount has appended meanwhile. */
-static int clear_gap(struct file *file) {
-    bool stored = false;
-    int status = blocks_clear_behind(&file->blocks, file->size, false, &stored);
-    if (status != 0 || !stored) {
-        return status;
-    }
-    uint64_t size = file->size;
-    status = look_again(file);
-    if (status != 0 || file->size > size) {
-        return status;
-    }
-    return blocks_clear_behind(&file->blocks, file->size, true, &stored);
-}
-
 static int write_blocks(struct file *file, uint64_t offset, struct bytes data) {
     uint64_t end = offset + data.size;
     int status = end > blocks_end(file) ? file_settle(file) : 0;
-    if (status == 0 && offset > file->size && !file->replaced) {
-        status = clear_gap(file);
-    }
     if (status != 0) {
         return status;
     }
@@ -496,9 +477,6 @@ int file_truncate(struct file *file, uint64_t size) {
     }
     if (size > 0 && file->kind == CONTENTS_BLOCKS) {
         status = file_settle(file);
-        if (status == 0 && size > file->size && !file->replaced) {
-            status = clear_gap(file);
-        }
     }
     if (status != 0) {
         return status;

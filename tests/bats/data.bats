@@ -186,3 +186,52 @@ except OSError as e:
     assert e.errno in (errno.EOPNOTSUPP, errno.EISDIR), e
 PY
 }
+
+# ---- errors ----
+
+@test "without a majority writes fail where a program looks, and do not happen twice" {
+    cd /
+    stop_mount
+    start_mount "$MNT" -o timeo=2
+    cd "$MNT"
+    head -c 200000 /dev/zero | tr '\0' x >big
+    cp big first
+    cp big buffered
+    python3 - "$(node_pid 2)" "$(node_pid 3)" <<'PY'
+import errno, os, signal, sys, time
+nodes = [int(pid) for pid in sys.argv[1:]]
+def fails(what, *args):
+    try:
+        what(*args)
+    except OSError as e:
+        assert e.errno in (errno.EIO, errno.EAGAIN), e
+        return True
+    return False
+big = os.open("big", os.O_WRONLY | os.O_APPEND)
+first = os.open("first", os.O_RDWR)
+buffered = os.open("buffered", os.O_RDWR)
+os.pwrite(buffered, b"z", 0)
+for node in nodes:
+    os.kill(node, signal.SIGSTOP)
+try:
+    assert fails(os.write, big, b"line\n")         # the first write of an opening
+    assert fails(os.pwrite, first, b"y" * 5000, 0)
+    wrote = fails(os.pwrite, buffered, b"y" * 70000, 10)
+    assert fails(os.fsync, buffered) or wrote      # what was buffered
+    assert fails(os.close, os.dup(buffered)) or wrote
+finally:
+    for node in nodes:
+        os.kill(node, signal.SIGCONT)
+end = time.monotonic() + 20
+while fails(os.write, big, b"again\n"): # until the nodes have found each other again
+    assert time.monotonic() < end
+for f in big, first, buffered:
+    while fails(os.fsync, f): # what failed in the background meanwhile is told once
+        assert time.monotonic() < end
+    os.close(f)
+PY
+    [ "$(grep -c again big)" -ge 1 ]
+    [ "$(grep -c line big)" -le 1 ]
+    [ "$(tr -d x <buffered | tr -d y)" = z ]
+    [ "$(head -c 200000 big | tr -d x | wc -c)" -eq 0 ]
+}

@@ -241,6 +241,120 @@ IN_WORLD(zeros_that_a_gap_makes_do_not_cover_what_another_mount_appended) {
     free(read);
 }
 
+/* ---- at the same time, in cells of which each is one mount's ---- */
+enum { CELL = 700, CELLS = 600 };
+
+struct owner {
+    struct world *w;
+    struct mount *mount;
+    uint32_t seed;
+    uint64_t ino;
+    uint64_t first; /* cells first, first + 2, ... */
+    uint8_t cells[CELLS];
+    bool failing; /* some calls of the store fail */
+};
+
+static uint32_t dice(uint32_t *seed) {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+/* Until it is done: what failed may have been done. */
+static void write_cell(struct owner *owner, struct handle *handle) {
+    uint64_t cell = dice(&owner->seed) % (CELLS / 2) * 2 + owner->first;
+    uint8_t data[CELL];
+    owner->cells[cell] = (uint8_t)(1 + dice(&owner->seed) % 250);
+    memset(data, owner->cells[cell], CELL);
+    while (handle_write(handle, cell * CELL, bytes_of(data, CELL)) != 0) {
+        assert_true(owner->failing);
+    }
+}
+
+static struct handle *open_cells(struct owner *owner) {
+    struct cache_advice advice;
+    struct handle *handle;
+    while (handle_open(owner->mount, owner->ino, O_RDWR, &handle, &advice) != 0) {
+        assert_true(owner->failing);
+    }
+    return handle;
+}
+
+static int write_cells(void *arg) {
+    struct owner *owner = arg;
+    for (int i = 0; i < 25; i++) {
+        struct handle *handle = open_cells(owner);
+        for (int n = (int)(dice(&owner->seed) % 20); n > 0; n--) {
+            write_cell(owner, handle);
+            if (dice(&owner->seed) % 8 == 0) {
+                handle_fsync(handle);
+            }
+        }
+        while (handle_flush(handle) != 0) {
+            assert_true(owner->failing);
+        }
+        handle_release(handle);
+    }
+    return 0;
+}
+
+static void fail_now_and_then(void *context, enum store_mem_call kind, uint64_t number) {
+    struct world *w = context;
+    if (number % 13 == 0 && kind == STORE_MEM_BATCH) {
+        store_mem_fail(w->mem, number, number + 2, number % 2 ? ERR_UNKNOWN : ERR_UNAVAILABLE,
+                       number % 3 == 0);
+    }
+}
+
+static void check_cells(struct mount *mount, const struct owner *a, const struct owner *b) {
+    struct handle *handle = open_flags(mount, "f", O_RDONLY);
+    for (uint64_t i = 0; i < CELLS; i++) {
+        uint8_t data[CELL];
+        size_t size;
+        uint8_t expected = (i % 2 ? b : a)->cells[i];
+        assert_int_equal(handle_read(handle, i * CELL, data, CELL, &size), 0);
+        for (size_t k = 0; k < size && expected != 0; k++) {
+            assert_int_equal(data[k], expected);
+        }
+    }
+    handle_release(handle);
+}
+
+static void write_at_the_same_time(struct world *w, bool failing) {
+    for (uint32_t round = 0; round < 8; round++) {
+        struct owner a = {.w = w, .mount = &w->a, .seed = 7 + round, .failing = failing};
+        struct owner b = {.w = w, .mount = &w->b, .seed = 99 + round, .failing = failing};
+        struct task_group group = {0};
+        b.first = 1;
+        fill(&w->a, "f", 'x', (size_t)(round % 2 ? CELLS * CELL : 70 * KIB));
+        a.ino = ino_of(&w->a, "f");
+        b.ino = ino_of(&w->b, "f");
+        store_mem_reset_hooks(w->mem);
+        if (failing) {
+            store_mem_before(w->mem, fail_now_and_then, w);
+        }
+        store_mem_yield(w->mem, true);
+        task_group_run(&group, write_cells, &a);
+        task_group_run(&group, write_cells, &b);
+        task_group_wait(&group, 0);
+        store_mem_reset_hooks(w->mem);
+        store_mem_yield(w->mem, false);
+        check_cells(&w->a, &a, &b);
+        check_cells(&w->b, &a, &b);
+        assert_int_equal(tree_unlink(&w->a, ROOT, "f"), 0);
+        settle();
+    }
+}
+
+IN_WORLD(bytes_that_two_mounts_write_at_the_same_time_all_arrive) {
+    write_at_the_same_time(w, false);
+}
+
+IN_WORLD(bytes_that_two_mounts_write_while_the_store_fails_now_and_then_all_arrive) {
+    write_at_the_same_time(w, true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_append_to_a_large_file_is_in_the_record_at_once),
@@ -253,6 +367,8 @@ int main(void) {
         cmocka_unit_test(an_append_that_is_refused_does_not_happen_later),
         cmocka_unit_test(a_tail_is_read_overwritten_and_cut_like_the_rest),
         cmocka_unit_test(changes_of_different_bytes_of_one_block_both_arrive),
+        cmocka_unit_test(bytes_that_two_mounts_write_at_the_same_time_all_arrive),
+        cmocka_unit_test(bytes_that_two_mounts_write_while_the_store_fails_now_and_then_all_arrive),
         cmocka_unit_test(a_change_of_an_old_block_does_not_undo_an_append),
         cmocka_unit_test(zeros_that_a_gap_makes_do_not_cover_what_another_mount_appended),
     };
