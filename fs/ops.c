@@ -233,7 +233,6 @@ static int64_t boot_now_ns(void *clock) {
 }
 
 static void start_locks(struct ops *ops) {
-    ops->pages = pages_new(ops->config.loop, ops->session);
     struct locks_config config = {
         .now_ns = boot_now_ns,
         .lease_ns = ops->config.lease_ns,
@@ -241,13 +240,6 @@ static void start_locks(struct ops *ops) {
         .context = ops->pages,
     };
     locks_start(ops->config.mount, &config);
-}
-
-/* Of attributes only (a negative offset): the kernel neither waits for pages nor for names that are
- * locked, so that it can be told from here. */
-static void attributes_changed(void *self, uint64_t ino) {
-    const struct ops *ops = self;
-    fuse_lowlevel_notify_inval_inode(ops->session, ino, -1, 0);
 }
 
 int ops_start(const struct ops_config *config, struct ops **ret) {
@@ -265,11 +257,12 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
         free(ops);
         return status;
     }
+    ops->pages = pages_new(config->loop, ops->session);
     if (config->lease_ns > 0) {
         start_locks(ops);
     }
     ops->reading = true;
-    config->mount->inodes.watches.kernel = (struct kernel_notices){ops, attributes_changed};
+    config->mount->inodes.watches.kernel = (struct kernel_notices){ops->pages, pages_doubt};
     inodes_doubt_kernel(&config->mount->inodes);
     loop_add_turn_end(config->loop, read_on, ops);
     *ret = ops;
@@ -301,9 +294,7 @@ void ops_stop(struct ops *ops) {
     ops_pause(ops);
     ops->config.mount->inodes.watches.kernel = (struct kernel_notices){0};
     loop_remove_turn_end(ops->config.loop, read_on, ops);
-    if (ops->pages != NULL) {
-        pages_free(ops->pages);
-    }
+    pages_free(ops->pages);
     fuse_session_destroy(ops->session);
     free(ops->buffer.mem);
     free(ops);

@@ -12,8 +12,9 @@
 struct job {
     struct job *next;
     uint64_t ino;
-    bool done;      /* the loop's, like the two below */
-    bool abandoned; /* nobody waits for it any more */
+    bool attributes; /* these only, and nobody waits */
+    bool done;       /* the loop's, like the two below */
+    bool abandoned;  /* nobody waits for it any more */
     struct task_queue waiter;
 };
 
@@ -27,6 +28,7 @@ struct pages {
     pthread_cond_t wanted;
     struct job *first, **end; /* to be done, in order */
     struct job *finished;
+    uint32_t n_attributes; /* jobs for these */
     bool stopping;
 };
 
@@ -63,8 +65,13 @@ static void *tell_kernel(void *arg) {
         uint64_t one = 1;
         pthread_mutex_unlock(&pages->mutex);
         /* ENOENT: the kernel has forgotten the inode, and its pages with it. */
-        fuse_lowlevel_notify_inval_inode(pages->session, job->ino, 0, 0);
+        fuse_lowlevel_notify_inval_inode(pages->session, job->ino, job->attributes ? -1 : 0, 0);
         pthread_mutex_lock(&pages->mutex);
+        if (job->attributes) {
+            pages->n_attributes--;
+            free(job);
+            continue;
+        }
         job->next = pages->finished;
         pages->finished = job;
         (void)!write(pages->event, &one, sizeof one);
@@ -116,6 +123,31 @@ static int start(struct pages *pages) {
     return ERR_IO;
 }
 
+static void hand_over(struct pages *pages, struct job *job) {
+    pthread_mutex_lock(&pages->mutex);
+    pages->n_attributes += job->attributes ? 1 : 0;
+    *pages->end = job;
+    pages->end = &job->next;
+    pthread_cond_signal(&pages->wanted);
+    pthread_mutex_unlock(&pages->mutex);
+}
+
+void pages_doubt(void *context, uint64_t ino) {
+    struct pages *pages = context;
+    if (pages->event < 0 && start(pages) != 0) {
+        return;
+    }
+    pthread_mutex_lock(&pages->mutex);
+    bool full = pages->n_attributes >= PAGES_DOUBTS_MAX;
+    pthread_mutex_unlock(&pages->mutex);
+    if (!full) {
+        struct job *job = memory_new(1, sizeof *job);
+        job->ino = ino;
+        job->attributes = true;
+        hand_over(pages, job);
+    }
+}
+
 int pages_drop(void *context, uint64_t ino) {
     struct pages *pages = context;
     int status = pages->event < 0 ? start(pages) : 0;
@@ -124,11 +156,7 @@ int pages_drop(void *context, uint64_t ino) {
     }
     struct job *job = memory_new(1, sizeof *job);
     job->ino = ino;
-    pthread_mutex_lock(&pages->mutex);
-    *pages->end = job;
-    pages->end = &job->next;
-    pthread_cond_signal(&pages->wanted);
-    pthread_mutex_unlock(&pages->mutex);
+    hand_over(pages, job);
     while (status == 0 && !job->done) {
         status = task_wait(&job->waiter);
     }

@@ -18,7 +18,7 @@ struct request;
 struct ops {
     struct ops_config config;
     struct fuse_session *session;
-    struct pages *pages;    /* NULL = not needed */
+    struct pages *pages;
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
     bool reading;    /* the loop watches the descriptor */
