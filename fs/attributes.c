@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "fs/holds.h"
 #include "fs/range.h"
 #include "fs/xattr.h"
 
@@ -86,8 +87,8 @@ int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret) {
     if (status != 0) {
         return status;
     }
-    status =
-        inode == mount->inodes.root ? refresh_root(mount, inode) : mount_refresh_good(mount, inode);
+    status = inode == mount->inodes.root ? refresh_root(mount, inode)
+                                         : holds_refresh(mount, inode, mount_good_ns(mount, inode));
     if (status == 0) {
         if (inode->file != NULL) {
             file_adopt(inode->file);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/holds.h"
 #include "fs/locks.h"
 
 /* The stored contents are not those that the changes here were made for. Never leaves this file;
@@ -150,7 +151,7 @@ static void remove_unnamed(struct file *file) {
         if (same) {
             extents_join(&stored, &file->blocks.stored);
         }
-        mount_remove_contents(mount, &record->contents, &stored);
+        holds_remove(mount, &record->contents, &stored);
         blocks = blocks && !same;
     }
     if (blocks && !file->uncertain && (file->inode->gone || file->replaced)) {

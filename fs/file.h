@@ -68,6 +68,9 @@ struct file {
     struct file_locks *locks; /* NULL = nobody has locked it since it was opened */
     uint32_t n_leases_lost;   /* times that locks on it were lost with the mount's lease */
     bool void_changes;        /* what is not stored was written under a lost lock */
+    int64_t alive_ns;  /* monotonic: when the file was last seen to be there, or held: holds.h */
+    int64_t looked_ns; /* monotonic: when that was last asked */
+    bool held;         /* another mount has removed it; its contents stay */
 };
 
 /* The inode's open file, made from what is known of it (which must be there). Balance with

@@ -1,7 +1,7 @@
 /* file_read: reading an open file, which its writers do not wait for. */
 #include <string.h>
 
-#include "fs/file.h"
+#include "fs/holds.h"
 
 /* Whether zeros that were read are zeros of this file: contents that another mount has replaced are
  * removed, and read as zeros too. ERR_CONFLICT: read again. */
@@ -9,8 +9,8 @@ static int check_hole(struct file *file, const struct id128 *contents) {
     if (file->replaced || file->inode->gone) {
         return 0;
     }
-    int status = mount_refresh(file->mount, file->inode, MOUNT_READ_NOW);
-    if (status != 0) {
+    int status = holds_refresh(file->mount, file->inode, MOUNT_READ_NOW);
+    if (status != 0 || file->held) {
         return status;
     }
     const struct record *record = &file->inode->known->entry.record;

@@ -20,6 +20,7 @@
 #undef BLOCK_SIZE /* the kernel's, through sys/mount.h; ours is of shared/record.h */
 
 #include "fs/capacity.h"
+#include "fs/holds.h"
 #include "fs/locks.h"
 #include "fs/ops.h"
 #include "fs/options.h"
@@ -295,6 +296,7 @@ static int open_root(void *context) {
         .atime = p->options.strict_atime     ? ATIME_ALWAYS
                  : p->options.relative_atime ? ATIME_RELATIVE
                                              : ATIME_NEVER,
+        .keep_ns = HOLDS_KEEP_NS,
     };
     mount_init(&p->mount, &config);
     if (p->options.subdir != NULL) {
@@ -461,6 +463,7 @@ static int start_mount(struct program *p) {
         return status;
     }
     status = writeback_start(&p->mount);
+    status = status != 0 ? status : holds_start(&p->mount);
     return status != 0 ? status : capacity_start(&p->mount, p->session);
 }
 

@@ -13,6 +13,8 @@ enum { REMOVAL_BLOCKS = 4096 }; /* of one deadline: 256 MiB of contents */
 void mount_init(struct mount *mount, const struct mount_config *config) {
     *mount = (struct mount){.config = *config};
     mount->removals_end = &mount->removals;
+    mount->kept_end = &mount->kept;
+    mount->holder = config->store->random(config->store->self);
     inodes_init(&mount->inodes, INODES_KNOWN_MAX);
     mount->inodes.watches.watcher = config->watcher;
     handles_init(&mount->handles, config->survivor);
@@ -36,6 +38,8 @@ static void give_up_removals(struct mount *mount) {
 
 void mount_release(struct mount *mount) {
     assert(mount->files == NULL && mount->n_background == 0);
+    *mount->removals_end = mount->kept; /* what found no task to wait for it */
+    mount->n_removals += mount->n_kept;
     give_up_removals(mount);
     handles_release(&mount->handles);
     inodes_release(&mount->inodes);
@@ -178,7 +182,7 @@ void mount_unpin(struct mount *mount, struct inode *inode) {
 
 /* What is stored of a file: under its name, or in a row of its own, where it may be since another
  * mount has given it a second name, and removed the one that is known here. */
-static int read_file(struct mount *mount, const struct inode *inode, struct entry *ret) {
+int mount_read(struct mount *mount, const struct inode *inode, struct entry *ret) {
     struct namespace *ns = mount->config.ns;
     if (!inode->linked) {
         int status = namespace_lookup(ns, &inode->parent, inode->name, ret);
@@ -210,7 +214,7 @@ static int read_inode(struct mount *mount, struct inode *inode) {
         return status;
     }
     struct entry entry;
-    int status = read_file(mount, inode, &entry);
+    int status = mount_read(mount, inode, &entry);
     if (status == 0) {
         inodes_learn(&mount->inodes, inode, &entry, began, mount_now_ns(mount));
         entry_release(&entry);

@@ -38,6 +38,7 @@ struct mount_config {
     const struct watcher *watcher; /* borrowed; NULL = it does not */
     bool believes_at_open;         /* an opening does not ask while changes are told */
     enum atime_policy atime;
+    int64_t keep_ns; /* how long blocks of a removed file are kept for others; 0 = not */
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;
@@ -51,6 +52,7 @@ struct capacity {
 struct removal {
     struct id128 contents;
     struct extents stored;
+    int64_t due_ns; /* of one that is kept: monotonic */
     struct removal *next;
 };
 
@@ -67,7 +69,11 @@ struct mount {
 
     struct removal *removals, **removals_end;
     uint32_t n_removals;
-    uint32_t n_removers; /* tasks that are at it */
+    uint32_t n_removers;              /* tasks that are at it */
+    struct removal *kept, **kept_end; /* the earliest first: holds.h */
+    uint32_t n_kept;
+    bool keeping;    /* a task waits for the first of them */
+    uint64_t holder; /* by which others know this mount's holds */
 
     struct task *sleepers[MOUNT_SLEEPERS_MAX]; /* in mount_pause() */
     bool stopping;                             /* nothing is to wait in the background any more */
@@ -108,6 +114,8 @@ int mount_pin(struct mount *mount, uint64_t ino, struct inode **ret);
 int mount_pin_directory(struct mount *mount, uint64_t ino, struct inode **ret);
 void mount_unpin(struct mount *mount, struct inode *inode);
 
+/* May suspend: what is stored of a file, wherever it is; not learnt. ERR_STALE when it is gone. */
+int mount_read(struct mount *mount, const struct inode *inode, struct entry *ret);
 /* May suspend: until inode->known is there and was read within `age_ns` (MOUNT_ANY_AGE: whenever).
  * ERR_STALE when the inode is gone; what is known of one that this mount removed stays good. */
 int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/holds.h"
 #include "fs/xattr.h"
 #include "shared/namespace_link.h"
 
@@ -446,7 +447,7 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     bool open = inode != NULL && inode->file != NULL;
     if (!open && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
         struct extents stored = contents_stored(record);
-        mount_remove_contents(mount, &record->contents, &stored);
+        holds_remove(mount, &record->contents, &stored);
     }
 }
 

@@ -56,6 +56,12 @@ struct extents contents_stored(const struct record *record);
 /* What contents_remove() does to all that may be stored within [first, end). */
 int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
                            const struct extents *stored, uint64_t first, uint64_t end);
+/* Says that a client (`holder`: random, for its life) has contents open that no record names, until
+ * CONTENTS_HOLD_SECONDS from now. */
+enum { CONTENTS_HOLD_SECONDS = 60 };
+int contents_hold(struct namespace *ns, const struct id128 *contents, uint64_t holder);
+/* Whether anybody says so; if not, what was said is cleared away, and the blocks can be removed. */
+int contents_release(struct namespace *ns, const struct id128 *contents, bool *ret_held);
 /* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
  * what was read. Blocks are fetched several at a time. */
 int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,

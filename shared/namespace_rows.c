@@ -95,6 +95,12 @@ struct key key_superblock(void) {
     return key_of('s');
 }
 
+struct key key_holds(const struct id128 *contents) {
+    struct key key = key_of('o');
+    key_put(&key, contents->bytes, sizeof contents->bytes);
+    return key;
+}
+
 struct key key_file(uint64_t file_id) {
     struct key key = key_of('i');
     key_put_u64(&key, file_id);

@@ -24,11 +24,11 @@ struct key key_header(void);
 struct key key_entry(const char *name);
 /* The lowest key of an entry whose name has a hash of `hash` or more. */
 struct key key_entries_from(uint64_t hash);
-/* Behind every entry. */
 struct key key_entries_end(void);
 struct key key_stripe(const struct id128 *contents, uint64_t stripe);
 struct key key_block(uint64_t index);
 struct key key_superblock(void);
+struct key key_holds(const struct id128 *contents);
 /* Of the row of a file with several names. */
 struct key key_file(uint64_t file_id);
 /* Of the row that holds an entry's record: the name's, or the file's own. */

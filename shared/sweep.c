@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_contents.h"
 #include "shared/sweep_inside.h"
 
 #define SECOND_NS 1000000000ull
@@ -213,6 +214,18 @@ static void keep_named(struct sweep *sweep) {
     }
 }
 
+/* What a mount has open is nobody's leftover. */
+static int keep_held(struct sweep *sweep) {
+    size_t at = 0;
+    int err = 0;
+    for (struct sweep_suspect *s; err == 0 && (s = id_table_next(&sweep->suspects, &at)) != NULL;) {
+        bool held = false;
+        err = s->kept ? 0 : contents_release(sweep->ns, &s->id, &held);
+        s->kept = s->kept || held;
+    }
+    return err;
+}
+
 static int read_again(struct sweep *sweep) {
     sweep->report->phase = SWEEP_AGAIN;
     sweep->collecting = false;
@@ -224,6 +237,7 @@ static int read_again(struct sweep *sweep) {
     }
     if (err == 0) {
         keep_named(sweep);
+        err = keep_held(sweep);
     }
     return err;
 }

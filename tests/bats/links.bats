@@ -169,6 +169,21 @@ other" ]
     [ "$(find "$other" -type f | wc -l)" -eq 0 ]
 }
 
+@test "a file that another mount removes is read on by who has it open" {
+    start_mount "$BASE/second"
+    head -c 3000000 /dev/urandom >"$BASE/f"
+    cp "$BASE/f" f
+    echo small >s
+    exec 5<"$BASE/second/f" 6<"$BASE/second/s"
+    rm f s
+    wait_for 5 test ! -e "$BASE/second/f"
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp "$BASE/f" - <&5
+    [ "$(cat <&6)" = small ]
+    [ "$(stat -L -c %s /proc/self/fd/5)" -eq 3000000 ]
+    exec 5<&- 6<&-
+}
+
 @test "special files can have several names; a file more than a thousand cannot" {
     mkfifo p
     ln p q
