@@ -293,6 +293,22 @@ int file_locks_look(struct file_locks *fl, const struct lock *lock) {
     return status;
 }
 
+int file_locks_resume(struct file_locks *fl) {
+    set_deadline(fl);
+    int status = take_turn(fl);
+    if (status != 0) {
+        return status;
+    }
+    status = read_row(fl);
+    if (status == 0 && file_locks_told(fl)) {
+        lock_table_release(&fl->ours);
+        lock_table_copy(&fl->row.table, &fl->ours);
+        lock_table_drop_others(&fl->ours, &fl->locks->lease.id);
+    }
+    end_turn(fl);
+    return status;
+}
+
 /* ---- unlocking ---- */
 
 /* What was written under the lock is to be seen by who gets it next. */

@@ -58,6 +58,8 @@ bool file_locks_next_claim(struct file_locks *fl, const void *handle, uint64_t *
 int file_locks_try(struct file_locks *fl, struct lock *lock);
 /* Reads the row, and takes out the locks of a dead mount that are in the way of `lock`. */
 int file_locks_look(struct file_locks *fl, const struct lock *lock);
+/* Takes as ours what the row has of ours: an earlier worker wrote it. */
+int file_locks_resume(struct file_locks *fl);
 /* Gives up a range. ERR_NO_LOCKS only: what the row was not told is a debt. */
 int file_locks_give_up(struct file_locks *fl, const struct lock *lock);
 /* Tells the row all changes of ours. */

@@ -35,6 +35,33 @@ bool lease_overdue(const struct lease *lease) {
     return lease->live && lease_now_ns(lease) - lease->renewed_ns >= lease->length_ns / 3 * 2;
 }
 
+/* Before the first lock is held for it. */
+static void keep(struct lease *lease) {
+    if (lease->kept != NULL) {
+        lease->kept->id = lease->id;
+        survivor_publish(&lease->kept->valid, 1);
+    }
+}
+
+int lease_resume(struct lease *lease) {
+    struct id128 id = lease->kept->id;
+    struct lease_row row = {0};
+    int64_t sent_ns = lease_now_ns(lease);
+    int status = lease_read(lease->mount->config.ns, &id, &row);
+    if (status == 0) {
+        status = lease_renew(lease->mount->config.ns, &id, &row);
+    }
+    if (status != 0) {
+        lease_row_release(&row);
+        return status;
+    }
+    lease->id = id;
+    lease->row = row;
+    lease->renewed_ns = sent_ns;
+    lease->live = true;
+    return 0;
+}
+
 int lease_ensure(struct lease *lease) {
     while (lease->making) {
         int status = task_wait(&lease->made);
@@ -53,6 +80,7 @@ int lease_ensure(struct lease *lease) {
         lease->row = row;
         lease->renewed_ns = sent_ns;
         lease->live = true;
+        keep(lease);
     } else {
         choose_id(lease); /* it may have been made after all: nothing was held under it */
         lease_row_release(&row);
@@ -79,6 +107,9 @@ int lease_renew_now(struct lease *lease) {
 }
 
 void lease_drop(struct lease *lease) {
+    if (lease->kept != NULL) {
+        survivor_publish(&lease->kept->valid, 0);
+    }
     lease->live = false;
     lease_row_release(&lease->row);
     choose_id(lease);

@@ -44,9 +44,11 @@ struct lease {
     struct lease_row row; /* while it lives */
     int64_t renewed_ns;   /* when the last successful renewal was sent */
     struct watched watched[LEASE_WATCHED_MAX];
+    struct survivor_lease *kept; /* for the next worker; NULL = none comes */
 };
 
-/* Only the mount, the clock and the length need be set; under an id of its own, not live. */
+/* Only the mount, the clock and the length need be set; under an id of its own, not live. What is
+ * kept stays as it was. */
 void lease_init(struct lease *lease);
 /* The row, if there is one, stays: see lease_give_up(). */
 void lease_release(struct lease *lease);
@@ -57,6 +59,9 @@ int64_t lease_now_ns(const struct lease *lease);
 bool lease_overdue(const struct lease *lease);
 /* May suspend: until it lives. */
 int lease_ensure(struct lease *lease);
+/* May suspend: goes on with the lease that an earlier worker left. ERR_NO_ENTRY, ERR_CONFLICT: it
+ * has ended. */
+int lease_resume(struct lease *lease);
 /* May suspend. ERR_CONFLICT: others have ended it. */
 int lease_renew_now(struct lease *lease);
 /* Goes on under a fresh id, not live, at once. The old one is left to end by itself. */

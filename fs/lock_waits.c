@@ -116,7 +116,7 @@ int lock_wait(struct file_locks *fl, struct lock_wish *wish, int64_t since_ns) {
     }
     *link = waiter.next;
     locks->n_waiters--;
-    return status;
+    return status != 0 && locks->stopping ? ERR_CLOSED : status;
 }
 
 void lock_waits_interrupt(struct locks *locks) {

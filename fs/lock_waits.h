@@ -10,7 +10,7 @@
  * asker's own POSIX locks; circles over several mounts are not seen. ERR_INTERRUPTED, ERR_NO_LOCKS,
  * or what the store answered. `since_ns` (monotonic): when the wish came. */
 int lock_wait(struct file_locks *fl, struct lock_wish *wish, int64_t since_ns);
-/* Everybody's wait ends with ERR_INTERRUPTED. */
+/* Everybody's wait ends with ERR_CLOSED; locks->stopping is set. */
 void lock_waits_interrupt(struct locks *locks);
 
 #endif

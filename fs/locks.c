@@ -6,6 +6,8 @@
 
 #include "fs/lock_waits.h"
 
+#define RESUME_PAUSE_NS 100000000
+
 static void set_deadline(const struct locks *locks) {
     const struct mount *mount = locks->lease.mount;
     task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
@@ -157,6 +159,13 @@ int locks_check(const struct handle *handle) {
 
 /* ---- life ---- */
 
+static struct file_locks *locks_of(struct file *file) {
+    if (file->locks == NULL) {
+        file->locks = file_locks_new(file->mount->locks, file);
+    }
+    return file->locks;
+}
+
 void locks_start(struct mount *mount, const struct locks_config *config) {
     struct locks *locks = memory_new(1, sizeof *locks);
     locks->config = *config;
@@ -164,8 +173,58 @@ void locks_start(struct mount *mount, const struct locks_config *config) {
     locks->lease.now_ns = config->now_ns;
     locks->lease.clock = config->clock;
     locks->lease.length_ns = config->lease_ns;
+    if (mount->config.survivor != NULL) {
+        locks->lease.kept = &survivor_header(mount->config.survivor)->lease;
+    }
     lease_init(&locks->lease);
     mount->locks = locks;
+}
+
+int locks_resume(struct mount *mount) {
+    struct locks *locks = mount->locks;
+    struct lease *lease = &locks->lease;
+    if (lease->kept == NULL || lease->kept->valid == 0) {
+        return ERR_LEASE_LOST;
+    }
+    int64_t began_ns = lease_now_ns(lease);
+    int status;
+    do {
+        set_deadline(locks);
+        status = lease_resume(lease);
+        bool ended = status == ERR_NO_ENTRY || status == ERR_CONFLICT;
+        if (ended || lease_now_ns(lease) - began_ns >= lease->length_ns) {
+            lease_drop(lease);
+            return ERR_LEASE_LOST;
+        }
+    } while (status != 0 && task_sleep(RESUME_PAUSE_NS) == 0);
+    locks_used(locks);
+    start_keeper(locks);
+    return status;
+}
+
+int locks_resume_file(struct handle *handle, uint64_t owner) {
+    struct file_locks *fl = locks_of(handle->file);
+    int status = file_locks_resume(fl);
+    struct lock lock = {.mount = fl->locks->lease.id, .kind = LOCK_POSIX, .owner = owner};
+    if (status == 0 && lock_table_holds(&fl->ours, &lock)) {
+        file_locks_claim(fl, handle, owner);
+    }
+    return status;
+}
+
+static void forgive_all(struct locks *locks) {
+    struct file_locks *fl;
+    while ((fl = find_indebted(locks)) != NULL) {
+        forgive(fl);
+    }
+}
+
+void locks_leave(struct mount *mount) {
+    if (mount->locks != NULL) {
+        pay_all(mount->locks);
+        forgive_all(mount->locks);
+        task_set_deadline(task_self(), 0);
+    }
 }
 
 void locks_stop_waiting(struct mount *mount) {
@@ -190,10 +249,8 @@ void locks_end(struct mount *mount) {
     }
     set_deadline(locks);
     lease_give_up(&locks->lease); /* what no row was told is void with it */
-    struct file_locks *fl;
-    while ((fl = find_indebted(locks)) != NULL) {
-        forgive(fl);
-    }
+    forgive_all(locks);
+    task_set_deadline(task_self(), 0);
 }
 
 void locks_free(struct mount *mount) {
@@ -213,13 +270,6 @@ void locks_file_free(struct file *file) {
 }
 
 /* ---- requests ---- */
-
-static struct file_locks *locks_of(struct file *file) {
-    if (file->locks == NULL) {
-        file->locks = file_locks_new(file->mount->locks, file);
-    }
-    return file->locks;
-}
 
 /* The ways of flock(2): who turns a lock into one of the other type gives up the old one first, and
  * may find itself with none. */

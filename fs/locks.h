@@ -58,8 +58,15 @@ struct lock_wish {
 
 /* Sets mount->locks. Without it no call of requests is made here. */
 void locks_start(struct mount *mount, const struct locks_config *config);
-/* The waiting ends with ERR_INTERRUPTED, and nobody waits any more. */
+/* May suspend: goes on with the lease that an earlier worker left, if it left one. ERR_LEASE_LOST:
+ * it has ended, and all locks are lost. */
+int locks_resume(struct mount *mount);
+/* May suspend: after locks_resume(), what was locked through an opening that was locked. */
+int locks_resume_file(struct handle *handle, uint64_t owner);
+/* The waiting ends with ERR_CLOSED, and nobody waits any more. */
 void locks_stop_waiting(struct mount *mount);
+/* May suspend: instead of locks_end(), when another worker goes on: locks and lease stay. */
+void locks_leave(struct mount *mount);
 /* May suspend: gives up all locks and the lease. After the last write, with nothing in the
  * background. */
 void locks_end(struct mount *mount);
@@ -67,8 +74,8 @@ void locks_end(struct mount *mount);
 void locks_free(struct mount *mount);
 
 /* ---- requests; may suspend ---- */
-/* ERR_LOCKED, ERR_DEADLOCK, ERR_NO_LOCKS, ERR_INTERRUPTED, or what the store answered. Waiting has
- * no deadline. To unlock fails with ERR_NO_LOCKS only. */
+/* ERR_LOCKED, ERR_DEADLOCK, ERR_NO_LOCKS, ERR_INTERRUPTED, ERR_CLOSED, or what the store answered.
+ * Waiting has no deadline. To unlock fails with ERR_NO_LOCKS only. */
 int locks_set(struct handle *handle, struct lock_wish *wish);
 /* The first lock that `lock` would meet; its type is LOCK_NONE when there is none, its pid 0 when
  * it is another mount's. */

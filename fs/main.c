@@ -471,9 +471,16 @@ static int drain(void *context) {
     struct program *p = context;
     /* Whoever unmounts does not wait for ever, hard or not. */
     p->mount.config.timeout_ns = p->options.timeout_ns;
+    if (p->handover) {
+        ops_hand_over(p->ops);
+    }
     ops_wait_idle(p->ops, p->options.timeout_ns);
     int status = writeback_drain(&p->mount);
-    locks_end(&p->mount);
+    if (p->handover) {
+        locks_leave(&p->mount);
+    } else {
+        locks_end(&p->mount);
+    }
     ops_close_all(p->ops);
     mount_stop_background(&p->mount);
     return status;

@@ -181,7 +181,7 @@ static void readable(void *context) {
 static bool read_on(void *context) {
     struct ops *ops = context;
     requests_resume(ops);
-    bool room = ops->waiting == NULL && ops->n_requests < OPS_REQUESTS_MAX;
+    bool room = !ops->resuming && ops->waiting == NULL && ops->n_requests < OPS_REQUESTS_MAX;
     if (!ops->reading && !ops->paused && room) {
         ops->reading = loop_watch(ops->config.loop, ops->fd, readable, ops) == 0;
     }
@@ -246,9 +246,6 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
     struct ops *ops = memory_new(1, sizeof *ops);
     ops->config = *config;
     int status = mount_session(ops);
-    if (status == 0) {
-        status = loop_watch(config->loop, ops->fd, readable, ops);
-    }
     if (status != 0) {
         if (ops->session != NULL) {
             fuse_session_unmount(ops->session);
@@ -260,8 +257,8 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
     ops->pages = pages_new(config->loop, ops->session);
     if (config->lease_ns > 0) {
         start_locks(ops);
+        ops_locks_resume(ops);
     }
-    ops->reading = true;
     config->mount->inodes.watches.kernel = (struct kernel_notices){ops->pages, pages_doubt};
     inodes_doubt_kernel(&config->mount->inodes);
     loop_add_turn_end(config->loop, read_on, ops);
@@ -271,6 +268,10 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
         config->started(config->context);
     }
     return 0;
+}
+
+void ops_hand_over(struct ops *ops) {
+    ops->handing_over = true;
 }
 
 void ops_pause(struct ops *ops) {

@@ -47,6 +47,8 @@ void ops_pause(struct ops *ops);
 /* May suspend: until no request is under way. Those that wait for locks are interrupted at once,
  * after `within_ns` those that wait for the cluster too. */
 void ops_wait_idle(struct ops *ops, int64_t within_ns);
+/* Another worker will go on: what waits for a lock is left to it. Before ops_wait_idle(). */
+void ops_hand_over(struct ops *ops);
 /* May suspend. Closes what programs still have open. No request may be under way. */
 void ops_close_all(struct ops *ops);
 /* Ends the session, but not the mount: another worker may go on with it. No request may be under

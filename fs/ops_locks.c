@@ -67,8 +67,28 @@ static void on_getlk(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
     request_start(request_set_handle(request, info));
 }
 
+/* Noted ahead, for a worker that takes over in the middle. */
+static void note_locked(struct request *request) {
+    const struct opening *opening =
+        handles_find(&request->ops->config.mount->handles, request->number);
+    const struct lock *lock = &request->wish.lock;
+    if (opening == NULL || opening->kept == NULL || lock->type == LOCK_NONE) {
+        return;
+    }
+    opening->kept->locked = 1;
+    if (lock->kind == LOCK_POSIX) {
+        opening->kept->lock_owner = lock->owner;
+    }
+}
+
 static void set_run(struct request *request) {
-    request_answer(request, locks_set(request->handle, &request->wish));
+    note_locked(request);
+    int status = locks_set(request->handle, &request->wish);
+    if (status == ERR_CLOSED && request->ops->handing_over) {
+        request->fuse = NULL; /* not answered: the kernel asks the next worker */
+    } else {
+        request_answer(request, status);
+    }
 }
 
 static void on_setlk(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *info,
@@ -94,6 +114,59 @@ static void on_flock(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
                                                            : LOCK_NONE;
     request->wish.wait = (operation & LOCK_NB) == 0;
     request_start(request_set_handle(request, info));
+}
+
+/* ---- what an earlier worker left ---- */
+
+/* An opening that was locked is opened again at once: its locks keep others out from now on, or its
+ * writes fail. */
+static void resume_opening(struct mount *mount, uint64_t number, bool lost) {
+    int status = opening_reopen(mount, number);
+    const struct opening *opening = handles_find(&mount->handles, number);
+    if (status != 0) {
+        opening->kept->lost = 1;
+        return;
+    }
+    struct handle *handle = opening->open;
+    if (lost || locks_resume_file(handle, opening->kept->lock_owner) != 0) {
+        handle->n_leases_lost--; /* not the file's number: as if it had been lost just now */
+    }
+}
+
+static void resume_run(void *arg) {
+    struct ops *ops = arg;
+    struct mount *mount = ops->config.mount;
+    bool lost = locks_resume(mount) != 0;
+    for (uint64_t i = 1; i <= mount->handles.n; i++) {
+        const struct opening *opening = handles_find(&mount->handles, i);
+        if (opening != NULL && opening->kind == SURVIVOR_FILE && opening->kept != NULL &&
+            opening->kept->locked) {
+            task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+            resume_opening(mount, i, lost);
+        }
+    }
+    ops->resuming = false;
+    mount_background_done(mount);
+}
+
+static bool any_locked(const struct handles *handles) {
+    for (uint32_t i = 1; i <= handles->n; i++) {
+        if (handles->at[i].used && handles->at[i].kept != NULL && handles->at[i].kept->locked) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ops_locks_resume(struct ops *ops) {
+    struct mount *mount = ops->config.mount;
+    const struct survivor *survivor = mount->config.survivor;
+    bool left = survivor != NULL && mount->locks->lease.kept->valid != 0;
+    if ((left || any_locked(&mount->handles)) &&
+        task_spawn(mount->config.tasks, resume_run, ops, 0) == 0) {
+        ops->resuming = true;
+        mount->n_background++;
+    }
 }
 
 void ops_locks(struct fuse_lowlevel_ops *ret) {

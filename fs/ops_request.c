@@ -136,10 +136,8 @@ static void close_opened(struct mount *mount, enum survivor_kind kind, void *ope
     }
 }
 
-/* What an earlier worker had open is opened again, when it is used. May suspend. */
-static int reopen(struct request *request) {
-    struct mount *mount = request->ops->config.mount;
-    struct opening *opening = handles_find(&mount->handles, request->number);
+int opening_reopen(struct mount *mount, uint64_t number) {
+    struct opening *opening = handles_find(&mount->handles, number);
     if (opening == NULL) {
         return ERR_STALE;
     }
@@ -151,7 +149,7 @@ static int reopen(struct request *request) {
     if (status != 0) {
         return status;
     }
-    opening = handles_find(&mount->handles, request->number);
+    opening = handles_find(&mount->handles, number);
     if (opening == NULL || opening->open != NULL) {
         close_opened(mount, was.kind, open); /* another request was faster */
     } else {
@@ -160,8 +158,16 @@ static int reopen(struct request *request) {
             opening->kept->redo = 0;
         }
     }
-    request->handle = opening != NULL ? opening->open : NULL;
     return opening != NULL ? 0 : ERR_STALE;
+}
+
+/* What an earlier worker had open is opened again, when it is used. May suspend. */
+static int reopen(struct request *request) {
+    struct mount *mount = request->ops->config.mount;
+    int status = opening_reopen(mount, request->number);
+    const struct opening *opening = handles_find(&mount->handles, request->number);
+    request->handle = opening != NULL ? opening->open : NULL;
+    return status == 0 && opening == NULL ? ERR_STALE : status;
 }
 
 void ops_close_all(struct ops *ops) {

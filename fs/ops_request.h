@@ -21,12 +21,14 @@ struct ops {
     struct pages *pages;
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
-    bool reading;    /* the loop watches the descriptor */
-    bool starting;   /* libfuse is given the kernel's first request */
-    bool replaying;  /* libfuse hears the kernel's first request again: nothing is answered */
-    uint64_t unique; /* the kernel's number of the request that libfuse is given just now */
-    bool again;      /* which an earlier worker has had already */
-    bool paused;     /* for good: ops_pause() */
+    bool reading;      /* the loop watches the descriptor */
+    bool starting;     /* libfuse is given the kernel's first request */
+    bool replaying;    /* libfuse hears the kernel's first request again: nothing is answered */
+    uint64_t unique;   /* the kernel's number of the request that libfuse is given just now */
+    bool again;        /* which an earlier worker has had already */
+    bool paused;       /* for good: ops_pause() */
+    bool handing_over; /* another worker will go on */
+    bool resuming;     /* locks are taken over: nothing is read yet */
     bool unmounted;
     uint32_t n_requests;
     struct request *requests; /* all that are under way */
@@ -86,6 +88,8 @@ int request_settle(const struct request *request, int status, int if_done);
 void request_note_dirt(const struct handle *handle, enum survivor_dirt dirt);
 /* Runs it in a task of its own; frees it afterwards. */
 void request_start(struct request *request);
+/* Opens again what an earlier worker had open under a number. May suspend. */
+int opening_reopen(struct mount *mount, uint64_t number);
 /* As if a signal had come for each of them. */
 void requests_interrupt(struct ops *ops);
 /* Starts what had to wait for a task, and reads on. */
@@ -106,6 +110,8 @@ void ops_files(struct fuse_lowlevel_ops *ret);
 void ops_xattr(struct fuse_lowlevel_ops *ret);
 void ops_locks(struct fuse_lowlevel_ops *ret);
 void ops_data(struct fuse_lowlevel_ops *ret);
+/* Begins to take over the locks that an earlier worker left, if any; ops->resuming until then. */
+void ops_locks_resume(struct ops *ops);
 /* After these: takes those requests out that are about .ringfs. */
 void ops_cluster(struct fuse_lowlevel_ops *table);
 

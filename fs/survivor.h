@@ -17,12 +17,18 @@
  * Beyond the bounds below things work as ever and are not remembered: after a take-over they are
  * ESTALE. One thread. */
 enum {
-    SURVIVOR_VERSION = 1,
+    SURVIVOR_VERSION = 2,
     SURVIVOR_INODES_MAX = 1 << 20, /* of 128 bytes; memory is taken as they come */
     SURVIVOR_HANDLES_MAX = 1 << 16,
     SURVIVOR_REQUESTS_MAX = 2048,
     SURVIVOR_INIT_MAX = 256,
     SURVIVOR_NAME_INSIDE = 68, /* bytes of a name in its slot; the rest in one or two others */
+};
+
+/* The mount's lease, for which its locks are held: see lease.h. */
+struct survivor_lease {
+    uint64_t valid; /* stored last */
+    struct id128 id;
 };
 
 struct survivor_header {
@@ -32,7 +38,8 @@ struct survivor_header {
     uint32_t init_size; /* the kernel's first request, to be told to libfuse again; 0 = none yet */
     uint32_t wanted;    /* what was agreed with the kernel: libfuse's FUSE_CAP_ */
     uint8_t init[SURVIVOR_INIT_MAX];
-    uint64_t device;           /* of the mount, as makedev(3) puts it */
+    uint64_t device; /* of the mount, as makedev(3) puts it */
+    struct survivor_lease lease;
     char mountpoint[PATH_MAX]; /* absolute */
     char directory[PATH_MAX];  /* where the command line's relative paths begin */
 };
@@ -60,9 +67,10 @@ struct survivor_handle {
     uint64_t request; /* that opened it */
     int32_t flags;    /* of open(2) */
     uint8_t kind;
-    uint8_t lost; /* writes that were acknowledged are lost: to be told, once */
-    uint8_t redo; /* its truncation was acknowledged and is to be done again */
-    uint8_t unused[9];
+    uint8_t lost;        /* writes that were acknowledged are lost: to be told, once */
+    uint8_t redo;        /* its truncation was acknowledged and is to be done again */
+    uint8_t locked;      /* it was locked through it, now or earlier */
+    uint64_t lock_owner; /* whose fcntl lock that was last */
 };
 
 struct survivor_request {

@@ -78,8 +78,12 @@ static bool is_stripe_key(struct bytes partition_key, struct bytes sort_key) {
            sort_key.size == 8;
 }
 
+static bool is_number_key(struct bytes partition_key, char kind) {
+    return partition_key.size == 1 + 8 && partition_key.data[0] == (uint8_t)kind;
+}
+
 static bool is_file_key(struct bytes partition_key) {
-    return partition_key.size == 1 + 8 && partition_key.data[0] == 'i';
+    return is_number_key(partition_key, 'i');
 }
 
 static uint64_t big_endian(const uint8_t *at) {
@@ -123,6 +127,14 @@ void namespace_describe(struct namespace *ns, struct bytes partition_key, struct
         snprintf(text, sizeof text, "file %llu, which has several names",
                  (unsigned long long)big_endian(partition_key.data + 1));
         put_text(into, text);
+    } else if (is_number_key(partition_key, 'l')) {
+        char text[64];
+        snprintf(text, sizeof text, "locks on file %llu",
+                 (unsigned long long)big_endian(partition_key.data + 1));
+        put_text(into, text);
+    } else if (partition_key.size == 1 + ID_SIZE && partition_key.data[0] == 'm') {
+        put_text(into, "lease of mount ");
+        put_hex(into, bytes_of(partition_key.data + 1, ID_SIZE));
     } else {
         put_text(into, "row ");
         put_name(into, partition_key);

@@ -66,6 +66,15 @@ def hold(path):
     os._exit(0)
 
 
+def attempt(path):
+    """Whether somebody has it."""
+    try:
+        fcntl.lockf(open(path, "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return "free"
+    except BlockingIOError:
+        return "locked"
+
+
 def interrupted(path):
     """How long after SIGINT a waiting lockf() ends, in ms."""
     f = open(path, "r+b")
@@ -109,7 +118,7 @@ def race(how, directory, n):
 
 
 if __name__ == "__main__":
-    commands = (ranges, descriptions, hold, interrupted, insert, race)
+    commands = (ranges, descriptions, hold, attempt, interrupted, insert, race)
     answer = {c.__name__: c for c in commands}[sys.argv[1]](*sys.argv[2:])
     if answer is not None:
         print(answer)

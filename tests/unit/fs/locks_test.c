@@ -240,7 +240,7 @@ IN_WORLD(more_waiters_than_the_bound_are_refused) {
     locks_stop_waiting(&w->a);
     settle();
     assert_true(waiting[0].done);
-    assert_int_equal(waiting[0].status, ERR_INTERRUPTED);
+    assert_int_equal(waiting[0].status, ERR_CLOSED);
     close_pair(&pair);
 }
 
@@ -429,6 +429,49 @@ IN_WORLD(a_mount_that_ends_takes_its_locks_and_its_lease_with_it) {
     close_pair(&pair);
 }
 
+/* What a worker leaves behind: its lease in memory that stays, its locks in the row. */
+static void leave_to_next(struct mount *mount, struct survivor_lease *kept) {
+    stop_mount(mount);
+    locks_leave(mount);
+    mount->locks->lease.kept = NULL; /* its end is not seen */
+    assert_int_equal(kept->valid, 1);
+}
+
+IN_WORLD(another_worker_goes_on_with_locks_and_lease) {
+    struct survivor_lease kept = {0};
+    w->a.locks->lease.kept = &kept;
+    struct pair pair = open_pair(w, "");
+    assert_int_equal(posix(pair.a, 1, LOCK_EXCLUSIVE), 0);
+    leave_to_next(&w->a, &kept);
+    w->b.locks->lease.kept = &kept;
+    assert_int_equal(locks_resume(&w->b), 0);
+    assert_int_equal(locks_resume_file(pair.b, 1), 0);
+    let_pass(LEASE_DEFAULT_NS * 2);
+    assert_int_equal(locks_check(pair.b), 0);
+    assert_int_equal(posix(pair.b, 2, LOCK_EXCLUSIVE), ERR_LOCKED);
+    locks_release(pair.b, NULL); /* the claim has come over too */
+    assert_int_equal(posix(pair.b, 2, LOCK_EXCLUSIVE), 0);
+    locks_end(&w->b);
+    assert_int_equal(kept.valid, 0);
+    close_pair(&pair);
+}
+
+IN_WORLD(a_lease_that_ended_between_two_workers_is_lost) {
+    struct survivor_lease kept = {0};
+    w->a.locks->lease.kept = &kept;
+    struct pair pair = open_pair(w, "");
+    assert_int_equal(posix(pair.a, 1, LOCK_EXCLUSIVE), 0);
+    leave_to_next(&w->a, &kept);
+    struct lease_row row = {0};
+    assert_int_equal(lease_read(w->ns_b, &kept.id, &row), 0);
+    assert_int_equal(lease_end(w->ns_b, &kept.id, &row), 0);
+    lease_row_release(&row);
+    w->b.locks->lease.kept = &kept;
+    assert_int_equal(locks_resume(&w->b), ERR_LEASE_LOST);
+    assert_int_equal(kept.valid, 0);
+    close_pair(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_mount_has_locked_the_other_does_not_get),
@@ -453,6 +496,8 @@ int main(void) {
         cmocka_unit_test(a_lease_that_is_renewed_is_ended_by_nobody),
         cmocka_unit_test(an_idle_mount_gives_up_its_lease_and_leaves_no_row),
         cmocka_unit_test(a_mount_that_ends_takes_its_locks_and_its_lease_with_it),
+        cmocka_unit_test(another_worker_goes_on_with_locks_and_lease),
+        cmocka_unit_test(a_lease_that_ended_between_two_workers_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,10 @@ IN_WORLD(keys_are_described_by_the_path_that_they_stand_for) {
         buffer_release(&sort);
     }
     assert_described(w->ns, bytes_of_string("user\n"), bytes_of_string("1"), "row user\\x0a, 1");
+    uint8_t locks[9] = {'l', [8] = 77}, lease[17] = {'m', 0xab};
+    assert_described(w->ns, bytes_of(locks, 9), (struct bytes){0}, "locks on file 77");
+    assert_described(w->ns, bytes_of(lease, 17), (struct bytes){0},
+                     "lease of mount ab000000000000000000000000000000");
 }
 
 static void count_partition(void *context, struct bytes partition_key) {
