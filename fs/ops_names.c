@@ -57,7 +57,11 @@ static void on_getattr(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *i
 
 static void setattr_run(struct request *request) {
     struct stat stat;
-    int status = attributes_set(mount_of(request), request->ino, &request->change, &stat);
+    bool truncates = (request->change.mask & ATTRIBUTE_SIZE) != 0 && request->handle != NULL;
+    int status = truncates ? locks_check(request->handle) : 0;
+    if (status == 0) {
+        status = attributes_set(mount_of(request), request->ino, &request->change, &stat);
+    }
     request_answer_attributes(request, status, &stat);
 }
 
@@ -67,8 +71,11 @@ static int64_t ns_of(struct timespec time) {
 
 static void on_setattr(fuse_req_t fuse, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *info) {
-    (void)info;
     struct request *request = request_new(fuse, "setattr", setattr_run, ino, NULL, NULL);
+    if (info != NULL) {
+        request->as_it_is = true; /* it is the file that is changed, by its number */
+        request_set_handle(request, info);
+    }
     static const struct {
         int fuse;
         unsigned ours;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/locks.h"
+
 enum { PIECE = 1 << 20 }; /* copied at a time */
 
 /* ---- clearing ---- */
@@ -87,7 +89,8 @@ int range_allocate(struct handle *handle, int mode, uint64_t offset, uint64_t si
     }
     int status = file_lock(file);
     if (status == 0) {
-        status = file_take_error(file);
+        status = locks_check(handle);
+        status = status == 0 ? file_take_error(file) : status;
         status = status == 0 ? allocate(file, mode, offset, size) : status;
         file_unlock(file);
     }
@@ -211,7 +214,7 @@ int range_copy(const struct range_copy *copy, uint64_t *ret_size) {
         return ERR_INVALID;
     }
     uint8_t *data = memory_new(1, PIECE);
-    int status = 0;
+    int status = locks_check(copy->to);
     uint64_t done = 0, n = 1;
     while (status == 0 && done < now.size && n > 0) {
         n = 0;

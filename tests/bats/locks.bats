@@ -161,6 +161,7 @@ over_to_another_worker() { # COMMAND...: ends the one of $A
     wait "$HOLDER"
     says holder 'write EIO'
     says holder 'fsync EIO'
+    says holder 'truncate EIO'
     [ "$(cat "$A/f")" = mine ]
     echo again >"$A/f"
     [ "$(cat "$B/f")" = again ]

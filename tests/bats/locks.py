@@ -57,7 +57,11 @@ def hold(path):
     f = os.open(path, os.O_RDWR)
     fcntl.lockf(f, fcntl.LOCK_EX)
     wait_for_line("held")
-    for name, act in (("write", lambda: os.write(f, b"late")), ("fsync", lambda: os.fsync(f))):
+    for name, act in (
+        ("write", lambda: os.write(f, b"late")),
+        ("fsync", lambda: os.fsync(f)),
+        ("truncate", lambda: os.ftruncate(f, 4)),
+    ):
         try:
             act()
             print(name, "done", flush=True)
