@@ -71,7 +71,7 @@ MAKERS = {
     "utime": (4, lambda d: [a_path(d), a_time(d), a_time(d)]),
     "stat": (8, lambda d: [a_path(d)]),
     "list": (5, lambda d: [a_path(d)]),
-    "setxattr": (4, lambda d: [a_path(d), d.choice(XATTRS), d.choice([0, 5, 300, 3000]), d.choice([0, 0, 1, 2])]),
+    "setxattr": (4, lambda d: [a_path(d), d.choice(XATTRS), d.choice([0, 5, 300, 900]), d.choice([0, 0, 1, 2])]),
     "getxattr": (2, lambda d: [a_path(d), d.choice(XATTRS)]),
     "listxattr": (2, lambda d: [a_path(d)]),
     "removexattr": (2, lambda d: [a_path(d), d.choice(XATTRS)]),
