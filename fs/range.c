@@ -38,7 +38,6 @@ static int clear_blocks(struct file *file, uint64_t from, uint64_t to) {
     }
     if (status == 0 && first < end) {
         status = blocks_clear(&file->blocks, first, end);
-        file_touch(file);
     }
     return status;
 }
@@ -62,6 +61,9 @@ static int reach(struct file *file, uint64_t end) {
 static int allocate(struct file *file, int mode, uint64_t offset, uint64_t size) {
     bool clears = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
     int status = clears ? clear(file, offset, offset + size) : 0;
+    if (status == 0 && clears) {
+        file_touch(file); /* also where there was nothing to clear */
+    }
     if (status == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0) {
         status = reach(file, offset + size);
     }

@@ -105,6 +105,17 @@ IN_WORLD(a_punched_range_is_zeros_and_is_removed) {
     assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
 }
 
+IN_WORLD(clearing_what_is_clear_changes_the_time_all_the_same) {
+    struct handle *a = create(&w->a, "f");
+    fill(a, 0, 'x', 10);
+    int64_t before_ns = a->file->inode->known->entry.record.mtime_ns;
+    assert_int_equal(range_allocate(a, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 5 * MIB, KIB),
+                     0);
+    assert_int_equal(a->file->size, 10);
+    assert_true(a->file->inode->known->entry.record.mtime_ns > before_ns);
+    close_handle(a);
+}
+
 IN_WORLD(allocating_and_zeroing_set_the_size_as_asked) {
     struct handle *a = create(&w->a, "f");
     fill(a, 0, 'x', 10);
@@ -263,6 +274,7 @@ int main(void) {
         cmocka_unit_test(a_hole_costs_nothing_and_is_seen_by_all),
         cmocka_unit_test(files_without_holes_say_so),
         cmocka_unit_test(a_punched_range_is_zeros_and_is_removed),
+        cmocka_unit_test(clearing_what_is_clear_changes_the_time_all_the_same),
         cmocka_unit_test(allocating_and_zeroing_set_the_size_as_asked),
         cmocka_unit_test(a_copy_is_the_same_and_keeps_its_holes),
         cmocka_unit_test(random_histories_by_turns_of_two_mounts_agree_with_a_model),
