@@ -4,8 +4,13 @@
 
 #include "fs/ops_request.h"
 
-/* How long the kernel may believe that a name does not exist. */
+/* How long the kernel may believe that a name does not exist; no longer than anything else. */
 #define NEGATIVE_TIMEOUT_S 0.25
+
+static double negative_timeout_s(const struct request *request) {
+    double attributes_s = (double)request->ops->config.mount->config.attributes_ns / 1e9;
+    return attributes_s < NEGATIVE_TIMEOUT_S ? attributes_s : NEGATIVE_TIMEOUT_S;
+}
 
 static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
@@ -18,7 +23,7 @@ static void lookup_run(struct request *request) {
         request_answer_entry(request, status, &stat);
         return;
     }
-    struct fuse_entry_param none = {.entry_timeout = NEGATIVE_TIMEOUT_S};
+    struct fuse_entry_param none = {.entry_timeout = negative_timeout_s(request)};
     fuse_reply_entry(request->fuse, &none);
     request->fuse = NULL;
 }
