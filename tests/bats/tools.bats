@@ -40,12 +40,14 @@ make_files() { # DIR N
     mkdir project
     for i in $(seq 40); do echo "int f$i(int x) { return x + $i; }" >"project/f$i.c"; done
     { for i in $(seq 40); do echo "int f$i(int);"; done; echo "int main(void) { return f1(1) - 2; }"; } >project/main.c
+    # shellcheck disable=SC2016 # make's own variables
     printf 'OBJECTS = main.o %s\nproject: $(OBJECTS)\n\t$(CC) -o $@ $(OBJECTS)\n' "$(seq -f 'f%g.o' -s ' ' 40)" >project/Makefile
     make -s -C project -j4
     project/project
     make -C project -q
     touch project/f7.c
-    ! make -C project -q
+    run make -C project -q
+    [ "$status" -eq 1 ]
     make -s -C project -j4
     make -C project -q
 }

@@ -10,6 +10,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("RINGFS_BUILD", os.path.join(TOP, "build"))
 START_SECONDS = 30
+WORKER_LIFE_SECONDS = 0.4  # a supervisor gives up on workers that all die younger
 
 
 class Cluster:
@@ -83,10 +84,13 @@ class Cluster:
 
     def kill_worker(self, where):
         """kill -9 of the process that serves; its supervisor starts another."""
-        pids = self.mount_pids(where)
-        if len(pids) < 2:
-            raise RuntimeError("%s has no worker beside its supervisor: %s" % (where, pids))
-        os.kill(pids[-1], signal.SIGKILL)
+        end = time.monotonic() + START_SECONDS
+        while len(self.mount_pids(where)) < 2:
+            if time.monotonic() > end:
+                raise RuntimeError("%s is served by no worker beside its supervisor" % where)
+            time.sleep(0.02)
+        time.sleep(WORKER_LIFE_SECONDS)
+        os.kill(self.mount_pids(where)[-1], signal.SIGKILL)
 
     def stop(self):
         for where in self.mounts:
