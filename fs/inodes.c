@@ -156,6 +156,10 @@ void inodes_set_root(struct inodes *inodes, const struct id128 *directory) {
 }
 
 void inodes_release(struct inodes *inodes) {
+    while (inodes->newest != NULL) {
+        known_drop(inodes,
+                   inodes->newest); /* looks at the inode's directory: while all are there */
+    }
     for (uint32_t i = 0; i < inodes->n_buckets; i++) {
         while (inodes->buckets[i] != NULL) {
             assert(inodes->buckets[i]->n_pins == 0);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "fs/ops_pages.h"
 #include "fs/ops_request.h"
 #include "fs/shown.h"
 #include "fs/xattr.h"
@@ -73,15 +74,11 @@ static struct xattr_caller caller_of(const struct request *request) {
         .uid = request->maker.uid, .n_groups = 1 + (uint32_t)n, .groups = groups};
 }
 
-/* Of attributes only (a negative offset): the kernel does not wait for pages or names that are
- * locked, so that it can be told from here. */
-static void tell_kernel(void *context, uint64_t ino) {
-    fuse_lowlevel_notify_inval_inode(context, ino, -1, 0);
-}
-
+/* The kernel is told in order: when it has dropped the pages of the last, it knows of all. */
 static void refresh_run(struct request *request) {
-    request_answer(request, shown_refresh(mount_of(request), request->ino, tell_kernel,
-                                          request->ops->session));
+    struct pages *pages = request->ops->pages;
+    int status = shown_refresh(mount_of(request), request->ino, pages_doubt, pages);
+    request_answer(request, status != 0 ? status : pages_drop(pages, request->ino));
 }
 
 static void setxattr_run(struct request *request) {
