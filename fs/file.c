@@ -133,8 +133,8 @@ static void file_free(struct file *file) {
 
 /* Where the contents that a record names are stored. */
 static struct extents named(const struct file *file, const struct record *record) {
-    struct extents stored = contents_stored(record);
-    if (id128_equal(&record->contents, &file->left.contents)) {
+    struct extents stored = contents_removable(record);
+    if (!record->contents_shared && id128_equal(&record->contents, &file->left.contents)) {
         extents_join(&stored, &file->left.stored);
     }
     return stored;
@@ -148,7 +148,7 @@ static void remove_unnamed(struct file *file) {
     if (file->inode->gone && record->contents_kind == CONTENTS_BLOCKS) {
         bool same = blocks && id128_equal(&record->contents, &file->blocks.contents);
         struct extents stored = named(file, record);
-        if (same) {
+        if (same && !record->contents_shared) {
             extents_join(&stored, &file->blocks.stored);
         }
         holds_remove(mount, &record->contents, &stored);
@@ -553,6 +553,7 @@ static int replace_contents(struct file *file, struct record *record) {
     record->contents = blocks ? file->blocks.contents : (struct id128){{0}};
     record_set_data(record, blocks ? bytes_of(NULL, 0) : buffer_bytes(&file->data));
     record->data_at = 0;
+    record->contents_shared = record->contents_shared && ours;
     record->size = file->size;
     return 0;
 }

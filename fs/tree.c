@@ -446,7 +446,7 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
     bool open = inode != NULL && inode->file != NULL;
     if (!open && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
-        struct extents stored = contents_stored(record);
+        struct extents stored = contents_removable(record);
         holds_remove(mount, &record->contents, &stored);
     }
 }

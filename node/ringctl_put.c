@@ -45,6 +45,7 @@ static int fill_blocks(struct ctl *ctl, struct record *record, struct value_sour
     record->size = (uint64_t)got;
     record->contents = (struct id128){{0}};
     record->data_at = 0;
+    record->contents_shared = false;
     record_set_extents(record, (struct bytes){0});
     record->contents_kind = CONTENTS_INLINE;
     if (got <= RECORD_INLINE_MAX) {
@@ -78,7 +79,7 @@ int record_fill(struct ctl *ctl, struct record *record, struct value_source *sou
 
 void record_drop(struct ctl *ctl, const struct record *record) {
     if (S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
-        struct extents stored = contents_stored(record);
+        struct extents stored = contents_removable(record);
         contents_remove_stored(ctl->ns, &record->contents, &stored, 0, UINT64_MAX);
     }
 }

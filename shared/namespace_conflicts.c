@@ -132,6 +132,22 @@ static bool face_same(const struct face *a, const struct face *b) {
                     : bytes_equal(a->sibling->value, b->sibling->value);
 }
 
+/* Changes in place on two sides leave versions that name the same blocks. */
+static void note_shared(struct face *faces, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        struct record *record = &faces[i].record;
+        for (uint32_t k = 0; k < n; k++) {
+            const struct record *other = &faces[k].record;
+            bool both = faces[i].sound && faces[k].sound && i != k &&
+                        record->contents_kind == CONTENTS_BLOCKS &&
+                        other->contents_kind == CONTENTS_BLOCKS;
+            if (both && id128_equal(&record->contents, &other->contents)) {
+                record->contents_shared = true;
+            }
+        }
+    }
+}
+
 /* The versions that differ in their contents, the one that shows first; of those that do not, the
  * later one. free() them. */
 static uint32_t faces_of(const struct versions *versions, struct face **ret) {
@@ -155,6 +171,7 @@ static uint32_t faces_of(const struct versions *versions, struct face **ret) {
             faces[n++] = faces[i];
         }
     }
+    note_shared(faces, n);
     *ret = faces;
     return n;
 }

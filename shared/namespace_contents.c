@@ -214,6 +214,10 @@ struct extents contents_stored(const struct record *record) {
     return extents_dense(record->size / BLOCK_SIZE + (record->size % BLOCK_SIZE != 0));
 }
 
+struct extents contents_removable(const struct record *record) {
+    return record->contents_shared ? (struct extents){0} : contents_stored(record);
+}
+
 int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
                            const struct extents *stored, uint64_t first, uint64_t end) {
     int err = 0;

@@ -53,6 +53,8 @@ int contents_remove(struct namespace *ns, const struct id128 *contents, uint64_t
                     uint64_t end);
 /* Where blocks of a file's contents may be stored; what does not decode is taken as no holes. */
 struct extents contents_stored(const struct record *record);
+/* The same of what can be removed with the record: nothing of contents that others may name. */
+struct extents contents_removable(const struct record *record);
 /* What contents_remove() does to all that may be stored within [first, end). */
 int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
                            const struct extents *stored, uint64_t first, uint64_t end);

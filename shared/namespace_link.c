@@ -284,7 +284,7 @@ void link_give_back(struct namespace *ns, uint64_t file_id, const struct id128 *
     }
     const struct record *record = &left.record;
     if (left.n_links == 0 && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
-        struct extents stored = contents_stored(record);
+        struct extents stored = contents_removable(record);
         contents_remove_stored(ns, &record->contents, &stored, 0, UINT64_MAX);
     }
     entry_release(&left);

@@ -119,6 +119,7 @@ static void put_describe(const struct put *put, struct record *record) {
     record_set_data(record, put->data);
     record_set_extents(record, (struct bytes){0});
     record->data_at = 0;
+    record->contents_shared = false;
     record->size = put->size;
     record->contents_kind = put->kind;
     record->contents = put->kind == CONTENTS_BLOCKS ? put->contents : (struct id128){{0}};
@@ -130,7 +131,7 @@ static int put_swap(void *context, struct record *record) {
         return S_ISDIR(record->mode) ? ERR_IS_DIRECTORY : ERR_NOT_SUPPORTED;
     }
     put->old = *record; /* only its numbers are used */
-    put->old_stored = contents_stored(record);
+    put->old_stored = contents_removable(record);
     put_describe(put, record);
     record->mtime_ns = (int64_t)put->ns->store->wall_ns(put->ns->store->self);
     record->ctime_ns = record->mtime_ns;

@@ -20,8 +20,9 @@ enum {
     RECORD_DISPLACED = 16,
     RECORD_TAIL = 32,
     RECORD_SPARSE = 64,
+    RECORD_SHARED = 128,
     RECORD_FLAGS = RECORD_MOVING | RECORD_ARRIVED | RECORD_LINKING | RECORD_LINKS |
-                   RECORD_DISPLACED | RECORD_TAIL | RECORD_SPARSE,
+                   RECORD_DISPLACED | RECORD_TAIL | RECORD_SPARSE | RECORD_SHARED,
 };
 
 bool id128_equal(const struct id128 *a, const struct id128 *b) {
@@ -96,6 +97,9 @@ int record_check(const struct record *record) {
         (record->extents.size > 0 && record->contents_kind != CONTENTS_BLOCKS)) {
         return ERR_INVALID;
     }
+    if (record->contents_shared && record->contents_kind != CONTENTS_BLOCKS) {
+        return ERR_INVALID;
+    }
     if (record->contents_kind == CONTENTS_LINKED) {
         bool bare = record->size == 0 && record->xattrs.size == 0 && record->links.size == 0;
         return bare && !S_ISDIR(record->mode) ? 0 : ERR_INVALID;
@@ -128,6 +132,7 @@ static uint8_t flags_of(const struct record *record) {
     flags |= record->displaced.size > 0 ? RECORD_DISPLACED : 0;
     flags |= record_has_tail(record) ? RECORD_TAIL : 0;
     flags |= record->extents.size > 0 ? RECORD_SPARSE : 0;
+    flags |= record->contents_shared ? RECORD_SHARED : 0;
     return (uint8_t)flags;
 }
 
@@ -228,6 +233,7 @@ static int read_rare(struct reader *r, uint8_t flags, struct record *ret) {
         return ERR_INVALID;
     }
     ret->linking = (flags & RECORD_LINKING) != 0;
+    ret->contents_shared = (flags & RECORD_SHARED) != 0;
     return err == 0 && record_has_tail(ret) != ((flags & RECORD_TAIL) != 0) ? ERR_INVALID : err;
 }
 

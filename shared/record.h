@@ -84,6 +84,9 @@ struct record {
     struct bytes displaced;
     struct record_arrival arrival;
     struct record_move move;
+    /* Another record may name the same contents (a file that both sides of a partition changed in
+     * place): whoever gives them up leaves the blocks to the sweeper. */
+    bool contents_shared;
     bool linking; /* frozen: the file is about to get a row of its own */
     /* The versions that it came from, latest first (the first half of their writes' operation ids):
      * a writer whose answer got lost finds out here whether its write took place. */

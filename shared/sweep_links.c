@@ -127,8 +127,8 @@ static int prune(struct sweep *sweep, uint64_t file_id, const struct link_name *
     }
     const struct record *record = &file.record;
     if (file.n_links == 0 && record->contents_kind == CONTENTS_BLOCKS) {
-        uint64_t end = record->size / BLOCK_SIZE + (record->size % BLOCK_SIZE != 0);
-        err = contents_remove(sweep->ns, &record->contents, 0, end);
+        struct extents stored = contents_removable(record);
+        err = contents_remove_stored(sweep->ns, &record->contents, &stored, 0, UINT64_MAX);
     }
     entry_release(&file);
     return err;

@@ -1,4 +1,6 @@
 /* sharing: two mounts that write one large file at the same time. */
+#include <stdio.h>
+
 #include "tests/unit/fs/world.h"
 
 enum { KIB = 1024, MIB = 1 << 20 };
@@ -241,6 +243,56 @@ IN_WORLD(zeros_that_a_gap_makes_do_not_cover_what_another_mount_appended) {
     free(read);
 }
 
+/* ---- two sides of a partition ---- */
+
+/* What the other side has made of the file: the same blocks, and a line in the tail. */
+static void append_on_the_other_side(struct world *w, const char *name) {
+    struct entry entry;
+    struct buffer partition = {0}, sort = {0}, value = {0};
+    struct context nothing = {0};
+    char path[32];
+    snprintf(path, sizeof path, "/%s", name);
+    assert_int_equal(namespace_lookup(w->ns_b, &namespace_root, name, &entry), 0);
+    entry.record.data_at = entry.record.size;
+    entry.record.size += 5;
+    record_set_data(&entry.record, bytes_of_string("there"));
+    record_encode(&entry.record, &value);
+    assert_int_equal(namespace_where(w->ns_b, path, &partition, &sort), 0);
+    store_mem_put(w->mem, buffer_bytes(&partition), buffer_bytes(&sort), &nothing,
+                  buffer_bytes(&value));
+    entry_release(&entry);
+    buffer_release(&partition);
+    buffer_release(&sort);
+    buffer_release(&value);
+}
+
+IN_WORLD(removing_one_of_two_versions_leaves_the_blocks_to_the_other) {
+    fill(&w->a, "f", 'x', 70 * KIB);
+    append_on_the_other_side(w, "f");
+    struct listing listing;
+    assert_int_equal(namespace_list(w->ns_b, &namespace_root, 0, 100, &listing), 0);
+    assert_int_equal(listing.n, 2);
+    for (uint32_t i = 0; i < listing.n; i++) {
+        const char *name = listing.entries[i].entry.name;
+        if (strcmp(name, "f") != 0) {
+            assert_int_equal(ino_of(&w->b, name) == 0, 0);
+            assert_int_equal(tree_unlink(&w->b, ROOT, name), 0);
+        }
+    }
+    listing_release(&listing);
+    settle();
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 2);
+    struct handle *handle = open_flags(&w->b, "f", O_RDWR);
+    size_t size;
+    char *held = contents_of(handle, &size);
+    assert_true(size == 70 * KIB || size == 70 * KIB + 5);
+    for (size_t i = 0; i < 70 * KIB; i++) {
+        assert_int_equal(held[i], 'x');
+    }
+    free(held);
+    handle_release(handle);
+}
+
 /* ---- at the same time, in cells of which each is one mount's ---- */
 enum { CELL = 700, CELLS = 600 };
 
@@ -367,6 +419,7 @@ int main(void) {
         cmocka_unit_test(an_append_that_is_refused_does_not_happen_later),
         cmocka_unit_test(a_tail_is_read_overwritten_and_cut_like_the_rest),
         cmocka_unit_test(changes_of_different_bytes_of_one_block_both_arrive),
+        cmocka_unit_test(removing_one_of_two_versions_leaves_the_blocks_to_the_other),
         cmocka_unit_test(bytes_that_two_mounts_write_at_the_same_time_all_arrive),
         cmocka_unit_test(bytes_that_two_mounts_write_while_the_store_fails_now_and_then_all_arrive),
         cmocka_unit_test(a_change_of_an_old_block_does_not_undo_an_append),
