@@ -26,6 +26,7 @@
 #include "fs/options.h"
 #include "fs/report.h"
 #include "fs/supervisor.h"
+#include "fs/sweep_cluster.h"
 #include "fs/writeback.h"
 #include "shared/client_watch.h"
 #include "shared/namespace_watch.h"
@@ -72,6 +73,7 @@ struct program {
     dev_t device;  /* of the mount; 0 = not known */
     bool ending;   /* SIGTERM came */
     bool handover; /* SIGUSR2 came: another worker goes on */
+    struct sweep_cluster sweep;
 };
 
 /* ---- log ---- */
@@ -464,7 +466,9 @@ static int start_mount(struct program *p) {
     }
     status = writeback_start(&p->mount);
     status = status != 0 ? status : holds_start(&p->mount);
-    return status != 0 ? status : capacity_start(&p->mount, p->session);
+    status = status != 0 ? status : capacity_start(&p->mount, p->session);
+    p->sweep = (struct sweep_cluster){&p->mount, p->session, p->options.timeout_ns, log_line, p};
+    return status != 0 || p->options.read_only ? status : sweep_cluster_start(&p->sweep);
 }
 
 static int drain(void *context) {

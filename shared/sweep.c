@@ -11,6 +11,7 @@
 #include "shared/sweep_inside.h"
 
 #define SECOND_NS 1000000000ull
+enum { PAUSE_STEP_NS = 200 * 1000 * 1000 };
 
 static const struct {
     const char *name, *text;
@@ -199,12 +200,25 @@ static bool anything_unnamed(const struct sweep *sweep) {
     return false;
 }
 
+int sweep_pause(const struct sweep *sweep, int64_t ns) {
+    const bool *stop = sweep->config->stop;
+    while (ns > 0 && !(stop != NULL && *stop)) {
+        int64_t step = ns < PAUSE_STEP_NS ? ns : PAUSE_STEP_NS;
+        int err = task_sleep(step);
+        if (err < 0) {
+            return err;
+        }
+        ns -= step;
+    }
+    return stop != NULL && *stop ? ERR_INTERRUPTED : 0;
+}
+
 static int settle(struct sweep *sweep) {
     uint64_t settle_ns = BARRIER_SETTLE_SECONDS * SECOND_NS;
     uint64_t age_ns = sweep->config->age_min_ns;
     sweep->report->phase = SWEEP_SETTLING;
     int err = barrier_raise(sweep);
-    return err < 0 ? err : task_sleep((int64_t)(age_ns < settle_ns ? age_ns : settle_ns));
+    return err < 0 ? err : sweep_pause(sweep, (int64_t)(age_ns < settle_ns ? age_ns : settle_ns));
 }
 
 static void keep_named(struct sweep *sweep) {

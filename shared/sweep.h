@@ -87,7 +87,8 @@ struct sweep_config {
     bool repair;
     uint64_t age_min_ns; /* what was changed later than this ago is left alone */
     uint32_t n_at_once;  /* slices read at the same time, 1..SWEEP_AT_ONCE_MAX */
-    int64_t pause_ns;    /* between pages, for those that have time */
+    int64_t pause_ns;    /* between partitions, for those that have time */
+    const bool *stop;    /* it ends with ERR_INTERRUPTED soon after this is set; NULL = never */
     /* Each finding, after its repair was tried: `status` 0 = repaired (or only looked for). */
     void (*found)(void *context, const struct sweep_finding *finding, int status);
     void *context;
@@ -100,6 +101,13 @@ int sweep_run(const struct sweep_config *config, struct sweep_report *report);
 /* Only the names below a directory, without looking for what has none. `source` is not used. */
 int sweep_below(const struct sweep_config *config, const struct id128 *directory,
                 struct sweep_report *report);
+/* For contents that have no name and are in use (an open file that was unlinked): they are young
+ * again. To be called more often than the least age that sweeps are run with. */
+int sweep_touch(struct namespace *ns, const struct id128 *contents);
+/* Whether it is this client's turn to sweep: 0 once in `every_ns` for one of all clients, else
+ * ERR_BUSY. A turn that came to nothing is given back. */
+int sweep_claim(struct namespace *ns, uint64_t every_ns);
+int sweep_claim_return(struct namespace *ns);
 /* Appends where it is and what it is called. */
 void sweep_describe(struct namespace *ns, const struct sweep_finding *finding, struct buffer *into);
 

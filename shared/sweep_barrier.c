@@ -9,9 +9,9 @@
 #include "shared/sweep_inside.h"
 
 /* Partition 'g': the barrier in the row with the empty sort key (when it was put up, when its sweep
- * was last heard of, a token of the sweep's), and notes under 'n' and the id. Clients ask only
- * whether it is there, and compare no clocks: one that a dead sweep has left costs them a row for
- * each rename until the next sweep, and nothing else. */
+ * was last heard of, a token of the sweep's), and notes under 'n' and the id, and whose turn it is
+ * to sweep under 't'. Clients ask only whether it is there, and compare no clocks: one that a dead
+ * sweep has left costs them a row for each rename until the next sweep, and nothing else. */
 enum { NOTE_KEY_SIZE = 1 + 16 };
 #define SECOND_NS 1000000000ull
 
@@ -156,4 +156,81 @@ void barrier_lower(struct sweep *sweep) {
     sweep->token = (struct id128){{0}};
     free((void *)(uintptr_t)sweep->barrier_seen.data);
     sweep->barrier_seen = (struct bytes){0};
+}
+
+/* ---- turns, and what is in use without a name ---- */
+
+static int put_and_delete(struct namespace *ns, const struct key *partition,
+                          const struct key *sort) {
+    const uint8_t kinds[] = {ROW_PUT, ROW_DELETE};
+    int err = 0;
+    for (int i = 0; i < 2 && err == 0; i++) {
+        struct commit commit = {.n = 1};
+        commit.ops[0] = (struct row_op){.kind = kinds[i],
+                                        .condition = ROW_OVERWRITE,
+                                        .sort_key = key_bytes(sort),
+                                        .value = kinds[i] == ROW_PUT ? bytes_of_string("u")
+                                                                     : (struct bytes){0}};
+        err = commit_run(ns, partition, &commit, 0);
+        commit_release(&commit);
+    }
+    return err;
+}
+
+int sweep_touch(struct namespace *ns, const struct id128 *contents) {
+    /* What counts is that the partition's tally changes. */
+    const struct key partition = key_stripe(contents, 0);
+    const struct key sort = {.data = {'u'}, .size = 1};
+    return put_and_delete(ns, &partition, &sort);
+}
+
+static struct key key_turn(void) {
+    return (struct key){.data = {'t'}, .size = 1};
+}
+
+/* Whether the turn is over that the row tells of. */
+static bool turn_over(const struct namespace *ns, const struct versions *versions,
+                      uint64_t every_ns) {
+    const struct sibling *winner = versions_winner(versions);
+    if (winner == NULL || (winner->flags & SIBLING_TOMBSTONE)) {
+        return true;
+    }
+    int64_t age_ns = (int64_t)(wall_ns(ns) - winner->stamp_ns);
+    return age_ns > (int64_t)every_ns;
+}
+
+int sweep_claim(struct namespace *ns, uint64_t every_ns) {
+    struct key partition = key_barrier(), sort = key_turn();
+    struct store_row row = {0};
+    struct buffer seen = {0};
+    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort), LEVEL_QUORUM,
+                             &row);
+    if (err < 0) {
+        return err;
+    }
+    if (row.versions.context.n > 0) {
+        context_encode(&row.versions.context, &seen);
+    }
+    err = turn_over(ns, &row.versions, every_ns) ? 0 : ERR_BUSY;
+    store_row_release(&row);
+    struct commit commit = {.n = 1};
+    commit.ops[0] = (struct row_op){.kind = ROW_PUT,
+                                    .condition = ROW_IF_MATCH,
+                                    .sort_key = key_bytes(&sort),
+                                    .seen = buffer_bytes(&seen),
+                                    .value = bytes_of_string("t")};
+    err = err < 0 ? err : commit_run(ns, &partition, &commit, 0);
+    commit_release(&commit);
+    buffer_release(&seen);
+    return err == ERR_CONFLICT ? ERR_BUSY : err;
+}
+
+int sweep_claim_return(struct namespace *ns) {
+    struct key partition = key_barrier(), sort = key_turn();
+    struct commit commit = {.n = 1};
+    commit.ops[0] = (struct row_op){
+        .kind = ROW_DELETE, .condition = ROW_OVERWRITE, .sort_key = key_bytes(&sort)};
+    int err = commit_run(ns, &partition, &commit, 0);
+    commit_release(&commit);
+    return err;
 }

@@ -71,6 +71,9 @@ struct sweep {
     uint64_t renewed_ns;
 };
 
+/* May suspend, for config->pause_ns. ERR_INTERRUPTED when the sweep is to stop. */
+int sweep_pause(const struct sweep *sweep, int64_t ns);
+
 /* ---- sweep_read.c ---- */
 
 /* Walks over all partitions whose keys have this size, slice by slice, several at once. */

@@ -276,6 +276,7 @@ static int each_partition(const struct partition_walk *walk, struct bytes listed
         buffer_put_bytes(after, partition.key);
         sweep->report->n_partitions++;
         err = walk->each(sweep, &partition);
+        err = err < 0 ? err : sweep_pause(sweep, sweep->config->pause_ns);
     }
     return err;
 }
@@ -298,8 +299,8 @@ static int walk_slice(const struct partition_walk *walk, uint16_t slice) {
         if (err == 0 && !id128_is_zero(&sweep->token)) {
             err = barrier_renew(sweep);
         }
-        if (err == 0 && sweep->config->pause_ns > 0) {
-            err = task_sleep(sweep->config->pause_ns);
+        if (err == 0) {
+            err = sweep_pause(sweep, 0);
         }
     }
     buffer_release(&after);
@@ -343,8 +344,10 @@ int sweep_read_all(struct sweep *sweep) {
 /* ---- contents ---- */
 
 static int look_at_stripe(struct sweep *sweep, const struct partition_tally *partition) {
+    /* One without blocks tells something as long as it is young: see sweep_touch(). */
+    bool old = partition->tally.changed_ns <= sweep->cut_ns;
     if (partition->key.size != STRIPE_KEY_SIZE || partition->key.data[0] != 'b' ||
-        partition->tally.n_live == 0) {
+        (partition->tally.n_live == 0 && old)) {
         return 0;
     }
     struct id128 id = id_in(partition->key);
@@ -364,8 +367,8 @@ int sweep_look(struct sweep *sweep) {
     int err = sweep_partitions(&walk);
     size_t at = 0;
     for (struct sweep_suspect *s; err == 0 && (s = id_table_next(&sweep->suspects, &at)) != NULL;) {
-        s->kept = s->newest_ns > sweep->cut_ns;
-        sweep->report->n_young += s->kept;
+        s->kept = s->newest_ns > sweep->cut_ns || s->n_blocks == 0;
+        sweep->report->n_young += s->kept && s->n_blocks > 0;
     }
     return err;
 }

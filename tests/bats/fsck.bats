@@ -13,13 +13,22 @@ teardown() {
     stop_cluster
 }
 
-mount_ended() { [ -z "$(mount_pid)" ]; }
+# All processes of the mount at once: one that is left would end in good order, or be replaced.
+all_killed() {
+    local pids
+    pids="$(mount_pid) $(worker_pid)"
+    [ -n "${pids//[[:space:]]/}" ] || return 0
+    # shellcheck disable=SC2086 # a list
+    kill -STOP $pids 2>/dev/null || true
+    # shellcheck disable=SC2086
+    kill -KILL $pids 2>/dev/null || true
+    return 1
+}
 
 kill_mount() {
-    local pid
-    for pid in $(mount_pid); do kill -KILL "$pid" 2>/dev/null || true; done
+    all_killed || true
     umount -l "$MNT" 2>/dev/null || true
-    wait_for 20 mount_ended
+    wait_for 20 all_killed
 }
 
 repaired() { # KIND: how many `fsck --repair` repaired
@@ -62,7 +71,7 @@ repaired() { # KIND: how many `fsck --repair` repaired
             done
         ) >/dev/null 2>&1 3>&- &
         work=$!
-        wait_for 20 test -e "$MNT/copy$round$((RANDOM % 3 + 1))/large$((RANDOM % 6 + 1))"
+        wait_for 30 test -e "$MNT/moved$round$((RANDOM % 3 + 1))"
         kill_mount
         wait "$work" 2>/dev/null || true
         run ringctl --json fsck --repair --min-age 0

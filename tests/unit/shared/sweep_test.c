@@ -164,6 +164,49 @@ IN_WORLD(what_is_young_is_left_alone) {
     assert_int_equal(report.n_blocks_removed, 5);
 }
 
+IN_WORLD(what_is_in_use_without_a_name_is_touched_and_stays) {
+    struct sweep_report report;
+    uint8_t block[10] = "open";
+    struct id128 contents = contents_new(w->ns);
+    const struct bytes data = bytes_of(block, sizeof block);
+    assert_int_equal(contents_write_block(w->ns, &contents, 100, data, false), 0);
+    for (int i = 0; i < 5; i++) {
+        store_mem_advance(w->mem, 45 * SECOND_NS);
+        assert_int_equal(sweep_touch(w->ns, &contents), 0);
+        store_mem_advance(w->mem, 45 * SECOND_NS);
+        assert_int_equal(sweep(w, true, 60, &report), 0);
+        assert_int_equal(found(&report), 0);
+        assert_int_equal(store_mem_live_rows(w->mem, 'b'), 1);
+    }
+    store_mem_advance(w->mem, 45 * SECOND_NS);
+    assert_int_equal(sweep(w, true, 60, &report), 0);
+    assert_int_equal(report.kinds[SWEEP_CONTENTS].repaired, 1);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
+}
+
+IN_WORLD(one_client_has_the_turn_to_sweep_until_the_time_is_over) {
+    assert_int_equal(sweep_claim(w->ns, 100 * SECOND_NS), 0);
+    assert_int_equal(sweep_claim(w->other, 100 * SECOND_NS), ERR_BUSY);
+    assert_int_equal(sweep_claim(w->ns, 100 * SECOND_NS), ERR_BUSY);
+    store_mem_advance(w->mem, 101 * SECOND_NS);
+    assert_int_equal(sweep_claim(w->other, 100 * SECOND_NS), 0);
+    assert_int_equal(sweep_claim(w->ns, 100 * SECOND_NS), ERR_BUSY);
+    assert_int_equal(sweep_claim_return(w->other), 0);
+    assert_int_equal(sweep_claim(w->ns, 100 * SECOND_NS), 0);
+}
+
+IN_WORLD(a_sweep_that_is_to_stop_does_and_takes_its_barrier_down) {
+    struct sweep_report report;
+    bool stop = true;
+    const struct partition_source source = {.self = w->mem, .n_slices = 1, .list = store_mem_list};
+    const struct sweep_config config = {
+        .ns = w->other, .source = &source, .repair = true, .n_at_once = 1, .stop = &stop};
+    leave_blocks(w, 3);
+    assert_int_equal(sweep_run(&config, &report), ERR_INTERRUPTED);
+    assert_int_equal(store_mem_live_rows(w->mem, 'g'), 0);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 3);
+}
+
 IN_WORLD(a_directory_with_files_but_no_name_comes_to_lost_and_found) {
     assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
     assert_int_equal(make_directory(w->ns, &d, "sub", NULL), 0);
@@ -535,6 +578,9 @@ int main(void) {
         cmocka_unit_test(a_tree_in_order_is_clean),
         cmocka_unit_test(blocks_without_a_record_go_and_others_stay),
         cmocka_unit_test(what_is_young_is_left_alone),
+        cmocka_unit_test(what_is_in_use_without_a_name_is_touched_and_stays),
+        cmocka_unit_test(one_client_has_the_turn_to_sweep_until_the_time_is_over),
+        cmocka_unit_test(a_sweep_that_is_to_stop_does_and_takes_its_barrier_down),
         cmocka_unit_test(a_directory_with_files_but_no_name_comes_to_lost_and_found),
         cmocka_unit_test(a_directory_that_lost_its_header_gets_one),
         cmocka_unit_test(a_header_that_tells_another_place_is_put_right),
