@@ -598,6 +598,11 @@ static void first_serves(void *context) {
     tell_parent(context, 0);
 }
 
+static void worker_ended(void *context, bool crashed) {
+    struct program *p = context;
+    ((struct survivor_header *)p->memory)->crashed = crashed;
+}
+
 static void reopen_log(void *context) {
     open_log(context);
 }
@@ -652,6 +657,7 @@ static int supervise(struct program *p, int kernel_fd) {
         .serving = first_serves,
         .upgrade = upgrade,
         .reopen_log = reopen_log,
+        .ended = worker_ended,
         .unmount = unmount,
         .log = log_line,
         .context = p,

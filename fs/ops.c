@@ -136,6 +136,39 @@ static void ask_again(struct ops *ops) {
     }
 }
 
+/* What the kernel shows on its pages of files that have lost writes is not there any more. */
+struct lost_pages {
+    struct ops *ops;
+    uint32_t n;
+    uint64_t inos[];
+};
+
+static void drop_pages(void *arg) {
+    struct lost_pages *lost = arg;
+    for (uint32_t i = 0; i < lost->n && !lost->ops->paused; i++) {
+        pages_drop(lost->ops->pages, lost->inos[i]);
+    }
+    mount_background_done(lost->ops->config.mount);
+    free(lost);
+}
+
+static void drop_lost_pages(struct ops *ops) {
+    struct mount *mount = ops->config.mount;
+    struct lost_pages *lost = memory_new(1, sizeof *lost + mount->n_losses * sizeof *lost->inos);
+    lost->ops = ops;
+    for (uint64_t i = 1; i <= mount->handles.n; i++) {
+        const struct opening *opening = handles_find(&mount->handles, i);
+        bool here = opening != NULL && opening->kept != NULL && opening->kept->lost != 0;
+        if (here && lost->n < mount->n_losses) {
+            lost->inos[lost->n++] = opening->ino;
+        }
+    }
+    if (ops->pages == NULL) {
+        ops->pages = pages_new(ops->config.loop, ops->session);
+    }
+    mount_background(mount, drop_pages, lost);
+}
+
 /* ---- requests ---- */
 static void stop_reading(struct ops *ops) {
     if (ops->reading) {
@@ -265,6 +298,9 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
     *ret = ops;
     if (config->kernel_fd >= 0) {
         ask_again(ops);
+        if (config->mount->n_losses > 0) {
+            drop_lost_pages(ops);
+        }
         config->started(config->context);
     }
     return 0;

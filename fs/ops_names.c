@@ -203,6 +203,13 @@ static void link_run(struct request *request) {
     struct stat stat;
     int status =
         tree_link(mount_of(request), request->ino, request->new_parent, request->name, &stat);
+    if (status == ERR_EXISTS && request->again) {
+        int found = tree_lookup(mount_of(request), request->new_parent, request->name, &stat);
+        status = found == 0 && stat.st_ino == request->ino ? 0 : status;
+        if (found == 0 && status != 0) {
+            inodes_forget(&mount_of(request)->inodes, stat.st_ino, 1);
+        }
+    }
     request_answer_entry(request, status, &stat);
 }
 

@@ -228,6 +228,7 @@ static bool is_last(struct supervisor *s, int status, int64_t lived_ms, int *ret
         return false;
     }
     say_end(s, status, lived_ms);
+    s->config.ended(s->config.context, exited || WTERMSIG(status) != SIGKILL);
     if (s->ending || !pause_before_next(s, lived_ms)) {
         s->config.unmount(s->config.context);
         return true;

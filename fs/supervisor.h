@@ -45,6 +45,8 @@ struct supervisor_config {
     /* Becomes the program that is installed now, with this descriptor; returns when it cannot. */
     void (*upgrade)(void *context, int kernel_fd);
     void (*reopen_log)(void *context);
+    /* A worker that is not the last has ended; `crashed`: by a fault of its own. */
+    void (*ended)(void *context, bool crashed);
     void (*unmount)(void *context);
     void (*log)(void *context, int level, const char *line);
     void *context;

@@ -37,10 +37,10 @@ struct survivor {
     uint32_t sequence;
 };
 
-_Static_assert(sizeof(union slot) == SLOT_SIZE, "the layout of version 1");
-_Static_assert(sizeof(struct survivor_handle) == 32, "the layout of version 1");
-_Static_assert(sizeof(struct survivor_request) == 24, "the layout of version 1");
-_Static_assert(sizeof(struct survivor_header) <= HEADER_SIZE, "the layout of version 1");
+_Static_assert(sizeof(union slot) == SLOT_SIZE, "the layout of this version");
+_Static_assert(sizeof(struct survivor_handle) == 32, "the layout of this version");
+_Static_assert(sizeof(struct survivor_request) == 24, "the layout of this version");
+_Static_assert(sizeof(struct survivor_header) <= HEADER_SIZE, "the layout of this version");
 
 static const size_t requests_size = SURVIVOR_REQUESTS_MAX * sizeof(struct survivor_request);
 static const size_t handles_size = SURVIVOR_HANDLES_MAX * sizeof(struct survivor_handle);
@@ -277,7 +277,7 @@ struct survivor_request *survivor_request(struct survivor *s, uint64_t unique, i
                                           bool again) {
     struct survivor_request *request = again ? find_request(s, unique) : NULL;
     if (request != NULL) {
-        request->n_tries++;
+        request->n_tries += s->header->crashed != 0;
         return request;
     }
     request = free_request(s);

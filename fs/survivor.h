@@ -35,6 +35,7 @@ struct survivor_header {
     uint64_t magic;    /* stored last */
     uint32_t n_inodes; /* slots ever used */
     uint32_t n_takeovers;
+    uint32_t crashed;   /* the last worker ended by a fault of its own */
     uint32_t init_size; /* the kernel's first request, to be told to libfuse again; 0 = none yet */
     uint32_t wanted;    /* what was agreed with the kernel: libfuse's FUSE_CAP_ */
     uint8_t init[SURVIVOR_INIT_MAX];
@@ -76,7 +77,7 @@ struct survivor_handle {
 struct survivor_request {
     uint64_t unique;  /* the kernel's number; 0 = free */
     int64_t began_ns; /* wall clock, of the first time; the times of what it makes */
-    uint32_t n_tries; /* workers that have had it */
+    uint32_t n_tries; /* workers that have had it, but for those that somebody else ended */
     uint32_t unused;
 };
 

@@ -46,7 +46,8 @@ int tree_rmdir(struct mount *mount, uint64_t parent, const char *name);
 int tree_rename(struct mount *mount, uint64_t parent, const char *name, uint64_t new_parent,
                 const char *new_name, unsigned flags);
 
-/* May suspend. Whether a renaming that is asked for again was done already: what is at the new name
+/* May suspend. Whether a renaming that is asked for again was done already (what was half done is
+ * finished or undone): what is at the new name
  * was last at the old one. */
 struct renaming {
     uint64_t parent;

@@ -32,7 +32,11 @@ static int renamed_between(struct mount *mount, const struct renaming *renaming,
                            const struct inode *from, const struct inode *to, bool *ret) {
     struct inode *now_old, *now_new;
     bool old_there, new_there;
-    int status = find_now(mount, from, renaming->name, &old_there, &now_old);
+    int status = namespace_settle_rename(mount->config.ns, &from->directory, renaming->name,
+                                         &to->directory, renaming->new_name);
+    if (status == 0) {
+        status = find_now(mount, from, renaming->name, &old_there, &now_old);
+    }
     if (status == 0) {
         status = find_now(mount, to, renaming->new_name, &new_there, &now_new);
     }

@@ -85,6 +85,12 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
 
+/* A renaming of `from_name` to `to_name` whose client has died is finished or undone at once rather
+ * than MOVE_ABANDONED_NS_SECONDS later; any other is left alone. For whoever knows of the death. */
+int namespace_settle_rename(struct namespace *ns, const struct id128 *from_directory,
+                            const char *from_name, const struct id128 *to_directory,
+                            const char *to_name);
+
 /* ---- directories ---- */
 struct directory_attributes {
     uint32_t mode, uid, gid;

@@ -178,6 +178,22 @@ int move_settle(struct namespace *ns, const struct entry *source, enum standing 
     return err == ERR_CONFLICT || err == ERR_NO_ENTRY ? 0 : err;
 }
 
+int namespace_settle_rename(struct namespace *ns, const struct id128 *from_directory,
+                            const char *from_name, const struct id128 *to_directory,
+                            const char *to_name) {
+    struct entry source;
+    int err = entry_read(ns, from_directory, from_name, &source);
+    struct record_move *move = &source.record.move;
+    if (err == 0 && move->under_way && id128_equal(&move->to_directory, to_directory) &&
+        strcmp(move->to_name, to_name) == 0) {
+        enum standing standing;
+        move->started_ns = 0; /* as long ago as can be */
+        err = move_settle(ns, &source, &standing);
+    }
+    entry_release(&source);
+    return err == ERR_NO_ENTRY ? 0 : err;
+}
+
 int move_source_gone(struct namespace *ns, const struct record *record) {
     const struct record_arrival *arrival = &record->arrival;
     if (id128_is_zero(&arrival->txid)) {

@@ -167,6 +167,9 @@ static void a_request_that_comes_again_finds_its_first_time(void **state) {
     survivor = attach(memory);
     assert_ptr_equal(survivor_request(survivor, 10, 333, true), request);
     assert_true(request->began_ns == 111);
+    assert_int_equal(request->n_tries, 1);
+    survivor_header(survivor)->crashed = 1;
+    survivor_request(survivor, 10, 333, true);
     assert_int_equal(request->n_tries, 2);
     assert_true(survivor_request(survivor, 12, 444, true)->began_ns == 444);
     survivor_detach(survivor);
