@@ -11,6 +11,7 @@
 
 enum { GROUPS_MAX = 1024 };
 
+/* The attribute's name is in `new_name`: `name` would be taken for one in a directory. */
 static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
 }
@@ -34,7 +35,7 @@ static void answer_value(struct request *request, int status, const struct buffe
 
 static void getxattr_run(struct request *request) {
     struct buffer value = {0};
-    int status = xattr_get(mount_of(request), request->ino, request->name, &value);
+    int status = xattr_get(mount_of(request), request->ino, request->new_name, &value);
     answer_value(request, status, &value);
     buffer_release(&value);
 }
@@ -45,7 +46,7 @@ static void on_getxattr(fuse_req_t fuse, fuse_ino_t ino, const char *name, size_
         fuse_reply_err(fuse, ENODATA);
         return;
     }
-    struct request *request = request_new(fuse, "getxattr", getxattr_run, ino, name, NULL);
+    struct request *request = request_new(fuse, "getxattr", getxattr_run, ino, NULL, name);
     request->size = size;
     request_start(request);
 }
@@ -87,11 +88,11 @@ static void setxattr_run(struct request *request) {
                            : (request->flags & XATTR_REPLACE) != 0 ? XATTR_ONLY_OLD
                                                                    : XATTR_ANYHOW;
     int status =
-        xattr_set(mount_of(request), request->ino, request->name, request->data, when, &caller);
+        xattr_set(mount_of(request), request->ino, request->new_name, request->data, when, &caller);
     free((void *)(uintptr_t)caller.groups);
     if (status == ERR_TOO_BIG) {
         /* xattr(7): too much for any file, or with what this one has. */
-        bool any = request->data.size + strlen(request->name) + 3 > RECORD_XATTRS_MAX;
+        bool any = request->data.size + strlen(request->new_name) + 3 > RECORD_XATTRS_MAX;
         fuse_reply_err(request->fuse, any ? E2BIG : ENOSPC);
         request->fuse = NULL;
         return;
@@ -103,19 +104,19 @@ static void on_setxattr(fuse_req_t fuse, fuse_ino_t ino, const char *name, const
                         size_t size, int flags) {
     bool refresh = strcmp(name, SHOWN_REFRESH) == 0;
     struct request *request =
-        request_new(fuse, "setxattr", refresh ? refresh_run : setxattr_run, ino, name, NULL);
+        request_new(fuse, "setxattr", refresh ? refresh_run : setxattr_run, ino, NULL, name);
     request_set_data(request, value, size);
     request->flags = flags;
     request_start(request);
 }
 
 static void removexattr_run(struct request *request) {
-    int status = xattr_remove(mount_of(request), request->ino, request->name);
+    int status = xattr_remove(mount_of(request), request->ino, request->new_name);
     request_answer(request, request_settle(request, status, ERR_NO_ATTRIBUTE));
 }
 
 static void on_removexattr(fuse_req_t fuse, fuse_ino_t ino, const char *name) {
-    request_start(request_new(fuse, "removexattr", removexattr_run, ino, name, NULL));
+    request_start(request_new(fuse, "removexattr", removexattr_run, ino, NULL, name));
 }
 
 void ops_xattr(struct fuse_lowlevel_ops *ret) {

@@ -115,3 +115,20 @@ stop_all_nodes() { # as if all machines had stalled
     [ "$(stat -c %a "$BASE/mnt/d/e")" = 700 ]
     [ "$(stat -c %a "$BASE/mnt/d/e/f")" = 644 ]
 }
+
+@test ".ringfs and ACLs are as before when another process has taken over" {
+    start_mount
+    cd "$MNT"
+    mkdir d
+    setfacl -d -m u:1001:rwx d
+    exec 7<.ringfs/status
+    kill -KILL "$(worker_pid)"
+    wait_for 20 ls d
+    grep -q 'nodes . of 3 alive' .ringfs/status
+    run ! cat <&7
+    exec 7<&-
+    (umask 077 && echo x >d/f)
+    [ "$(stat -c %a d/f)" = 664 ]
+    getfacl -c d/f | grep -q '^user:1001:rwx'
+    grep -q ' create OK .* /d/f$' .ringfs/ops
+}
