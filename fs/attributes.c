@@ -108,14 +108,23 @@ int64_t attributes_left_ns(struct mount *mount, uint64_t ino) {
     return left_ns > 0 ? left_ns : 0;
 }
 
+/* How long names in a directory (may be NULL) are believed, at most `ns`. */
+static int64_t names_ns(const struct mount *mount, const struct inode *directory, int64_t ns) {
+    const struct watch *watch = directory != NULL ? directory->watch : NULL;
+    bool watched = watch != NULL && watch->since != 0;
+    int64_t most_ns = watched ? ATTRIBUTES_NAME_WATCHED_NS : mount->config.attributes_ns;
+    return ns < most_ns ? ns : most_ns;
+}
+
 int64_t attributes_name_ns(const struct mount *mount, uint64_t ino) {
     const struct inode *inode = inodes_find(&mount->inodes, ino);
     const struct inode *directory =
         inode != NULL ? inodes_directory(&mount->inodes, &inode->parent) : NULL;
-    const struct watch *watch = directory != NULL ? directory->watch : NULL;
-    bool watched = watch != NULL && watch->since != 0;
-    int64_t ns = mount->config.attributes_ns;
-    return watched && ns > ATTRIBUTES_NAME_WATCHED_NS ? ATTRIBUTES_NAME_WATCHED_NS : ns;
+    return names_ns(mount, directory, mount->config.attributes_ns);
+}
+
+int64_t attributes_missing_ns(const struct mount *mount, uint64_t directory) {
+    return names_ns(mount, inodes_find(&mount->inodes, directory), ATTRIBUTES_MISSING_NS);
 }
 
 struct setting {

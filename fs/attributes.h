@@ -21,6 +21,9 @@ int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret);
 #define ATTRIBUTES_NAME_WATCHED_NS 100000000
 /* How long it may believe that the last name it was told of an inode stands for it. */
 int64_t attributes_name_ns(const struct mount *mount, uint64_t ino);
+/* How long it may believe that there is no such name in a directory. */
+#define ATTRIBUTES_MISSING_NS 250000000
+int64_t attributes_missing_ns(const struct mount *mount, uint64_t directory);
 /* How long what attributes_get() answered may be believed, so that nobody sees attributes older
  * than the mount's attributes_ns. */
 int64_t attributes_left_ns(struct mount *mount, uint64_t ino);

@@ -4,14 +4,6 @@
 
 #include "fs/ops_request.h"
 
-/* How long the kernel may believe that a name does not exist; no longer than anything else. */
-#define NEGATIVE_TIMEOUT_S 0.25
-
-static double negative_timeout_s(const struct request *request) {
-    double attributes_s = (double)request->ops->config.mount->config.attributes_ns / 1e9;
-    return attributes_s < NEGATIVE_TIMEOUT_S ? attributes_s : NEGATIVE_TIMEOUT_S;
-}
-
 static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
 }
@@ -23,7 +15,8 @@ static void lookup_run(struct request *request) {
         request_answer_entry(request, status, &stat);
         return;
     }
-    struct fuse_entry_param none = {.entry_timeout = negative_timeout_s(request)};
+    int64_t timeout_ns = attributes_missing_ns(mount_of(request), request->ino);
+    struct fuse_entry_param none = {.entry_timeout = (double)timeout_ns / 1e9};
     fuse_reply_entry(request->fuse, &none);
     request->fuse = NULL;
 }

@@ -96,3 +96,17 @@ hides() { [ ! -e "$B/d/$1" ]; }
     for i in $(seq 20); do [ ! -e "$A/own/g$i" ]; done
     [ $(($(counted "$A" asked) - before)) -le 48 ]
 }
+
+@test "two mounts change the same names, each node is killed once: in the end both show what is there" {
+    local load node
+    start_mount "$BASE/c" -o attr_timeout=0
+    mkdir "$A/d1" "$A/d2"
+    for node in 1 2 3; do
+        python3 "$BATS_TEST_DIRNAME/watch_load.py" "$A,$B,$BASE/c" 3 "$node" &
+        load=$!
+        hides "never-$node" # the load has begun
+        kill_node "$node"
+        start_node "$node"
+        wait "$load"
+    done
+}
