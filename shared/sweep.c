@@ -24,6 +24,8 @@ static const struct {
     [SWEEP_LINKS] = {"links", "a file that lists names which are not its"},
     [SWEEP_POINTER] = {"pointer", "a name of a file that is not there"},
     [SWEEP_BACK_POINTER] = {"back-pointer", "a directory that tells another place than its own"},
+    [SWEEP_LEASE] = {"lease", "the lease of a mount that died"},
+    [SWEEP_LOCK] = {"lock", "locks of mounts that died"},
     [SWEEP_CORRUPT] = {"corrupt", "a row that cannot be read"},
     [SWEEP_NAMED_TWICE] = {"named-twice", "a directory with several names"},
     [SWEEP_LOOP] = {"loop", "a directory that cannot be reached from the root"},
@@ -46,6 +48,13 @@ void sweep_describe(struct namespace *ns, const struct sweep_finding *finding,
     } else if (finding->kind == SWEEP_CONTENTS) {
         partition = key_stripe(&finding->id, 0);
         sort = key_block(0);
+    } else if (finding->kind == SWEEP_LEASE || finding->kind == SWEEP_LOCK) {
+        bool lease = finding->kind == SWEEP_LEASE;
+        partition = (struct key){.data = {lease ? 'm' : 'l'}, .size = lease ? 17 : 9};
+        for (size_t i = 1; i < partition.size; i++) {
+            partition.data[i] = finding->id.bytes[lease ? i - 1 : 8 - i];
+        }
+        sort = (struct key){.size = 0};
     } else if (finding->kind == SWEEP_LINKS || finding->kind == SWEEP_POINTER) {
         partition = key_file(sweep_file_id(&finding->id));
         sort = (struct key){.size = 0};
@@ -157,8 +166,8 @@ static bool needs_barrier(const struct sweep_finding *finding) {
            (finding->kind == SWEEP_LOST && id128_is_zero(&finding->directory));
 }
 
-static int settle_findings(struct sweep *sweep, bool under_barrier) {
-    for (uint32_t i = 0; i < sweep->n_findings; i++) {
+static int settle_findings(struct sweep *sweep, uint32_t first, bool under_barrier) {
+    for (uint32_t i = first; i < sweep->n_findings; i++) {
         const struct sweep_finding *finding = &sweep->findings[i];
         if (needs_barrier(finding) != under_barrier) {
             continue;
@@ -260,7 +269,7 @@ static int settle_unnamed(struct sweep *sweep) {
     int err = sweep->config->repair ? settle(sweep) : 0;
     err = err < 0 ? err : read_again(sweep);
     sweep->report->phase = SWEEP_REMOVING;
-    err = err < 0 ? err : settle_findings(sweep, true);
+    err = err < 0 ? err : settle_findings(sweep, 0, true);
     if (err < 0) {
         return err;
     }
@@ -299,6 +308,13 @@ static void sweep_release(struct sweep *sweep) {
     id_table_release(&sweep->suspects);
 }
 
+/* After the leases: those that have just been ended count. */
+static int settle_locks(struct sweep *sweep) {
+    uint32_t first = sweep->n_findings;
+    int err = sweep_read_locks(sweep);
+    return err < 0 ? err : settle_findings(sweep, first, false);
+}
+
 static int run(struct sweep *sweep) {
     int err = sweep_read_all(sweep);
     if (err < 0) {
@@ -311,7 +327,9 @@ static int run(struct sweep *sweep) {
     if (err < 0) {
         return err;
     }
-    err = settle_findings(sweep, false);
+    err = sweep_read_leases(sweep);
+    err = err < 0 ? err : settle_findings(sweep, 0, false);
+    err = err < 0 ? err : settle_locks(sweep);
     if (err == 0 && anything_unnamed(sweep)) {
         err = settle_unnamed(sweep);
     }
@@ -372,7 +390,7 @@ int sweep_below(const struct sweep_config *config, const struct id128 *directory
     }
     if (err == 0) {
         conclude_directories(&sweep);
-        err = settle_findings(&sweep, false);
+        err = settle_findings(&sweep, 0, false);
     }
     report->phase = err == 0 ? SWEEP_DONE : report->phase;
     sweep_release(&sweep);

@@ -34,6 +34,8 @@ enum sweep_kind {
     SWEEP_BACK_POINTER, /* a header that tells another place than where its name is */
     SWEEP_LINKS,        /* a list of a file's names that is not what names there are */
     SWEEP_POINTER,      /* a name of a file that is not there */
+    SWEEP_LEASE,        /* the lease of a mount that died */
+    SWEEP_LOCK,         /* locks of mounts whose lease has ended */
     SWEEP_CORRUPT,      /* an entry or header that cannot be read; never removed */
     SWEEP_NAMED_TWICE,  /* a directory with several names; never removed */
     SWEEP_LOOP,         /* directories that are in each other; never removed */

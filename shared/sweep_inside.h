@@ -111,6 +111,14 @@ void sweep_conclude_files(struct sweep *sweep);
 int sweep_repair_links(struct sweep *sweep, const struct sweep_finding *finding);
 int sweep_repair_pointer(struct sweep *sweep, const struct sweep_finding *finding);
 
+/* ---- sweep_locks.c ---- */
+
+/* All leases, and all rows of locks: findings to be looked at, few of which are any. */
+int sweep_read_leases(struct sweep *sweep);
+int sweep_read_locks(struct sweep *sweep);
+int sweep_repair_lease(struct sweep *sweep, const struct sweep_finding *finding);
+int sweep_repair_lock(struct sweep *sweep, const struct sweep_finding *finding);
+
 /* ---- sweep_repair.c ---- */
 
 /* Answers of repairs: 0 = it was so, and is repaired if it is to be; SWEEP_GONE = it is not so, or

@@ -244,6 +244,10 @@ int sweep_repair(struct sweep *sweep, const struct sweep_finding *finding) {
         }
         return finding->kind == SWEEP_LOST ? repair_lost(sweep, finding)
                                            : repair_unnamed(sweep, finding);
+    case SWEEP_LEASE:
+        return sweep_repair_lease(sweep, finding);
+    case SWEEP_LOCK:
+        return sweep_repair_lock(sweep, finding);
     case SWEEP_LINKS:
         return sweep_repair_links(sweep, finding);
     case SWEEP_POINTER:

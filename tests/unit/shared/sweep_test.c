@@ -11,6 +11,7 @@
 
 #include "shared/err.h"
 #include "shared/namespace_link.h"
+#include "shared/namespace_locks.h"
 #include "shared/namespace_rows.h"
 #include "shared/sweep.h"
 #include "shared/task.h"
@@ -205,6 +206,41 @@ IN_WORLD(a_sweep_that_is_to_stop_does_and_takes_its_barrier_down) {
     assert_int_equal(sweep_run(&config, &report), ERR_INTERRUPTED);
     assert_int_equal(store_mem_live_rows(w->mem, 'g'), 0);
     assert_int_equal(store_mem_live_rows(w->mem, 'b'), 3);
+}
+
+IN_WORLD(a_dead_mounts_lease_and_locks_go_and_a_live_ones_stay) {
+    struct id128 dead = namespace_id(w->ns), alive = namespace_id(w->ns);
+    struct lease_row lease = {.lease_ms = 15000}, live = {.lease_ms = 15000};
+    struct lock_row row = {0};
+    struct lock lock = {.kind = LOCK_POSIX, .type = LOCK_SHARED, .owner = 1, .last = 9};
+    assert_int_equal(lease_make(w->ns, &dead, &lease), 0);
+    assert_int_equal(lease_make(w->ns, &alive, &live), 0);
+    assert_int_equal(lock_row_read(w->ns, 77, &row), 0);
+    struct lock_table table = {0};
+    lock.mount = dead;
+    assert_int_equal(lock_table_set(&table, &lock), 0);
+    lock.mount = alive;
+    assert_int_equal(lock_table_set(&table, &lock), 0);
+    assert_int_equal(lock_row_write(w->ns, 77, &table, &row), 0);
+    lock_table_release(&table);
+    struct sweep_report report;
+    assert_clean(w);
+    store_mem_advance(w->mem, 60 * SECOND_NS);
+    assert_int_equal(lease_renew(w->ns, &alive, &live), 0);
+    assert_int_equal(sweep(w, false, 0, &report), 0);
+    assert_int_equal(report.kinds[SWEEP_LEASE].found, 1);
+    assert_int_equal(sweep(w, true, 0, &report), 0);
+    assert_int_equal(report.kinds[SWEEP_LEASE].repaired, 1);
+    assert_int_equal(report.kinds[SWEEP_LOCK].repaired, 1);
+    assert_int_equal(found(&report), 2);
+    assert_int_equal(lock_row_read(w->ns, 77, &row), 0);
+    assert_int_equal(row.table.n, 1);
+    assert_true(id128_equal(&row.table.locks[0].mount, &alive));
+    assert_int_equal(lease_renew(w->ns, &dead, &lease), ERR_CONFLICT);
+    assert_clean(w);
+    lease_row_release(&lease);
+    lease_row_release(&live);
+    lock_row_release(&row);
 }
 
 IN_WORLD(a_directory_with_files_but_no_name_comes_to_lost_and_found) {
@@ -581,6 +617,7 @@ int main(void) {
         cmocka_unit_test(what_is_in_use_without_a_name_is_touched_and_stays),
         cmocka_unit_test(one_client_has_the_turn_to_sweep_until_the_time_is_over),
         cmocka_unit_test(a_sweep_that_is_to_stop_does_and_takes_its_barrier_down),
+        cmocka_unit_test(a_dead_mounts_lease_and_locks_go_and_a_live_ones_stay),
         cmocka_unit_test(a_directory_with_files_but_no_name_comes_to_lost_and_found),
         cmocka_unit_test(a_directory_that_lost_its_header_gets_one),
         cmocka_unit_test(a_header_that_tells_another_place_is_put_right),
