@@ -62,7 +62,9 @@ int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
  * CONTENTS_HOLD_SECONDS from now. */
 enum { CONTENTS_HOLD_SECONDS = 60 };
 int contents_hold(struct namespace *ns, const struct id128 *contents, uint64_t holder);
-/* Whether anybody says so; if not, what was said is cleared away, and the blocks can be removed. */
+/* Whether anybody says so. */
+int contents_held(struct namespace *ns, const struct id128 *contents, bool *ret_held);
+/* The same; if nobody does, what was said is cleared away, and the blocks can be removed. */
 int contents_release(struct namespace *ns, const struct id128 *contents, bool *ret_held);
 /* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
  * what was read. Blocks are fetched several at a time. */

@@ -57,20 +57,33 @@ static int holds_drop(struct namespace *ns, const struct key *partition,
     return err;
 }
 
-int contents_release(struct namespace *ns, const struct id128 *contents, bool *ret_held) {
-    struct key partition = key_holds(contents);
+static int holds_read(struct namespace *ns, const struct key *partition, struct store_page *ret,
+                      bool *ret_held) {
     struct scan_request request = {.rows_max = HOLDS_PAGE, .bytes_max = SCAN_BYTES_MAX};
-    struct store_page page = {0};
-    int err =
-        ns->store->scan(ns->store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
+    int err = ns->store->scan(ns->store->self, key_bytes(partition), &request, LEVEL_QUORUM, ret);
     if (err < 0) {
         return err;
     }
-    *ret_held = page.reply.more; /* that many: somebody surely does */
-    for (uint32_t i = 0; i < page.reply.n_rows && !*ret_held; i++) {
-        *ret_held = is_fresh(ns, page.reply.rows[i].versions);
+    *ret_held = ret->reply.more; /* that many: somebody surely does */
+    for (uint32_t i = 0; i < ret->reply.n_rows && !*ret_held; i++) {
+        *ret_held = is_fresh(ns, ret->reply.rows[i].versions);
     }
-    if (!*ret_held && page.reply.n_rows > 0) {
+    return 0;
+}
+
+int contents_held(struct namespace *ns, const struct id128 *contents, bool *ret_held) {
+    struct key partition = key_holds(contents);
+    struct store_page page = {0};
+    int err = holds_read(ns, &partition, &page, ret_held);
+    store_page_release(&page);
+    return err;
+}
+
+int contents_release(struct namespace *ns, const struct id128 *contents, bool *ret_held) {
+    struct key partition = key_holds(contents);
+    struct store_page page = {0};
+    int err = holds_read(ns, &partition, &page, ret_held);
+    if (err == 0 && !*ret_held && page.reply.n_rows > 0) {
         err = holds_drop(ns, &partition, &page.reply);
     }
     store_page_release(&page);

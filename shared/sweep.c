@@ -243,7 +243,7 @@ static int keep_held(struct sweep *sweep) {
     int err = 0;
     for (struct sweep_suspect *s; err == 0 && (s = id_table_next(&sweep->suspects, &at)) != NULL;) {
         bool held = false;
-        err = s->kept ? 0 : contents_release(sweep->ns, &s->id, &held);
+        err = s->kept ? 0 : contents_held(sweep->ns, &s->id, &held);
         s->kept = s->kept || held;
     }
     return err;

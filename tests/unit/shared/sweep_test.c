@@ -102,13 +102,14 @@ static size_t whole(struct namespace *ns, const char *path) {
 enum { LARGE = (1 << 20) + (1 << 18) };
 
 /* Writes blocks that no record will ever name. */
-static void leave_blocks(struct world *w, uint64_t n) {
+static struct id128 leave_blocks(struct world *w, uint64_t n) {
     uint8_t block[100] = "orphan";
     struct id128 contents = contents_new(w->ns);
     for (uint64_t i = 0; i < n; i++) {
         assert_int_equal(
             contents_write_block(w->ns, &contents, i * 7, bytes_of(block, sizeof block), false), 0);
     }
+    return contents;
 }
 
 static void raw_put(struct world *w, struct key partition, struct key sort, struct bytes value) {
@@ -150,6 +151,17 @@ IN_WORLD(blocks_without_a_record_go_and_others_stay) {
     assert_repaired(w, SWEEP_CONTENTS, 2);
     assert_int_equal(store_mem_live_rows(w->mem, 'b'), blocks);
     assert_int_equal(whole(w->other, "/kept"), LARGE);
+}
+
+IN_WORLD(blocks_that_a_mount_has_open_stay_while_it_says_so) {
+    struct sweep_report report;
+    struct id128 contents = leave_blocks(w, 5);
+    assert_int_equal(contents_hold(w->other, &contents, 1), 0);
+    assert_int_equal(sweep(w, true, 0, &report), 0);
+    assert_int_equal(found(&report), 0);
+    assert_int_equal(store_mem_live_rows(w->mem, 'b'), 5);
+    store_mem_advance(w->mem, (CONTENTS_HOLD_SECONDS + 1) * SECOND_NS);
+    assert_repaired(w, SWEEP_CONTENTS, 1);
 }
 
 IN_WORLD(what_is_young_is_left_alone) {
@@ -613,6 +625,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tree_in_order_is_clean),
         cmocka_unit_test(blocks_without_a_record_go_and_others_stay),
+        cmocka_unit_test(blocks_that_a_mount_has_open_stay_while_it_says_so),
         cmocka_unit_test(what_is_young_is_left_alone),
         cmocka_unit_test(what_is_in_use_without_a_name_is_touched_and_stays),
         cmocka_unit_test(one_client_has_the_turn_to_sweep_until_the_time_is_over),
