@@ -138,7 +138,7 @@ static int merge(struct block *block) {
     return status;
 }
 
-static int send_shared(struct block *block, struct block_put *put) {
+static int send_in_part(struct block *block, struct block_put *put) {
     struct namespace *ns = block->blocks->mount->config.ns;
     put->manner = BLOCK_AS_SEEN;
     int status = ERR_CONFLICT;
@@ -147,6 +147,7 @@ static int send_shared(struct block *block, struct block_put *put) {
         if (status == 0) {
             put->data = bytes_of(block->data, block->size);
             status = contents_put_block(ns, put, &block->seen);
+            block->blocks->contended = block->blocks->contended || status == ERR_CONFLICT;
         }
     }
     return status == ERR_CONFLICT ? ERR_BUSY : status;
@@ -163,10 +164,10 @@ static int send_data(struct block *block) {
         return contents_put_block(ns, &put, &block->seen);
     }
     if (block->on_way != NULL && written_all(block->on_way)) {
-        put.manner = BLOCK_IN_LINE;
+        put.manner = blocks->contended ? BLOCK_IN_LINE : BLOCK_PLAIN;
         return contents_put_block(ns, &put, &block->seen);
     }
-    return send_shared(block, &put);
+    return send_in_part(block, &put);
 }
 
 static void send_block(void *arg) {

@@ -19,8 +19,8 @@
  *
  * Blocks of contents that a record names are `shared`: other mounts may write other bytes of them.
  * One that was written in part is stored only as it was seen; on a conflict the bytes written here
- * are put over what is stored by then. One that was written as a whole overwrites, in line with
- * those.
+ * are put over what is stored by then. One that was written as a whole overwrites; in line with
+ * those, which takes twice as long, once others have been met.
  *
  * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
  * run at any time. */
@@ -55,6 +55,7 @@ struct blocks {
     struct mount *mount;
     struct id128 contents;
     bool shared;            /* a record names the contents */
+    bool contended;         /* others have been met writing them */
     struct extents stored;  /* nowhere else was a block ever stored, as far as is known */
     struct extents added;   /* stored since the record was */
     struct extents cleared; /* no longer stored since then */

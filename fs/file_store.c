@@ -174,6 +174,7 @@ static int forget_others(struct file *file) {
     if (file->kind != CONTENTS_BLOCKS) {
         return 0;
     }
+    file->blocks.contended = true;
     int status = blocks_pending(&file->blocks) ? blocks_flush(&file->blocks, false) : 0;
     if (status == 0) {
         blocks_drop(&file->blocks);
