@@ -76,10 +76,19 @@ static void pay_all(struct locks *locks) {
     }
 }
 
+/* Whatever timeo= says a try ends early enough for another one. */
+static void set_renewal_deadline(const struct locks *locks) {
+    const struct mount *mount = locks->lease.mount;
+    int64_t try_ns = locks->lease.length_ns / 3;
+    int64_t timeout_ns = mount->config.timeout_ns;
+    task_set_deadline(task_self(),
+                      mount_now_ns(mount) + (try_ns < timeout_ns ? try_ns : timeout_ns));
+}
+
 static void renew(struct locks *locks) {
     struct lease *lease = &locks->lease;
     bool idle = !holds_any(locks) && lease_now_ns(lease) - locks->used_ns >= LOCKS_IDLE_NS;
-    set_deadline(locks);
+    set_renewal_deadline(locks);
     if (idle) {
         lease_give_up(lease);
     } else if (lease_renew_now(lease) == ERR_CONFLICT || lease_overdue(lease)) {

@@ -99,7 +99,7 @@ def interrupted(path):
 
 def insert(path, who):
     """100 transactions of one row each."""
-    db = sqlite3.connect(path, timeout=60)
+    db = sqlite3.connect(path, timeout=100)
     for i in range(100):
         with db:
             db.execute("insert into t values(?, ?)", (who, i))
