@@ -19,6 +19,7 @@ void cluster_files_init(struct cluster_files *files, const struct mount *mount,
     *files = (struct cluster_files){.mount = mount, .texts = *texts};
     /* So that a number which an earlier process of this mount gave out is not taken for ours. */
     files->n_opened = (uint64_t)mount_wall_ns(mount);
+    files->began_ns = mount_wall_ns(mount);
 }
 
 void cluster_files_release(struct cluster_files *files) {
@@ -45,8 +46,9 @@ const char *cluster_files_name(uint32_t index) {
 }
 
 void cluster_files_attributes(const struct cluster_files *files, uint64_t ino, struct stat *ret) {
-    int64_t now_ns = mount_wall_ns(files->mount);
-    struct timespec now = {.tv_sec = now_ns / 1000000000, .tv_nsec = now_ns % 1000000000};
+    /* Not the time of day: tar would say that the file has changed under it. */
+    struct timespec began = {.tv_sec = files->began_ns / 1000000000,
+                             .tv_nsec = files->began_ns % 1000000000};
     bool directory = ino == CLUSTER_FILES_INO;
     *ret = (struct stat){
         .st_ino = ino,
@@ -55,9 +57,9 @@ void cluster_files_attributes(const struct cluster_files *files, uint64_t ino, s
         .st_uid = geteuid(),
         .st_gid = getegid(),
         .st_blksize = BLOCK_SIZE,
-        .st_atim = now,
-        .st_mtim = now,
-        .st_ctim = now,
+        .st_atim = began,
+        .st_mtim = began,
+        .st_ctim = began,
     };
 }
 

@@ -41,6 +41,7 @@ struct cluster_files {
     const struct mount *mount;
     struct cluster_texts texts;
     struct journal journal;
+    int64_t began_ns; /* time of day: what the files' times say */
     uint64_t n_opened;
     struct cluster_text open[CLUSTER_FILES_OPEN_MAX];
 };

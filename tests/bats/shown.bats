@@ -49,6 +49,9 @@ stop_all_nodes() { # as if all machines had stalled
     run ! cat .ringfs/none
     run ! setpriv --reuid 1001 --regid 1001 --clear-groups cat .ringfs/ops
     setpriv --reuid 1001 --regid 1001 --clear-groups cat .ringfs/status >/dev/null
+    tar -cf "$BASE/status.tar" .ringfs/status
+    cp .ringfs/status "$BASE/status"
+    grep -q '3 of 3 alive' "$BASE/status"
     cp -a . "$BASE/copy"
     [ ! -e "$BASE/copy/.ringfs" ]
 }
