@@ -5,6 +5,7 @@
 
 #include "fs/attributes.h"
 #include "fs/file.h"
+#include "shared/namespace_conflicts.h"
 #include "shared/namespace_link.h"
 
 enum { BEHIND_DOT = 1, BEHIND_DOT_DOT = 2, FIRST_COOKIE = 16 };
@@ -159,7 +160,9 @@ int directory_read(struct mount *mount, struct directory_handle *handle, uint64_
         }
         while (handle->next < handle->page.n) {
             const struct listing_entry *listed = &handle->page.entries[handle->next];
-            if (!give(mount, listed, handle->began, listener)) {
+            bool hidden =
+                mount->config.hide_conflicts && namespace_conflict_name(listed->entry.name, NULL);
+            if (!hidden && !give(mount, listed, handle->began, listener)) {
                 return 0;
             }
             handle->next++;

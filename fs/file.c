@@ -121,13 +121,16 @@ static void remove_unnamed(struct file *file) {
     const struct record *record = &file->inode->known->entry.record;
     struct mount *mount = file->mount;
     bool blocks = file->kind == CONTENTS_BLOCKS;
+    bool alone = file->inode->known->entry.alone; /* others may name them still */
     if (file->inode->gone && record->contents_kind == CONTENTS_BLOCKS) {
         bool same = blocks && id128_equal(&record->contents, &file->blocks.contents);
         struct extents stored = file_named(file, record);
         if (same && !record->contents_shared) {
             extents_join(&stored, &file->blocks.stored);
         }
-        holds_remove(mount, &record->contents, &stored);
+        if (!alone) {
+            holds_remove(mount, &record->contents, &stored);
+        }
         blocks = blocks && !same;
     }
     if (blocks && !file->uncertain && (file->inode->gone || file->replaced)) {

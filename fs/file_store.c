@@ -164,7 +164,9 @@ static void stored(struct file *file, const struct storing *storing, bool synced
         file->blocks.added = file->blocks.cleared = (struct extents){0};
     }
     if (file->has_old) {
-        mount_remove_contents(file->mount, &file->old.contents, &file->old.stored);
+        if (!entry->alone) {
+            mount_remove_contents(file->mount, &file->old.contents, &file->old.stored);
+        }
         file->has_old = false;
     }
 }

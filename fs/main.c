@@ -31,6 +31,7 @@
 #include "shared/client_watch.h"
 #include "shared/namespace_watch.h"
 #include "shared/session.h"
+#include "shared/store_available.h"
 
 /* What a program that takes over from an older one is told: the descriptors of the kernel and of
  * the survivor's memory. */
@@ -54,6 +55,8 @@ struct program {
     struct session *session;
     struct client_watch *watch; /* NULL when nothing may be cached */
     struct watcher watcher;
+    struct store_available available; /* unless mode=strict */
+    struct store *store;
     struct namespace *ns;
     struct mount mount;
     struct ops *ops;
@@ -269,13 +272,45 @@ static void start_watching(struct program *p) {
     }
 }
 
+/* The replicas of a partition, numbered by who they are, not by the order of preference. */
+static struct replica_set replicas_of(void *context, struct bytes partition_key) {
+    const struct client *client = context;
+    const struct ring *ring = client_ring(client);
+    struct replica_set set = {0};
+    if (ring == NULL) {
+        return set;
+    }
+    const uint16_t *members = ring_preference(ring, ring_slice(ring, partition_key));
+    for (set.n = 0; set.n < ring->n_replicas_held; set.n++) {
+        uint32_t id = ring->members[members[set.n]].id;
+        set.number += (id * id) * 2654435761u >> 8;
+        set.n_alive += client_node_alive(client, (uint16_t)id);
+    }
+    return set;
+}
+
+/* The rows as the mount's mode has them. */
+static void choose_store(struct program *p) {
+    p->store = session_store(p->session);
+    if (!p->options.strict) {
+        p->available = (struct store_available){.inner = p->store,
+                                                .now_ns = loop_now_ns,
+                                                .clock = p->loop,
+                                                .replicas = replicas_of,
+                                                .context = session_client(p->session)};
+        store_available_init(&p->available);
+        p->store = &p->available.store;
+    }
+}
+
 static int open_root(void *context) {
     struct program *p = context;
     int status = session_wait_ring(p->session);
     if (status != 0) {
         return status;
     }
-    status = namespace_open(session_store(p->session), &p->ns);
+    choose_store(p);
+    status = namespace_open(p->store, &p->ns);
     if (status != 0) {
         return status;
     }
@@ -286,7 +321,7 @@ static int open_root(void *context) {
         .replicas = &p->report,
         .survivor = p->survivor,
         .ns = p->ns,
-        .store = session_store(p->session),
+        .store = p->store,
         .tasks = session_tasks(p->session),
         .now_ns = loop_now_ns,
         .clock = p->loop,
@@ -299,6 +334,7 @@ static int open_root(void *context) {
                  : p->options.relative_atime ? ATIME_RELATIVE
                                              : ATIME_NEVER,
         .keep_ns = HOLDS_KEEP_NS,
+        .hide_conflicts = p->options.hide_conflicts,
     };
     mount_init(&p->mount, &config);
     if (p->options.subdir != NULL) {

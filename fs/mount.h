@@ -38,7 +38,8 @@ struct mount_config {
     const struct watcher *watcher; /* borrowed; NULL = it does not */
     bool believes_at_open;         /* an opening does not ask while changes are told */
     enum atime_policy atime;
-    int64_t keep_ns; /* how long blocks of a removed file are kept for others; 0 = not */
+    int64_t keep_ns;     /* how long blocks of a removed file are kept for others; 0 = not */
+    bool hide_conflicts; /* versions that lost their name are in no listing */
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;

@@ -17,6 +17,7 @@ enum kind {
     TEXT,    /* a char *, owned */
     ON,      /* a bool that becomes true */
     OFF,     /* a bool that becomes false */
+    CHOICE,  /* a bool: the first word of `value` is false, the second true */
     ANYTHING /* a value that says nothing to us */
 };
 
@@ -41,6 +42,10 @@ static const struct own_option {
     {"cto", OFF, FIELD(nocto), NULL,
      "what was closed elsewhere is seen by the next open (default)"},
     {"nocto", ON, FIELD(nocto), NULL, "it is seen when it was told, ms later: opens cost nothing"},
+    {"mode", CHOICE, FIELD(strict), "available|strict",
+     "without a majority: go on where it loses nothing, or not"},
+    {"conflicts", CHOICE, FIELD(hide_conflicts), "show|hide",
+     "list what both sides of a partition wrote (show)"},
     {"subdir", TEXT, FIELD(subdir), "PATH", "mount this directory of the tree, as :PATH does"},
     {"key_file", TEXT, FIELD(key_file), "FILE", "the cluster's key, needed for tcp://"},
     {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
@@ -169,6 +174,17 @@ static int parse_seconds(struct options *o, const char *name, const char *value,
     return 0;
 }
 
+static int parse_choice(struct options *o, const struct own_option *own, const char *value,
+                        bool *ret) {
+    size_t first = strcspn(own->value, "|");
+    *ret = strcmp(value, own->value + first + 1) == 0;
+    if (*ret || (strlen(value) == first && strncmp(value, own->value, first) == 0)) {
+        return 0;
+    }
+    snprintf(o->error, sizeof o->error, "-o %s=%.64s: %s", own->name, value, own->value);
+    return -1;
+}
+
 static void set_text(char **field, const char *value) {
     free(*field);
     *field = strdup(value);
@@ -208,6 +224,8 @@ static int own_option(struct options *o, const struct own_option *own, const cha
     case OFF:
         *(bool *)field = own->kind == ON;
         break;
+    case CHOICE:
+        return parse_choice(o, own, value, field);
     case ANYTHING:
         break;
     }

@@ -204,6 +204,7 @@ struct making {
     struct maker maker;
     struct bytes data; /* a symlink's target */
     struct buffer xattrs;
+    bool alone_too; /* also where no majority can say that it is the only one */
     struct entry entry;
     uint64_t began;
 };
@@ -238,8 +239,10 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
         .xattrs = buffer_bytes(&making->xattrs),
     };
     making->began = inodes_clock(&mount->inodes);
-    status = namespace_create(mount->config.ns, &parent->directory, making->name, &record,
-                              &making->entry);
+    int (*create)(struct namespace *, const struct id128 *, const char *, const struct record *,
+                  struct entry *) =
+        making->alone_too ? namespace_create_available : namespace_create;
+    status = create(mount->config.ns, &parent->directory, making->name, &record, &making->entry);
     if (status == ERR_EXISTS && made_before(&making->maker, &making->entry.record)) {
         status = 0;
     } else if (status == ERR_EXISTS) {
@@ -289,7 +292,8 @@ int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const str
 
 int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                 struct stat *ret, struct handle **ret_handle) {
-    struct making making = {.name = name, .maker = *maker};
+    struct making making = {
+        .name = name, .maker = *maker, .alone_too = (maker->flags & O_EXCL) == 0};
     int status = make(mount, parent, &making, ret, ret_handle);
     return status == ERR_EXISTS && (maker->flags & O_EXCL) == 0 ? ERR_STALE : status;
 }
@@ -445,7 +449,8 @@ static void lost_name(struct mount *mount, struct entry *entry) {
         inodes_gone(&mount->inodes, inode);
     }
     bool open = inode != NULL && inode->file != NULL;
-    if (!open && S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS) {
+    bool blocks = S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS;
+    if (!open && blocks && !entry->alone) {
         struct extents stored = contents_removable(record);
         holds_remove(mount, &record->contents, &stored);
     }

@@ -95,7 +95,7 @@ static int call_run(struct client_store *store, struct call *call) {
 }
 
 static uint16_t flags_of(store_options options) {
-    return (uint16_t)(options & ~STORE_LARGE);
+    return (uint16_t)(options & ~(STORE_LARGE | STORE_AVAILABLE));
 }
 
 static int store_get(void *self, struct bytes partition_key, struct bytes sort_key,

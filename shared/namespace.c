@@ -203,7 +203,8 @@ int header_read(struct namespace *ns, const struct id128 *directory, struct head
     return 0;
 }
 
-int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row) {
+int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row,
+                 store_options options) {
     struct key partition = key_directory(directory, 0);
     struct key sort = key_header();
     struct buffer value = {0};
@@ -214,7 +215,7 @@ int header_write(struct namespace *ns, const struct id128 *directory, struct hea
                                     .sort_key = key_bytes(&sort),
                                     .seen = row->seen,
                                     .value = buffer_bytes(&value)};
-    int err = commit_run(ns, &partition, &commit, 0);
+    int err = commit_run(ns, &partition, &commit, options);
     header_forget(ns, directory);
     if (err == 0) {
         struct bytes seen = commit_context(&commit, 0);

@@ -45,6 +45,9 @@ struct entry {
     uint16_t n_conflicts; /* other versions, which show under names of their own */
     bool linked;          /* the record is in the file's own row: it has several names, or had */
     uint32_t n_links;     /* how many names it has; of what was unlinked or replaced: has left */
+    /* It was written or removed without a majority: versions that nobody here has seen may name the
+     * blocks that it named before, which are not to be removed. */
+    bool alone;
     /* Of what namespace_create(), _mkdir() and _unlink() answer: the directory's mtime after it; 0
      * = the entry was only read. */
     int64_t directory_changed_ns;
@@ -61,6 +64,11 @@ int namespace_lookup(struct namespace *ns, const struct id128 *directory, const 
  * directory is gone. */
 int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
                      const struct record *record, struct entry *ret);
+/* The same for who need not be the only one to make it, as open(2) without O_EXCL: on a store that
+ * goes on without a majority (store_available.h) it is made there too, and may meet another one of
+ * its name later. */
+int namespace_create_available(struct namespace *ns, const struct id128 *directory,
+                               const char *name, const struct record *record, struct entry *ret);
 /* Changes a record: `change` edits `record` (record_set_data() for data) and returns 0, or an error
  * that ends the call. It runs again on the newer record when another writer came first, so it must
  * state the change, not the result. `entry` becomes what was stored. ERR_STALE when the name now

@@ -12,8 +12,24 @@ enum {
     STRIPES_IN_FLIGHT = 8,
 };
 
+static size_t fresh_slot(const struct id128 *contents) {
+    return bytes_load_u64(contents->bytes) % FRESH_CONTENTS_MAX;
+}
+
 struct id128 contents_new(struct namespace *ns) {
-    return namespace_id(ns);
+    struct id128 contents = namespace_id(ns);
+    ns->fresh[fresh_slot(&contents)] = contents;
+    return contents;
+}
+
+bool contents_fresh(const struct namespace *ns, const struct id128 *contents) {
+    return id128_equal(&ns->fresh[fresh_slot(contents)], contents);
+}
+
+void contents_named(struct namespace *ns, const struct id128 *contents) {
+    if (contents_fresh(ns, contents)) {
+        ns->fresh[fresh_slot(contents)] = (struct id128){{0}};
+    }
 }
 
 void block_seen_release(struct block_seen *seen) {
@@ -131,7 +147,9 @@ int contents_put_block(struct namespace *ns, const struct block_put *put, struct
         op->seen = seen->context;
     }
     commit.ops[1] = in_line();
-    int err = commit_run(ns, &partition, &commit, put->synced ? MESSAGE_SYNCED : 0);
+    store_options options = put->synced ? MESSAGE_SYNCED : 0;
+    options |= contents_fresh(ns, &put->contents) ? STORE_AVAILABLE : 0;
+    int err = commit_run(ns, &partition, &commit, options);
     if (err == 0 && seen != NULL) {
         block_seen_release(seen);
         *seen = (struct block_seen){commit_context(&commit, 0), true, true};

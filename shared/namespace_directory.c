@@ -56,7 +56,7 @@ int namespace_mkdir_as(struct namespace *ns, const struct id128 *directory, cons
                             .mtime_ns = now,
                             .ctime_ns = now,
                             .directory = child};
-    err = header_write(ns, &child, &row);
+    err = header_write(ns, &child, &row, 0);
     if (err == 0) {
         /* Making the header changed the partition: what namespace_attributes() will say. */
         record.mtime_ns = record.ctime_ns = (int64_t)row.tally.changed_ns;
@@ -323,7 +323,7 @@ static int change_try(struct namespace *ns, const struct id128 *directory,
     if (err == 0 && !row.found) {
         /* The root's first header: making the row counts as a change of the tally, which the
          * attributes must come after. */
-        err = header_write(ns, directory, &row);
+        err = header_write(ns, directory, &row, STORE_AVAILABLE);
         err = err == 0 ? ERR_CONFLICT : err;
     }
     if (err == 0) {
@@ -331,7 +331,7 @@ static int change_try(struct namespace *ns, const struct id128 *directory,
     }
     if (err == 0) {
         struct tally tally = row.tally;
-        err = header_write(ns, directory, &row);
+        err = header_write(ns, directory, &row, STORE_AVAILABLE);
         row.tally = tally; /* of all shards; an update of the header leaves it as it was */
     }
     if (err == 0) {

@@ -47,7 +47,7 @@ int back_pointer_set(struct namespace *ns, const struct id128 *child, const stru
             id128_equal(&row.header.parent, from)) {
             row.header.parent = *parent;
             memcpy(row.header.name, name, strlen(name) + 1);
-            err = header_write(ns, child, &row);
+            err = header_write(ns, child, &row, 0);
         }
         free((void *)row.seen.data);
     }

@@ -101,6 +101,7 @@ struct insertion {
     const struct id128 *directory;
     const char *name;
     const struct record *record;
+    store_options options;
     bool doubtful; /* a try thought lost may have made it */
 };
 
@@ -147,7 +148,7 @@ static int insert_try(struct namespace *ns, struct insertion *in, struct bytes e
     if (!id128_equal(in->directory, &namespace_root)) {
         commit.ops[commit.n++] = header_guard_op(&header, header_seen);
     }
-    err = commit_run(ns, &partition, &commit, 0);
+    err = commit_run(ns, &partition, &commit, in->options);
     in->doubtful = in->doubtful || commit.doubtful;
     if (err == 0) {
         *ret = (struct entry){.directory = *in->directory};
@@ -164,25 +165,29 @@ static int insert_try(struct namespace *ns, struct insertion *in, struct bytes e
     return err;
 }
 
-int entry_insert(struct namespace *ns, const struct id128 *directory, const char *name,
-                 const struct record *record, struct entry *ret) {
-    struct insertion in = {.directory = directory, .name = name, .record = record};
+static int insert(struct namespace *ns, struct insertion *in, struct entry *ret) {
     struct buffer encoded = {0};
-    int err = conflict_make_real(ns, directory, name);
+    int err = conflict_make_real(ns, in->directory, in->name);
     if (err < 0) {
         return err;
     }
-    record_encode(record, &encoded);
+    record_encode(in->record, &encoded);
     err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
-        err = insert_try(ns, &in, buffer_bytes(&encoded), ret);
+        err = insert_try(ns, in, buffer_bytes(&encoded), ret);
     }
     buffer_release(&encoded);
     return err;
 }
 
-int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
-                     const struct record *record, struct entry *ret) {
+int entry_insert(struct namespace *ns, const struct id128 *directory, const char *name,
+                 const struct record *record, struct entry *ret) {
+    struct insertion in = {.directory = directory, .name = name, .record = record};
+    return insert(ns, &in, ret);
+}
+
+static int create(struct namespace *ns, const struct id128 *directory, const char *name,
+                  const struct record *record, store_options options, struct entry *ret) {
     struct record made = *record; /* borrows the caller's bytes */
     int err = name_check(name);
     if (err < 0) {
@@ -201,7 +206,22 @@ int namespace_create(struct namespace *ns, const struct id128 *directory, const 
     if (S_ISDIR(made.mode) || record_check(&made) < 0) {
         return ERR_INVALID;
     }
-    return entry_insert(ns, directory, name, &made, ret);
+    struct insertion in = {
+        .directory = directory, .name = name, .record = &made, .options = options};
+    if (made.contents_kind == CONTENTS_BLOCKS) {
+        contents_named(ns, &made.contents);
+    }
+    return insert(ns, &in, ret);
+}
+
+int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
+                     const struct record *record, struct entry *ret) {
+    return create(ns, directory, name, record, 0, ret);
+}
+
+int namespace_create_available(struct namespace *ns, const struct id128 *directory,
+                               const char *name, const struct record *record, struct entry *ret) {
+    return create(ns, directory, name, record, STORE_AVAILABLE, ret);
 }
 
 /* ---- update ---- */
@@ -212,6 +232,24 @@ struct updating {
     bool synced;
 };
 
+/* Whether the change may be made without a majority: not where two versions would name the same
+ * blocks, or the list of the file's names is to change. */
+static bool update_available(const struct namespace *ns, const struct entry *now,
+                             const struct record *changed) {
+    bool same_blocks = now->record.contents_kind == CONTENTS_BLOCKS &&
+                       changed->contents_kind == CONTENTS_BLOCKS &&
+                       id128_equal(&now->record.contents, &changed->contents);
+    return !now->linked && (!same_blocks || contents_fresh(ns, &changed->contents));
+}
+
+/* Contents that a record names which a majority may have are nobody's own any more. */
+static void update_settle(struct namespace *ns, const struct entry *now, int err,
+                          const struct record *changed) {
+    if (changed->contents_kind == CONTENTS_BLOCKS && !(err == 0 && now->alone)) {
+        contents_named(ns, &changed->contents);
+    }
+}
+
 /* One run of the change on `now`. ERR_CONFLICT: `now` is the newer record. */
 static int update_try(struct namespace *ns, struct entry *now, const struct updating *u) {
     struct record changed;
@@ -221,7 +259,10 @@ static int update_try(struct namespace *ns, struct entry *now, const struct upda
         err = ERR_INVALID;
     }
     if (err == 0) {
-        err = entry_replace(ns, now, &changed, u->synced ? MESSAGE_SYNCED : 0);
+        store_options options = u->synced ? MESSAGE_SYNCED : 0;
+        options |= update_available(ns, now, &changed) ? STORE_AVAILABLE : 0;
+        err = entry_replace(ns, now, &changed, options);
+        update_settle(ns, now, err, &changed);
     }
     record_release(&changed);
     return err;
@@ -383,7 +424,7 @@ static int unlink_try(struct namespace *ns, struct unlinking *u) {
         err = unlink_file(ns, u);
     }
     if (err == 0) {
-        err = entry_delete(ns, &u->doomed, &u->doomed.directory_changed_ns, &u->doubtful);
+        err = entry_delete_available(ns, &u->doomed, &u->doubtful);
     }
     if (err == 0) {
         unlink_drop(ns, u);

@@ -262,13 +262,14 @@ void entry_stored(struct entry *entry, const struct record *record, const struct
     entry->version = commit->op;
     entry->n_conflicts = 0;
     entry->n_links = entry->linked ? record_n_links(&stored) : 1;
+    entry->alone = commit->outcome.alone;
 }
 
-int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
-                 bool *ret_doubtful) {
+static int row_delete(struct namespace *ns, const struct entry *entry, store_options options,
+                      struct commit *ret) {
     struct key partition = key_entry_partition(entry);
     struct key sort = key_entry_sort(entry);
-    struct commit commit = {.n = 1};
+    *ret = (struct commit){.n = 1};
     if (entry->n_conflicts > 0) {
         struct entry loser_of = *entry; /* only its place and number are used */
         int settled = entry->linked ? link_settle(ns, &loser_of)
@@ -277,16 +278,35 @@ int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_c
             return settled < 0 ? settled : ERR_CONFLICT;
         }
     }
-    commit.ops[0] = (struct row_op){.kind = ROW_DELETE,
-                                    .condition = ROW_IF_MATCH,
-                                    .sort_key = key_bytes(&sort),
-                                    .seen = entry->seen};
-    int err = commit_run(ns, &partition, &commit, 0);
+    ret->ops[0] = (struct row_op){.kind = ROW_DELETE,
+                                  .condition = ROW_IF_MATCH,
+                                  .sort_key = key_bytes(&sort),
+                                  .seen = entry->seen};
+    return commit_run(ns, &partition, ret, options);
+}
+
+int entry_delete(struct namespace *ns, const struct entry *entry, int64_t *ret_changed_ns,
+                 bool *ret_doubtful) {
+    struct commit commit;
+    int err = row_delete(ns, entry, 0, &commit);
     if (ret_doubtful) {
         *ret_doubtful = commit.doubtful;
     }
     if (err == 0 && ret_changed_ns) {
         *ret_changed_ns = (int64_t)commit.outcome.reply.tally.changed_ns;
+    }
+    commit_release(&commit);
+    return err;
+}
+
+int entry_delete_available(struct namespace *ns, struct entry *entry, bool *ret_doubtful) {
+    struct commit commit;
+    bool may = !entry->linked && !entry_points(entry);
+    int err = row_delete(ns, entry, may ? STORE_AVAILABLE : 0, &commit);
+    *ret_doubtful = commit.doubtful;
+    if (err == 0) {
+        entry->directory_changed_ns = (int64_t)commit.outcome.reply.tally.changed_ns;
+        entry->alone = commit.outcome.alone;
     }
     commit_release(&commit);
     return err;

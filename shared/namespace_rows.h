@@ -4,6 +4,8 @@
 #define RINGFS_SHARED_NAMESPACE_ROWS_H
 
 #include "shared/namespace.h"
+#include "shared/namespace_available.h"
+#include "shared/namespace_commit.h"
 #include "shared/namespace_conflicts.h"
 #include "shared/namespace_link.h"
 
@@ -43,42 +45,14 @@ struct header_slot {
 
 struct namespace {
     struct store *store;
+    /* Contents of which no majority knows, by id, direct-mapped: what may be written alone. */
+    struct id128 fresh[FRESH_CONTENTS_MAX];
     struct header_slot *headers;             /* NAMESPACE_HEADERS_MAX, direct-mapped by id */
     uint64_t barrier_up_ns, barrier_down_ns; /* when it was last seen so; 0: sweep_barrier.h */
 };
 
 /* Fresh and random: of a directory, of contents, of a rename. Never zero, never the root's. */
 struct id128 namespace_id(struct namespace *ns);
-
-/* ---- one conditional batch ---- */
-enum { COMMIT_OPS_MAX = 4, COMMIT_UNKNOWN_MAX = 3 };
-
-/* Fill `ops` and `n`; zero-initialize the rest. commit_release() frees the outcome, not the ops'
- * bytes. */
-struct commit {
-    struct row_op ops[COMMIT_OPS_MAX];
-    uint32_t n;
-    struct op_id op; /* set by commit_run() */
-    struct store_outcome outcome;
-    /* A try ended UNKNOWN before: a conflict may mean that our own write took place and was
-     * replaced by another since. */
-    bool doubtful;
-};
-/* Sends the batch, and again with the same operation id (which is harmless) while the store does
- * not know if it was applied. Its answer; ERR_UNKNOWN when it stays unknown. May suspend. */
-int commit_run(struct namespace *ns, const struct key *partition, struct commit *commit,
-               store_options options);
-/* Ready for another run, with the same ops. */
-void commit_release(struct commit *commit);
-/* The new context of the row of ops[index], owned by the caller. After an answer of 0. */
-struct bytes commit_context(const struct commit *commit, uint32_t index);
-
-/* The loop of whoever tries again on a conflict, `*err` being ERR_CONFLICT at first and then the
- * answer of the last try: whether to try once more, for the `tries`-th time (from 0). From the
- * third on it waits a little first, at random, so that two who meet do not meet again. When it is
- * no use: ERR_BUSY, or why it could not wait. May suspend. */
-enum { CONFLICT_EAGER_TRIES = 2 }; /* without a wait */
-bool conflict_again(struct namespace *ns, int tries, int *err);
 
 /* ---- entries ---- */
 /* Fills `ret` from a row's versions. 0; ERR_NO_ENTRY (the row has no live sibling: directory, name
@@ -127,7 +101,8 @@ struct header_row {
 int header_read(struct namespace *ns, const struct id128 *directory, struct header_row *ret);
 /* Writes it under IF_MATCH `row->seen`; row->seen becomes the new context, and header.xattrs a
  * copy. May suspend. */
-int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row);
+int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row,
+                 store_options options);
 /* The cached context of a live header, copied (owned by the caller); read when it is not cached.
  * Of the root: empty, it needs no guard. ERR_NO_ENTRY when the directory is gone; one that was left
  * dying is removed for good on the way. May suspend. */

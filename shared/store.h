@@ -20,12 +20,15 @@
  * versions have no live sibling. */
 
 /* Options of a call: enum consistency, MESSAGE_SYNCED (batch), MESSAGE_KEYS_ONLY,
- * MESSAGE_TOMBSTONES (scan), STORE_LARGE. */
+ * MESSAGE_TOMBSTONES (scan), STORE_LARGE, STORE_AVAILABLE. */
 typedef uint16_t store_options;
 enum {
     /* get: the value is expected to be larger than STORE_SMALL_MAX (a block of contents). A hint
      * for how many answers may be under way at once; nothing breaks when it is wrong. */
     STORE_LARGE = 1 << 15,
+    /* batch: may be written without a majority, beside what others write meanwhile, where none
+     * answers and the store is one that does so (store_available.h). Its guards come last. */
+    STORE_AVAILABLE = 1 << 14,
     STORE_SMALL_MAX = 5 << 10,
 };
 
@@ -47,6 +50,7 @@ struct store_outcome {
     struct batch_reply
         reply;         /* contexts by op when done; failed_index and current on ERR_CONFLICT */
     struct bytes held; /* owned */
+    bool alone;        /* done without a majority: others may have written the same rows */
 };
 void store_outcome_release(struct store_outcome *outcome);
 

@@ -83,7 +83,7 @@ static int revive(struct sweep *sweep, const struct id128 *id, struct header_row
     row->header.state = DIRECTORY_LIVE;
     row->header.parent = *parent;
     memcpy(row->header.name, search->name, strlen(search->name) + 1);
-    return header_write(sweep->ns, id, row);
+    return header_write(sweep->ns, id, row, 0);
 }
 
 /* The entry stands, and its header does not: was it removed? */

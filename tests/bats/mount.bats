@@ -247,7 +247,7 @@ more" ]
 @test "two nodes killed: EIO within the deadline, nothing hangs, and it works again by itself" {
     stop_mount_now() { cd / && stop_mount; }
     stop_mount_now
-    start_mount "$BASE/mnt" -o timeo=2
+    start_mount "$BASE/mnt" -o timeo=2,mode=strict
     cd "$MNT"
     echo before >f
     kill_node 2

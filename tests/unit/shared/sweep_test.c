@@ -283,7 +283,7 @@ IN_WORLD(a_header_that_tells_another_place_is_put_right) {
     assert_int_equal(make_directory(w->ns, &d, "e", &e), 0);
     assert_int_equal(header_read(w->ns, &e, &row), 0);
     row.header.parent = *root;
-    assert_int_equal(header_write(w->ns, &e, &row), 0);
+    assert_int_equal(header_write(w->ns, &e, &row, 0), 0);
     free((void *)(uintptr_t)row.seen.data);
     assert_repaired(w, SWEEP_BACK_POINTER, 1);
     assert_int_equal(header_read(w->ns, &e, &row), 0);
@@ -325,7 +325,7 @@ IN_WORLD(only_what_is_below_the_directory_is_looked_at) {
     leave_blocks(w, 2);
     assert_int_equal(header_read(w->ns, &child, &row), 0);
     row.header.state = DIRECTORY_DYING;
-    assert_int_equal(header_write(w->ns, &child, &row), 0);
+    assert_int_equal(header_write(w->ns, &child, &row, 0), 0);
     free((void *)(uintptr_t)row.seen.data);
     const struct sweep_config config = {.ns = w->other, .repair = true, .n_at_once = 1};
     assert_int_equal(sweep_below(&config, &d, &report), 0);
