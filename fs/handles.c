@@ -59,6 +59,7 @@ static void note_loss(struct survivor_handle *kept, const struct inodes *inodes)
 
 static void take_over(struct handles *handles, uint32_t number, struct survivor_handle *kept) {
     grow(handles, number);
+    handles->n_unopened++;
     handles->at[number] = (struct opening){
         .used = true,
         .kind = kept->kind,
@@ -127,7 +128,25 @@ void handles_drop(struct handles *handles, uint64_t number) {
     if (opening->kept != NULL) {
         survivor_publish(&opening->kept->ino, 0);
     }
+    handles->n_unopened -= opening->open == NULL;
     add_free(handles, (uint32_t)number);
+}
+
+void handles_opened(struct handles *handles, uint64_t number, void *open) {
+    struct opening *opening = handles_find(handles, number);
+    assert(opening != NULL && opening->open == NULL && open != NULL);
+    opening->open = open;
+    handles->n_unopened--;
+}
+
+bool handles_hold(const struct handles *handles, uint64_t ino) {
+    for (uint32_t i = 1; handles->n_unopened > 0 && i <= handles->n; i++) {
+        const struct opening *opening = &handles->at[i];
+        if (opening->used && opening->open == NULL && opening->ino == ino) {
+            return true;
+        }
+    }
+    return false;
 }
 
 uint64_t handles_of_request(const struct handles *handles, uint64_t request) {

@@ -23,6 +23,7 @@ struct handles {
     uint32_t n;    /* numbers ever used */
     uint32_t size; /* of `at` */
     uint32_t free; /* a list; 0 = empty */
+    uint32_t n_unopened;
 };
 
 /* Borrows the survivor, which may be NULL. */
@@ -39,6 +40,10 @@ uint64_t handles_add(struct handles *handles, const struct opening *opening, uin
 struct opening *handles_find(struct handles *handles, uint64_t number);
 /* An unknown number is ignored. */
 void handles_drop(struct handles *handles, uint64_t number);
+/* Notes that this worker has opened it. */
+void handles_opened(struct handles *handles, uint64_t number, void *open);
+/* Whether an inode is open that this worker has not opened yet. */
+bool handles_hold(const struct handles *handles, uint64_t ino);
 /* The number that an earlier try of the request got, which the kernel never heard of; 0 = none. */
 uint64_t handles_of_request(const struct handles *handles, uint64_t request);
 /* Whether writes through it that were acknowledged are lost; true once. */

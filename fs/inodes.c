@@ -120,6 +120,9 @@ static void inode_free(struct inodes *inodes, struct inode *inode) {
         known_drop(inodes, inode->known);
     }
     if (inode->kept != NULL) {
+        if (inode->gone) {
+            survivor_put_gone(inodes->survivor, inode->ino, bytes_of(NULL, 0));
+        }
         survivor_drop(inodes->survivor, inode->kept);
     }
     free(inode->name);
@@ -314,10 +317,38 @@ static void restore(void *context, struct survivor_inode *kept, const char *name
     set_place(inodes, inode, &kept->parent, name);
 }
 
+void inodes_keep_gone(struct inodes *inodes, const struct inode *inode) {
+    if (inode->kept == NULL || inode->known == NULL || inode->is_directory || !inode->gone) {
+        return;
+    }
+    struct buffer record = {0};
+    record_encode(&inode->known->entry.record, &record);
+    survivor_put_gone(inodes->survivor, inode->ino, buffer_bytes(&record));
+    buffer_release(&record);
+}
+
+static void restore_gone(struct inodes *inodes, const struct survivor_gone *gone) {
+    struct inode *inode = inodes_find(inodes, gone->ino);
+    struct entry entry = {0};
+    if (inode == NULL || !inode->gone || inode->is_directory ||
+        record_decode(bytes_of(gone->record, gone->size), &entry.record) != 0) {
+        return;
+    }
+    entry.directory = inode->parent;
+    snprintf(entry.name, sizeof entry.name, "%s", inode->name);
+    inodes_learn(inodes, inode, &entry, inodes_clock(inodes), 0);
+}
+
 uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor) {
     assert(inodes->n == 1);
     inodes->survivor = survivor;
     survivor_each(survivor, restore, inodes);
+    for (uint32_t i = 0; i < SURVIVOR_GONE_MAX; i++) {
+        const struct survivor_gone *gone = survivor_gone(survivor, i);
+        if (gone != NULL) {
+            restore_gone(inodes, gone);
+        }
+    }
     return inodes->n - 1;
 }
 

@@ -72,6 +72,8 @@ void inodes_init(struct inodes *inodes, uint32_t known_max);
  * worker has left there is restored. Before anything is added. Answers how many inodes were found.
  */
 uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor);
+/* Of an inode whose name is gone: the next worker is to know what is known now. */
+void inodes_keep_gone(struct inodes *inodes, const struct inode *inode);
 /* Notes what of an inode's file was told to programs and is not stored yet. */
 void inode_set_dirt(struct inode *inode, enum survivor_dirt dirt);
 /* Makes another directory than the tree's root the one that the kernel calls its root; its number

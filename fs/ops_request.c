@@ -153,7 +153,7 @@ int opening_reopen(struct mount *mount, uint64_t number) {
     if (opening == NULL || opening->open != NULL) {
         close_opened(mount, was.kind, open); /* another request was faster */
     } else {
-        opening->open = open;
+        handles_opened(&mount->handles, number, open);
         if (opening->kept != NULL) {
             opening->kept->redo = 0;
         }
@@ -206,6 +206,7 @@ void request_note_dirt(const struct handle *handle, enum survivor_dirt dirt) {
     if (file_pending(handle->file)) {
         inode_set_dirt(handle->file->inode, dirt);
     }
+    inodes_keep_gone(&handle->file->mount->inodes, handle->file->inode);
 }
 
 static int spawn(struct request *request) {

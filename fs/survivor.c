@@ -30,6 +30,7 @@ struct survivor {
     struct survivor_header *header;
     struct survivor_request *requests;
     struct survivor_handle *handles;
+    struct survivor_gone *gone;
     union slot *slots;    /* slot 0 is never used: 0 means none */
     uint32_t *free_slots; /* a stack */
     uint32_t n_free, free_size;
@@ -40,13 +41,17 @@ struct survivor {
 _Static_assert(sizeof(union slot) == SLOT_SIZE, "the layout of this version");
 _Static_assert(sizeof(struct survivor_handle) == 32, "the layout of this version");
 _Static_assert(sizeof(struct survivor_request) == 24, "the layout of this version");
+_Static_assert(sizeof(struct survivor_gone) == 8192, "the layout of this version");
 _Static_assert(sizeof(struct survivor_header) <= HEADER_SIZE, "the layout of this version");
 
 static const size_t requests_size = SURVIVOR_REQUESTS_MAX * sizeof(struct survivor_request);
 static const size_t handles_size = SURVIVOR_HANDLES_MAX * sizeof(struct survivor_handle);
 
+static const size_t gone_size = SURVIVOR_GONE_MAX * sizeof(struct survivor_gone);
+
 size_t survivor_size(void) {
-    return HEADER_SIZE + requests_size + handles_size + (size_t)SURVIVOR_INODES_MAX * SLOT_SIZE;
+    return HEADER_SIZE + requests_size + handles_size + gone_size +
+           (size_t)SURVIVOR_INODES_MAX * SLOT_SIZE;
 }
 
 void survivor_publish(uint64_t *field, uint64_t value) {
@@ -180,7 +185,9 @@ int survivor_attach(void *memory, struct survivor **ret) {
     s->header = header;
     s->requests = (struct survivor_request *)(void *)(at + HEADER_SIZE);
     s->handles = (struct survivor_handle *)(void *)(at + HEADER_SIZE + requests_size);
-    s->slots = (union slot *)(void *)(at + HEADER_SIZE + requests_size + handles_size);
+    at += HEADER_SIZE + requests_size + handles_size;
+    s->gone = (struct survivor_gone *)(void *)at;
+    s->slots = (union slot *)(void *)(at + gone_size);
     find_free(s);
     survivor_publish(&header->magic, MAGIC);
     *ret = s;
@@ -244,6 +251,30 @@ void survivor_each(struct survivor *s,
         if (inode->ino != 0 && inode->ino != MORE && read_name(s, inode, name) != NULL) {
             each(context, inode, name);
         }
+    }
+}
+
+/* ---- files without a name ---- */
+const struct survivor_gone *survivor_gone(const struct survivor *s, uint32_t index) {
+    assert(index < SURVIVOR_GONE_MAX);
+    const struct survivor_gone *gone = &s->gone[index];
+    return gone->ino != 0 && gone->size <= SURVIVOR_GONE_BYTES ? gone : NULL;
+}
+
+void survivor_put_gone(struct survivor *s, uint64_t ino, struct bytes record) {
+    struct survivor_gone *old = NULL, *room = NULL;
+    for (uint32_t i = 0; i < SURVIVOR_GONE_MAX; i++) {
+        old = s->gone[i].ino == ino ? &s->gone[i] : old;
+        room = s->gone[i].ino == 0 ? &s->gone[i] : room;
+    }
+    if (old != NULL) {
+        survivor_publish(&old->ino, 0);
+        room = old;
+    }
+    if (room != NULL && record.size > 0 && record.size <= SURVIVOR_GONE_BYTES) {
+        room->size = (uint32_t)record.size;
+        memcpy(room->record, record.data, record.size);
+        survivor_publish(&room->ino, ino);
     }
 }
 

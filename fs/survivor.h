@@ -17,12 +17,14 @@
  * Beyond the bounds below things work as ever and are not remembered: after a take-over they are
  * ESTALE. One thread. */
 enum {
-    SURVIVOR_VERSION = 2,
+    SURVIVOR_VERSION = 3,
     SURVIVOR_INODES_MAX = 1 << 20, /* of 128 bytes; memory is taken as they come */
     SURVIVOR_HANDLES_MAX = 1 << 16,
     SURVIVOR_REQUESTS_MAX = 2048,
     SURVIVOR_INIT_MAX = 256,
-    SURVIVOR_NAME_INSIDE = 68, /* bytes of a name in its slot; the rest in one or two others */
+    SURVIVOR_GONE_MAX = 256,    /* files that have lost their name and are open */
+    SURVIVOR_GONE_BYTES = 8176, /* of such a file's record; larger ones are not remembered */
+    SURVIVOR_NAME_INSIDE = 68,  /* bytes of a name in its slot; the rest in one or two others */
 };
 
 /* The mount's lease, for which its locks are held: see lease.h. */
@@ -81,6 +83,13 @@ struct survivor_request {
     uint32_t unused;
 };
 
+struct survivor_gone {
+    uint64_t ino; /* 0 = free */
+    uint32_t size;
+    uint32_t unused;
+    uint8_t record[SURVIVOR_GONE_BYTES];
+};
+
 struct survivor;
 
 /* Bytes of memory that survivor_attach() needs; zeros at first. */
@@ -106,6 +115,12 @@ void survivor_drop(struct survivor *survivor, struct survivor_inode *inode);
 void survivor_each(struct survivor *survivor,
                    void (*each)(void *context, struct survivor_inode *inode, const char *name),
                    void *context);
+
+/* Remembers the encoded record of a file that has no name any more: it is stored nowhere else.
+ * Replaces what was remembered of the inode; with no bytes it is forgotten. */
+void survivor_put_gone(struct survivor *survivor, uint64_t ino, struct bytes record);
+/* Slot `index` below SURVIVOR_GONE_MAX; NULL when it is free or damaged. */
+const struct survivor_gone *survivor_gone(const struct survivor *survivor, uint32_t index);
 
 /* Slot `index` below SURVIVOR_HANDLES_MAX; free at first. Fill it in, `ino` by survivor_publish().
  */

@@ -448,7 +448,11 @@ static void lost_name(struct mount *mount, struct entry *entry) {
         }
         inodes_gone(&mount->inodes, inode);
     }
-    bool open = inode != NULL && inode->file != NULL;
+    bool open =
+        inode != NULL && (inode->file != NULL || handles_hold(&mount->handles, record_ino(record)));
+    if (open) {
+        inodes_keep_gone(&mount->inodes, inode);
+    }
     bool blocks = S_ISREG(record->mode) && record->contents_kind == CONTENTS_BLOCKS;
     if (!open && blocks && !entry->alone) {
         struct extents stored = contents_removable(record);

@@ -93,8 +93,7 @@ int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
 
-/* A renaming of `from_name` to `to_name` whose client has died is finished or undone at once rather
- * than MOVE_ABANDONED_NS_SECONDS later; any other is left alone. For whoever knows of the death. */
+/* Finishes or undoes at once this renaming, whose client is known to have died. */
 int namespace_settle_rename(struct namespace *ns, const struct id128 *from_directory,
                             const char *from_name, const struct id128 *to_directory,
                             const char *to_name);

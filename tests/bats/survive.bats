@@ -248,3 +248,23 @@ buffered" ]
     wait_for 15 cat "$MNT/f"
     [ "$(cat "$MNT/f")" = hello ]
 }
+
+@test "files that were unlinked while open go on, before and after a take-over" {
+    head -c 300000 /dev/urandom >"$BASE/large"
+    cp "$BASE/large" "$MNT/large"
+    cp "$BASE/large" "$MNT/later"
+    echo small >"$MNT/small"
+    exec 5<"$MNT/large" 6<>"$MNT/small" 7<"$MNT/later"
+    rm "$MNT/large" "$MNT/small"
+    echo more >&6
+    kill_worker
+    rm "$MNT/later" # opened by a worker that is gone
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp "$BASE/large" - <&5
+    cmp "$BASE/large" - <&7
+    [ "$(stat -Lc '%s %h' /dev/fd/5)" = "300000 0" ]
+    echo again >&6
+    [ "$(stat -Lc %s /dev/fd/6)" -eq 11 ]
+    exec 5<&- 6>&- 7<&-
+    [ -z "$(ls "$MNT")" ]
+}

@@ -157,6 +157,34 @@ static void when_it_is_full_things_are_not_remembered(void **state) {
     munmap(memory, survivor_size());
 }
 
+static void the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped(void **state) {
+    (void)state;
+    void *memory = memory_made();
+    struct survivor *survivor = attach(memory);
+    survivor_put_gone(survivor, 5, bytes_of_string("first"));
+    survivor_put_gone(survivor, 5, bytes_of_string("second"));
+    survivor_detach(survivor);
+    survivor = attach(memory);
+    const struct survivor_gone *gone = NULL;
+    for (uint32_t i = 0; i < SURVIVOR_GONE_MAX; i++) {
+        const struct survivor_gone *found = survivor_gone(survivor, i);
+        assert_true(found == NULL || gone == NULL);
+        gone = found != NULL ? found : gone;
+    }
+    assert_non_null(gone);
+    assert_true(gone->ino == 5);
+    assert_true(bytes_equal(bytes_of(gone->record, gone->size), bytes_of_string("second")));
+    survivor_put_gone(survivor, 5, bytes_of(NULL, 0));
+    for (uint32_t i = 0; i < SURVIVOR_GONE_MAX; i++) {
+        assert_null(survivor_gone(survivor, i));
+    }
+    for (uint64_t i = 1; i <= 2 * SURVIVOR_GONE_MAX; i++) {
+        survivor_put_gone(survivor, i, bytes_of_string("x")); /* what is too much is left out */
+    }
+    survivor_detach(survivor);
+    munmap(memory, survivor_size());
+}
+
 static void a_request_that_comes_again_finds_its_first_time(void **state) {
     (void)state;
     void *memory = memory_made();
@@ -206,6 +234,7 @@ int main(void) {
         cmocka_unit_test(a_slot_that_was_not_published_is_free_again),
         cmocka_unit_test(a_damaged_slot_is_left_out),
         cmocka_unit_test(when_it_is_full_things_are_not_remembered),
+        cmocka_unit_test(the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped),
         cmocka_unit_test(a_request_that_comes_again_finds_its_first_time),
         cmocka_unit_test(more_requests_than_there_is_room_for_overwrite_the_oldest),
         cmocka_unit_test(memory_of_another_version_is_refused),
