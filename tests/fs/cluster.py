@@ -71,16 +71,17 @@ class Cluster:
         self.mounts.append(where)
 
     def mount_pids(self, where):
-        """The processes that serve a mount, the supervisor first."""
+        """The processes of a mount: [supervisor..., worker...] by name ("ringfs", "ringfs-worker")."""
         found = []
-        for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
+        for pid in (int(p) for p in os.listdir("/proc") if p.isdigit()):
             try:
                 with open("/proc/%d/comm" % pid) as comm, open("/proc/%d/cmdline" % pid, "rb") as line:
-                    if comm.read().startswith("ringfs") and where.encode() in line.read().split(b"\0"):
-                        found.append(pid)
+                    name = comm.read().strip()
+                    if name in ("ringfs", "ringfs-worker") and where.encode() in line.read().split(b"\0"):
+                        found.append((name, pid))
             except OSError:
                 pass
-        return found
+        return [pid for _name, pid in sorted(found)]
 
     def kill_worker(self, where):
         """kill -9 of the process that serves; its supervisor starts another."""

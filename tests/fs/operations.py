@@ -311,8 +311,11 @@ class Side:
         return done
 
     def kill_worker(self):
-        """Nothing is unwritten when it dies, so that everything goes on."""
-        for fd in self.fds.values():
+        """Nothing is unwritten when it dies, and nothing is open that has no name any more: all else goes on."""
+        for slot, fd in list(self.fds.items()):
+            if os.fstat(fd).st_nlink == 0:
+                self.close(slot)
+                continue
             try:
                 os.fsync(fd)
             except OSError:
