@@ -85,10 +85,10 @@ int namespace_unlink(struct namespace *ns, const struct id128 *directory, const 
 int namespace_unlink_known(struct namespace *ns, const struct entry *known,
                            struct entry *ret_removed);
 /* Renames within and across directories, replacing what is there as rename(2) says.
- * RENAME_NOREPLACE and RENAME_EXCHANGE. ERR_LOOP.
- * `ret_replaced` (may be NULL; its name is empty when nothing was replaced) as in unlink;
- * `ret_moved` (may be NULL) is the entry at its new place; a pointer (CONTENTS_LINKED)
- * when its file could not be read after it. Names of one and the same file: nothing happens. */
+ * RENAME_NOREPLACE and RENAME_EXCHANGE. ERR_LOOP. `ret_replaced` (may be NULL; its name is empty
+ * when nothing was replaced) as in unlink; `ret_moved` (may be NULL) is the entry at its new place;
+ * a pointer (CONTENTS_LINKED) when its file could not be read after it. Names of one and the same
+ * file: nothing happens. */
 int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);

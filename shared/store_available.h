@@ -21,8 +21,8 @@
  * what was written alone is handed on within seconds, and until then two others do not know of it.
  * Sets that share a slot of the table share the memory: at worst reads at level one, or one more
  * look. */
-#define MINORITY_TRY_NS 1500000000ll
-#define MINORITY_PROBE_NS 500000000ll
+#define MINORITY_TRY_NS 1000000000ll
+#define MINORITY_PROBE_NS 1000000000ll
 #define MINORITY_LOOK_NS 200000000ll
 #define MINORITY_NS 3000000000ll
 #define MINORITY_NEWS_NS 5000000000ll

@@ -16,7 +16,7 @@ teardown() {
 # Three nodes and some files, of which two nodes then stop answering.
 start_minority() { # [OPTION...] of the mount
     start_cluster 3
-    start_mount "$BASE/mnt" -o timeo=3 "$@"
+    start_mount "$BASE/mnt" -o timeo=4 "$@"
     cd "$MNT" || return 1
     mkdir d
     for f in f gone d/f; do echo before >$f; done
