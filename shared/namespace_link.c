@@ -215,12 +215,13 @@ static int list_without(struct namespace *ns, struct entry *file, const struct i
     return err;
 }
 
-/* Whether a name stands for the file or, marked, is about to; if not, a name that somebody is just
- * making for it fails. ERR_CONFLICT: look again. */
+/* Whether a name stands for the file; if not, a name that somebody is just making for it fails. An
+ * exchange that is decided brings the file to a name that is still marked as another's: it is
+ * settled first. ERR_CONFLICT: look again. */
 static int name_refuse(struct namespace *ns, uint64_t file_id, const struct link_name *name,
                        bool *ret_stands) {
     struct entry there;
-    int err = entry_read(ns, &name->directory, name->name, &there);
+    int err = entry_read_settled(ns, &name->directory, name->name, &there);
     *ret_stands = err == 0 && !S_ISDIR(there.record.mode) && there.record.file_id == file_id;
     if (err == ERR_NO_ENTRY || (err == 0 && !*ret_stands)) {
         err = entry_refuse(ns, &there);
