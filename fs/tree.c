@@ -42,12 +42,15 @@ static int check_name(const char *name) {
 static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_more,
                          int64_t changed_ns) {
     struct known *known = parent->known;
-    if (known != NULL && changed_ns == 0) {
+    /* The name that left came after what is known was read. The count must not fall below nothing:
+     * of a directory with a size below 0 the kernel answers EIO from then on, without asking. */
+    bool outdated = known != NULL && n_more < 0 && known->attributes.n_entries == 0;
+    if (known != NULL && (changed_ns == 0 || outdated)) {
         inodes_uncover(&mount->inodes, known);
     } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
         known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
     }
-    if (known != NULL) {
+    if (known != NULL && !outdated) {
         known->attributes.n_entries += (uint64_t)n_more;
     }
     inodes_changed(&mount->inodes, parent);

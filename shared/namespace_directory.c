@@ -220,6 +220,12 @@ static int shards_tally(struct namespace *ns, const struct id128 *directory, str
     return group.status;
 }
 
+/* How many names there are; the header is counted with them. 0 for a tally that cannot be. */
+static uint64_t count_of(const struct header_row *row) {
+    uint64_t n = row->tally.n_live - row->found;
+    return n <= INT64_MAX ? n : 0;
+}
+
 static void attributes_fill(const struct header_row *row, struct directory_attributes *ret) {
     const struct header *header = &row->header;
     int64_t changed = (int64_t)row->tally.changed_ns;
@@ -229,7 +235,7 @@ static void attributes_fill(const struct header_row *row, struct directory_attri
                                          .atime_ns = header->atime_ns,
                                          .mtime_ns = header->mtime_ns,
                                          .ctime_ns = header->ctime_ns,
-                                         .n_entries = row->tally.n_live - row->found,
+                                         .n_entries = count_of(row),
                                          .parent = header->parent};
     if (header->xattrs.size > 0) {
         ret->xattrs = bytes_copy(header->xattrs);

@@ -25,6 +25,14 @@ counts_right() { # DIR
     list "$1" | awk '{ n[$2]++; says[$2] = $3 } END { for (i in n) if (n[i] != says[i]) exit 1 }'
 }
 
+@test "a mount goes on in its new directory after it has removed what another made there" {
+    mkdir d
+    : >"$BASE/second/d/f"
+    rm d/f
+    mkdir d/sub
+    [ "$(ls d)" = sub ]
+}
+
 @test "names made, linked, renamed, exchanged and removed by three mounts at once" {
     mkdir d e
     pids=()

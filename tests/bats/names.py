@@ -31,6 +31,11 @@ def write(path, flags, size):
         os.close(file)
 
 
+def last_lines(path):
+    with open(path) as file:
+        return "".join(file.readlines()[-10:])
+
+
 def main():
     root, dice, end = sys.argv[1], random.Random(int(sys.argv[2])), time.time() + float(sys.argv[3])
     names = [os.path.join(root, d, n) for d in "de" for n in "abc"]
@@ -49,7 +54,8 @@ def main():
             n_done += 1
         except OSError as e:
             if e.errno not in EXPECTED:
-                sys.exit("%s" % e)
+                told = [last_lines(os.path.join(root, ".ringfs", name)) for name in ("errors", "ops")]
+                sys.exit("%s\nfailures of this mount:\n%soperations:\n%s" % (e, *told))
     print(n_done, "operations done")
 
 

@@ -253,6 +253,25 @@ IN_WORLD(the_parents_times_change_at_once_and_without_a_reading) {
                 after.st_mtim.tv_nsec > before.st_mtim.tv_nsec);
 }
 
+/* A size below 0 makes the kernel give the directory up. */
+IN_WORLD(names_that_others_made_and_this_mount_removes_are_not_counted_below_nothing) {
+    struct stat stat;
+    const char *names[] = {"f", "g", "h"};
+    uint64_t d = make_directory(&w->a, ROOT, "d");
+    assert_int_equal(ino_of(&w->b, "d"), d);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(tree_mknod(&w->b, d, names[i], &maker_file, &stat), 0);
+    }
+    assert_int_equal(attributes_get(&w->a, d, &stat), 0);
+    assert_int_equal(stat.st_size, 0); /* as it was made, for a second */
+    assert_int_equal(tree_unlink(&w->a, d, "f"), 0);
+    assert_int_equal(attributes_get(&w->a, d, &stat), 0);
+    assert_int_equal(stat.st_size, 2);
+    assert_int_equal(tree_rename(&w->a, d, "g", ROOT, "g", 0), 0);
+    assert_int_equal(attributes_get(&w->a, d, &stat), 0);
+    assert_int_equal(stat.st_size, 1);
+}
+
 IN_WORLD(the_root_answers_when_the_cluster_does_not) {
     struct stat stat;
     assert_int_equal(attributes_get(&w->a, ROOT, &stat), 0);
@@ -435,6 +454,8 @@ int main(void) {
         cmocka_unit_test(attributes_are_set_and_seen),
         cmocka_unit_test(a_time_that_was_set_is_not_undone_by_what_was_written_before),
         cmocka_unit_test(the_parents_times_change_at_once_and_without_a_reading),
+        cmocka_unit_test(
+            names_that_others_made_and_this_mount_removes_are_not_counted_below_nothing),
         cmocka_unit_test(the_root_answers_when_the_cluster_does_not),
         cmocka_unit_test(opening_tells_whether_the_kernels_pages_are_still_good),
         cmocka_unit_test(a_listing_has_every_entry_once_however_it_is_cut),
