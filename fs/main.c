@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +12,16 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #undef BLOCK_SIZE /* the kernel's, through sys/mount.h; ours is of shared/record.h */
 
+#include "fs/background.h"
 #include "fs/capacity.h"
 #include "fs/holds.h"
 #include "fs/locks.h"
+#include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/report.h"
@@ -62,10 +62,8 @@ struct program {
     struct ops *ops;
     struct report report;
     struct cluster_files cluster;
-    FILE *log_file; /* NULL: syslog when in the background, stderr before */
-    bool background;
-    bool starting; /* somebody waits for the mount to stand and reads stderr */
-    int parent;    /* the pipe on which the starting process waits; -1 = none does */
+    struct log log;
+    int parent; /* where background_tell() tells; -1 = nobody waits */
 
     char **argv;
     char program[PATH_MAX];        /* this program's file, to be read anew for an upgrade */
@@ -79,42 +77,10 @@ struct program {
     struct sweep_cluster sweep;
 };
 
-/* ---- log ---- */
-static void log_line(void *context, int level, const char *line) {
-    static const char *const names[] = {"error", "warning", "info"};
-    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO};
+/* For those who know only that there is a log; `context` is the program. */
+static void log_for(void *context, int level, const char *line) {
     struct program *p = context;
-    level = level < 0 ? 0 : level > 2 ? 2 : level;
-    /* Before the mount stands the user reads stderr, but wants to hear of failures only. */
-    if (p->log_file == NULL && p->background && (!p->starting || level == 2)) {
-        syslog(priorities[level], "%s", line);
-        return;
-    }
-    if (p->log_file == NULL) {
-        fprintf(stderr, "ringfs: %s\n", line);
-        return;
-    }
-    struct timespec now;
-    struct tm tm;
-    char when[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-    fprintf(p->log_file, "%s.%03ldZ %s %s\n", when, now.tv_nsec / 1000000, names[level], line);
-    fflush(p->log_file);
-    if (p->background && p->starting && level == 0) {
-        fprintf(stderr, "ringfs: %s\n", line); /* somebody waits for it */
-    }
-}
-
-static void say(struct program *p, int level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(struct program *p, int level, const char *format, ...) {
-    char line[PATH_MAX + 512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    log_line(p, level, line);
+    log_line(&p->log, level, line);
 }
 
 /* ---- before ---- */
@@ -145,68 +111,12 @@ static int check_mountpoint(struct program *p) {
     return 0;
 }
 
-/* Opens the log, or opens it anew: after it was renamed away. */
-static int open_log(struct program *p) {
-    if (p->options.log_file == NULL) {
-        return 0;
-    }
-    FILE *opened = fopen(p->options.log_file, "ae");
-    if (opened == NULL) {
-        say(p, 0, "cannot write %.512s: %s", p->options.log_file, strerror(errno));
-        return -1;
-    }
-    if (p->log_file != NULL) {
-        fclose(p->log_file);
-    }
-    p->log_file = opened;
-    return 0;
-}
-
-/* Goes into the background: the starting process waits on a pipe until the mount stands and exits
- * with what it is told. Before any thread is made. Answers in the new process only. */
-static int daemonize(struct program *p) {
-    int ends[2];
-    /* What the starting shell has open is not ours to hold open for days. */
-    close_range(3, ~0u, 0);
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        fprintf(stderr, "ringfs: no pipe: %s\n", strerror(errno));
-        return -1;
-    }
-    pid_t child = fork();
-    if (child < 0) {
-        fprintf(stderr, "ringfs: no process: %s\n", strerror(errno));
-        return -1;
-    }
-    if (child > 0) {
-        close(ends[1]);
-        unsigned char status = EXIT_SYSTEM; /* it died without a word */
-        ssize_t n;
-        do {
-            n = read(ends[0], &status, 1);
-        } while (n < 0 && errno == EINTR);
-        _exit(status);
-    }
-    close(ends[0]);
-    p->parent = ends[1];
-    p->background = p->starting = true;
-    setsid();
-    return 0;
-}
-
 /* The mount stands: nobody listens to stderr any more. */
 static void leave_terminal(struct program *p) {
-    if (!p->starting) {
-        return;
+    if (p->log.starting) {
+        p->log.starting = false;
+        background_leave_terminal();
     }
-    p->starting = false;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd <= 2 && null >= 0; fd++) {
-        dup2(null, fd);
-    }
-    if (null > 2) {
-        close(null);
-    }
-    (void)!chdir("/");
 }
 
 /* Tells the starting process how it went. */
@@ -217,9 +127,7 @@ static void tell_parent(struct program *p, int exit_code) {
     if (exit_code == 0) {
         leave_terminal(p);
     }
-    unsigned char byte = (unsigned char)exit_code;
-    (void)!write(p->parent, &byte, 1);
-    close(p->parent);
+    background_tell(p->parent, exit_code);
     p->parent = -1;
 }
 
@@ -231,7 +139,8 @@ static int find_root(struct program *p) {
     if (status == 0) {
         inodes_set_root(&p->mount.inodes, &directory);
     } else {
-        say(p, 0, "the directory %.512s of the tree: %s", p->options.subdir, err_text(status));
+        log_say(&p->log, 0, "the directory %.512s of the tree: %s", p->options.subdir,
+                err_text(status));
     }
     return status;
 }
@@ -354,7 +263,7 @@ static int join_cluster(struct program *p) {
         .addresses = p->options.addresses,
         .key_file = p->options.key_file,
         .wait_ns = p->options.timeout_ns,
-        .log = log_line,
+        .log = log_for,
         .context = p,
     };
     int status = session_new(p->loop, &config, &p->session);
@@ -369,8 +278,8 @@ static int join_cluster(struct program *p) {
         /* Who takes over waits for the cluster: there is a mount to keep. */
     } while (status != 0 && again && !p->ending);
     if (status != 0 && p->ns == NULL) {
-        say(p, 0, "the cluster at %.512s does not answer: %s", p->options.addresses,
-            err_text(status));
+        log_say(&p->log, 0, "the cluster at %.512s does not answer: %s", p->options.addresses,
+                err_text(status));
     }
     return status;
 }
@@ -420,12 +329,13 @@ static void started(void *context) {
     if (p->place != NULL && p->place->kernel_fd >= 0) {
         struct survivor_header *left = survivor_header(p->survivor);
         left->n_takeovers++;
-        say(p, 2,
+        log_say(
+            &p->log, 2,
             "took over: ringfs %s, worker %u, %u inodes, %u openings, %u of them with lost writes",
             RINGFS_VERSION, left->n_takeovers + 1, mount->inodes.n - 1, mount->handles.n,
             mount->n_losses);
     } else {
-        say(p, 2, "mounted %.512s at %s", p->options.source, p->mountpoint);
+        log_say(&p->log, 2, "mounted %.512s at %s", p->options.source, p->mountpoint);
         p->device = find_device(p);
         raise_read_ahead(p);
         if (p->survivor != NULL) {
@@ -442,7 +352,8 @@ static void started(void *context) {
 static void say_counters(struct program *p) {
     struct client_counters c;
     client_counters(session_client(p->session), &c);
-    say(p, 2,
+    log_say(
+        &p->log, 2,
         "answered=%llu asked=%llu sent=%llu received=%llu retries=%llu inodes=%u known=%u "
         "dirty_bytes=%llu removals=%u removals_failed=%llu writes_lost=%llu watched=%u told=%llu",
         (unsigned long long)ops_answered(p->ops), (unsigned long long)c.requests,
@@ -457,7 +368,7 @@ static void say_counters(struct program *p) {
 static void caught(void *context, int number) {
     struct program *p = context;
     if (number == SIGHUP) {
-        open_log(p);
+        log_open(&p->log, p->options.log_file);
         if (p->ops != NULL) {
             watch_forget_all(&p->mount.inodes.watches);
         }
@@ -467,14 +378,15 @@ static void caught(void *context, int number) {
         }
     } else if (number == SIGUSR2) {
         p->handover = p->place != NULL;
-        say(p, 2, "caught %s: writing what is buffered and %s", strsignal(number),
-            p->handover ? "handing over" : "going on: there is no supervisor");
+        log_say(&p->log, 2, "caught %s: writing what is buffered and %s", strsignal(number),
+                p->handover ? "handing over" : "going on: there is no supervisor");
         if (p->handover) {
             loop_stop(p->loop);
         }
     } else {
         p->ending = true;
-        say(p, 2, "caught %s: writing what is buffered and unmounting", strsignal(number));
+        log_say(&p->log, 2, "caught %s: writing what is buffered and unmounting",
+                strsignal(number));
         loop_stop(p->loop);
     }
 }
@@ -491,7 +403,7 @@ static int start_mount(struct program *p) {
         .kernel_options = (const char *)p->options.kernel.data,
         .debug = p->options.debug,
         .lease_ns = p->options.local_locks ? 0 : p->options.lease_ns,
-        .log = log_line,
+        .log = log_for,
         .started = started,
         .ended = ended,
         .context = p,
@@ -503,7 +415,7 @@ static int start_mount(struct program *p) {
     status = writeback_start(&p->mount);
     status = status != 0 ? status : holds_start(&p->mount);
     status = status != 0 ? status : capacity_start(&p->mount, p->session);
-    p->sweep = (struct sweep_cluster){&p->mount, p->session, p->options.timeout_ns, log_line, p};
+    p->sweep = (struct sweep_cluster){&p->mount, p->session, p->options.timeout_ns, log_for, p};
     return status != 0 || p->options.read_only ? status : sweep_cluster_start(&p->sweep);
 }
 
@@ -538,11 +450,11 @@ static int serve(struct program *p) {
         return SUPERVISOR_HANDOVER;
     }
     if (status != 0 || p->mount.n_writes_lost > 0) {
-        say(p, 0, "unmounted %s; buffered changes could not be written and are lost: %s",
-            p->mountpoint, err_text(status != 0 ? status : ERR_IO));
+        log_say(&p->log, 0, "unmounted %s; buffered changes could not be written and are lost: %s",
+                p->mountpoint, err_text(status != 0 ? status : ERR_IO));
         return EXIT_MOUNT;
     }
-    say(p, 2, "unmounted %s", p->mountpoint);
+    log_say(&p->log, 2, "unmounted %s", p->mountpoint);
     return 0;
 }
 
@@ -587,7 +499,7 @@ static int run(struct program *p) {
         if (start_mount(p) == 0) {
             code = serve(p);
         } else {
-            say(p, 0, "cannot mount at %s", p->mountpoint);
+            log_say(&p->log, 0, "cannot mount at %s", p->mountpoint);
         }
         stop_mount(p);
         cluster_files_release(&p->cluster);
@@ -615,7 +527,7 @@ static int work(void *context, const struct workplace *place) {
     }
     if (survivor_attach(p->memory, &p->survivor) != 0) {
         /* Of another version: what the kernel holds is ESTALE, but the mount goes on. */
-        say(p, 1, "what the last worker left is of another version and is given up");
+        log_say(&p->log, 1, "what the last worker left is of another version and is given up");
         const struct survivor_header left = *(struct survivor_header *)p->memory;
         memset(p->memory, 0, survivor_size());
         struct survivor_header *header = p->memory;
@@ -640,7 +552,8 @@ static void worker_ended(void *context, bool crashed) {
 }
 
 static void reopen_log(void *context) {
-    open_log(context);
+    struct program *p = context;
+    log_open(&p->log, p->options.log_file);
 }
 
 static void upgrade(void *context, int kernel_fd) {
@@ -650,9 +563,10 @@ static void upgrade(void *context, int kernel_fd) {
     setenv(TAKEOVER_VARIABLE, value, 1);
     fcntl(kernel_fd, F_SETFD, 0);
     fcntl(p->memory_fd, F_SETFD, 0);
-    say(p, 2, "starting %s anew", p->program);
+    log_say(&p->log, 2, "starting %s anew", p->program);
     execv(p->program, p->argv);
-    say(p, 0, "cannot start %s: %s; going on with what is running", p->program, strerror(errno));
+    log_say(&p->log, 0, "cannot start %s: %s; going on with what is running", p->program,
+            strerror(errno));
     fcntl(kernel_fd, F_SETFD, FD_CLOEXEC);
     fcntl(p->memory_fd, F_SETFD, FD_CLOEXEC);
     unsetenv(TAKEOVER_VARIABLE);
@@ -665,13 +579,13 @@ static int share_memory(struct program *p) {
         p->memory_fd = memfd_create("ringfs", MFD_CLOEXEC);
     }
     if (p->memory_fd < 0 || ftruncate(p->memory_fd, (off_t)survivor_size()) != 0) {
-        say(p, 0, "no memory to share: %s", strerror(errno));
+        log_say(&p->log, 0, "no memory to share: %s", strerror(errno));
         return -1;
     }
     p->memory = mmap(NULL, survivor_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                      p->memory_fd, 0);
     if (p->memory == MAP_FAILED) {
-        say(p, 0, "no memory to share: %s", strerror(errno));
+        log_say(&p->log, 0, "no memory to share: %s", strerror(errno));
         return -1;
     }
     struct survivor_header *header = p->memory;
@@ -695,7 +609,7 @@ static int supervise(struct program *p, int kernel_fd) {
         .reopen_log = reopen_log,
         .ended = worker_ended,
         .unmount = unmount,
-        .log = log_line,
+        .log = log_for,
         .context = p,
     };
     return supervisor_run(&config);
@@ -713,12 +627,12 @@ static bool taken_over(int *ret_kernel_fd, int *ret_memory_fd) {
 }
 
 static int go_on(struct program *p, int kernel_fd) {
-    p->background = !p->options.foreground;
+    p->log.background = !p->options.foreground;
     if (share_memory(p) != 0) {
         return EXIT_SYSTEM;
     }
     options_resolve(&p->options, ((struct survivor_header *)p->memory)->directory);
-    return open_log(p) == 0 ? supervise(p, kernel_fd) : EXIT_SYSTEM;
+    return log_open(&p->log, p->options.log_file) == 0 ? supervise(p, kernel_fd) : EXIT_SYSTEM;
 }
 
 static int begin(struct program *p) {
@@ -727,7 +641,11 @@ static int begin(struct program *p) {
         return EXIT_MOUNT;
     }
     options_resolve(&p->options, getcwd(directory, sizeof directory) != NULL ? directory : "/");
-    if ((!p->options.foreground && daemonize(p) != 0) || open_log(p) != 0) {
+    if (!p->options.foreground) {
+        p->parent = background_begin(EXIT_SYSTEM);
+        p->log.background = p->log.starting = p->parent >= 0;
+    }
+    if ((!p->options.foreground && p->parent < 0) || log_open(&p->log, p->options.log_file) != 0) {
         return EXIT_SYSTEM;
     }
     if (!p->options.supervised) {
@@ -773,8 +691,6 @@ int main(int argc, char **argv) {
     }
     tell_parent(p, code);
     options_release(&p->options);
-    if (p->log_file != NULL) {
-        fclose(p->log_file);
-    }
+    log_close(&p->log);
     return code;
 }
