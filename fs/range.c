@@ -61,8 +61,8 @@ static int reach(struct file *file, uint64_t end) {
 static int allocate(struct file *file, int mode, uint64_t offset, uint64_t size) {
     bool clears = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
     int status = clears ? clear(file, offset, offset + size) : 0;
-    if (status == 0 && clears) {
-        file_touch(file); /* also where there was nothing to clear */
+    if (status == 0) {
+        file_touch(file); /* also where there was nothing to do */
     }
     if (status == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0) {
         status = reach(file, offset + size);

@@ -105,6 +105,21 @@ IN_WORLD(a_punched_range_is_zeros_and_is_removed) {
     assert_int_equal(store_mem_live_rows(w->mem, 'b'), 0);
 }
 
+static void assert_later(struct handle *a, int mode) {
+    int64_t before_ns = a->file->inode->known->entry.record.mtime_ns;
+    assert_int_equal(range_allocate(a, mode, 2, 5), 0);
+    assert_true(a->file->inode->known->entry.record.mtime_ns > before_ns);
+}
+
+IN_WORLD(allocating_what_is_there_changes_the_time_all_the_same) {
+    struct handle *a = create(&w->a, "f");
+    fill(a, 0, 'x', 10);
+    assert_later(a, 0);
+    assert_later(a, FALLOC_FL_KEEP_SIZE);
+    assert_int_equal(a->file->size, 10);
+    close_handle(a);
+}
+
 IN_WORLD(clearing_what_is_clear_changes_the_time_all_the_same) {
     struct handle *a = create(&w->a, "f");
     fill(a, 0, 'x', 10);
@@ -274,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_hole_costs_nothing_and_is_seen_by_all),
         cmocka_unit_test(files_without_holes_say_so),
         cmocka_unit_test(a_punched_range_is_zeros_and_is_removed),
+        cmocka_unit_test(allocating_what_is_there_changes_the_time_all_the_same),
         cmocka_unit_test(clearing_what_is_clear_changes_the_time_all_the_same),
         cmocka_unit_test(allocating_and_zeroing_set_the_size_as_asked),
         cmocka_unit_test(a_copy_is_the_same_and_keeps_its_holes),
