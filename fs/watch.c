@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 #include <xxhash.h>
 
 #include "fs/inodes.h"
+#include "shared/hash.h"
 #include "shared/namespace_conflicts.h"
 #include "shared/namespace_watch.h"
 

@@ -1,9 +1,9 @@
 /* disk_leveldb_write: a group of commits: large values to the segments, the rest to LevelDB. */
 #include <stdlib.h>
 
-#include "node/core/hash.h"
 #include "node/disk_leveldb_inside.h"
 #include "shared/err.h"
+#include "shared/hash.h"
 
 /* A bit for each of so many hashes of keys. One key more or less with a large value costs a read of
  * LevelDB, never a wrong count: with 2^22 large values one small write in eight reads for nothing.

@@ -153,12 +153,24 @@ static void note_silence(const struct client *client, struct client_request *req
     }
 }
 
+/* It could not even be sent: whoever is silent is missing. */
+static void note_unsent(const struct client *client, struct client_request *request) {
+    bool told = request->missed.needed != 0 || request->missed.n_silent != 0;
+    for (uint32_t i = 0; i < client->n_links && !told; i++) {
+        const struct link *link = &client->links[i];
+        if (link->used && link->node != 0 && !link->alive) {
+            shortfall_add(&request->missed, link->node);
+        }
+    }
+}
+
 /* The deadline, the end of an attempt, or the end of a pause. */
 static void request_timer(void *context) {
     struct client_request *request = context;
     struct client *client = request->client;
     if (now_of(client) >= request->deadline_ns) {
         note_silence(client, request);
+        note_unsent(client, request);
         request_finish(client, request, request_verdict(request), (struct bytes){0});
         return;
     }

@@ -8,9 +8,8 @@
 
 #include <utlist.h>
 
-#include <uthash.h>
-
 #include "shared/client_link.h"
+#include "shared/hash.h"
 #include "shared/watch.h"
 
 /* A partition at one of its replicas. */

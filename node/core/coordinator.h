@@ -2,8 +2,8 @@
 #ifndef RINGFS_NODE_CORE_COORDINATOR_H
 #define RINGFS_NODE_CORE_COORDINATOR_H
 
-#include "node/core/hash.h"
 #include "node/core/inside.h"
+#include "shared/hash.h"
 
 /* THE state machine of a request. Kinds: GET (coordinator_get.c), BATCH (coordinator_batch.c), SCAN
  * (coordinator_scan.c); this file is what they share.

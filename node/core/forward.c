@@ -1,8 +1,8 @@
 /* forward: requests for rows that this node does not hold, passed on to one that does. */
 #include "node/core/forward.h"
-#include "node/core/hash.h"
 #include "node/core/recovery.h"
 #include "node/core/steward.h"
+#include "shared/hash.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #ifndef RINGFS_NODE_CORE_LATCH_H
 #define RINGFS_NODE_CORE_LATCH_H
 
-#include "node/core/hash.h"
+#include "shared/hash.h"
 #include "shared/versions.h"
 
 /* A coordinator claims the rows of a batch before it looks at them: exclusively those it writes,

@@ -3,8 +3,8 @@
 #define RINGFS_NODE_CORE_ROUND_H
 
 #include "node/core/chain.h"
-#include "node/core/hash.h"
 #include "node/core/inside.h"
+#include "shared/hash.h"
 
 /* What the steward protocol sends. The owner sets the fields of the first group, starts it, judges
  * each answer in `heard`, and stops it when it has seen enough. Those who have not given a good

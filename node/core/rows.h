@@ -4,7 +4,7 @@
 
 #include "node/core/blob.h"
 #include "node/core/disk.h"
-#include "node/core/hash.h"
+#include "shared/hash.h"
 
 /* Rows, tallies and marks alike: a key of rowkey.h and a blob. To read or change some of them, hold
  * them: what is not in memory is loaded, and `ready` comes when all are there. From then until

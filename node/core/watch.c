@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "node/core/chain.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
+#include "shared/hash.h"
 #include "shared/watch.h"
 
 enum { SET_WORDS = WATCH_CLIENTS_MAX / 64, APPLIED_MAX = 64 };

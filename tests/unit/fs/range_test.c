@@ -251,7 +251,7 @@ static void any_step(struct handle *handle, struct model *model, uint32_t *seed)
     case 4:
         handle->flags |= O_APPEND;
         offset = model->size;
-        /* fallthrough */
+        __attribute__((fallthrough));
     default:
         if (offset + size <= MODEL_SIZE) {
             fill(handle, offset, letter, size);
