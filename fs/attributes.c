@@ -233,6 +233,17 @@ static int set_directory_fields(void *context, struct directory_attributes *attr
     return (int)mask;
 }
 
+/* Whether a change of mode, owner or group asks for what is there: tar and cp set all three of each
+ * file they make. Nothing is stored then, the time of change neither. */
+static bool asks_for_what_is(const struct record *record, const struct attributes_change *change) {
+    unsigned ids = ATTRIBUTE_UID | ATTRIBUTE_GID | ATTRIBUTE_MODE;
+    return (change->mask & ids) != 0 && (change->mask & ~(ids | ATTRIBUTE_CTIME)) == 0 &&
+           ((change->mask & ATTRIBUTE_UID) == 0 || change->uid == record->uid) &&
+           ((change->mask & ATTRIBUTE_GID) == 0 || change->gid == record->gid) &&
+           ((change->mask & ATTRIBUTE_MODE) == 0 ||
+            (change->mode & PERMISSIONS) == (record->mode & PERMISSIONS));
+}
+
 static int set_inode(struct mount *mount, struct inode *inode, struct setting *setting) {
     bool resize = (setting->change->mask & ATTRIBUTE_SIZE) != 0;
     if (inode->is_directory) {
@@ -240,8 +251,9 @@ static int set_inode(struct mount *mount, struct inode *inode, struct setting *s
                       : attributes_change_directory(mount, inode, set_directory_fields, setting);
     }
     /* A truncation by name sees what other mounts have closed, as an opening would. */
-    int status = mount_refresh(mount, inode, resize ? MOUNT_READ_NOW : MOUNT_ANY_AGE);
-    if (status != 0) {
+    int status =
+        resize ? mount_refresh(mount, inode, MOUNT_READ_NOW) : mount_refresh_good(mount, inode);
+    if (status != 0 || asks_for_what_is(&inode->known->entry.record, setting->change)) {
         return status;
     }
     if (!S_ISREG(inode->known->entry.record.mode)) {

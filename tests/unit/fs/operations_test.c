@@ -199,6 +199,24 @@ IN_WORLD(names_of_255_bytes_are_taken_and_longer_ones_refused) {
 
 /* ---- attributes ---- */
 
+IN_WORLD(setting_what_is_set_costs_no_request_until_another_mount_changed_it) {
+    struct stat stat;
+    make_file(&w->a, "f", "x");
+    uint64_t ino = ino_of(&w->a, "f");
+    struct attributes_change change = {.mask = ATTRIBUTE_MODE | ATTRIBUTE_UID, .mode = 0640};
+    assert_int_equal(attributes_set(&w->a, ino, &change, &stat), 0);
+    uint64_t before = store_mem_calls(w->mem);
+    assert_int_equal(attributes_set(&w->a, ino, &change, &stat), 0);
+    assert_true(store_mem_calls(w->mem) == before);
+    assert_int_equal(stat.st_mode, S_IFREG | 0640);
+    struct attributes_change other = {.mask = ATTRIBUTE_MODE, .mode = 0600};
+    assert_int_equal(attributes_set(&w->b, ino_of(&w->b, "f"), &other, &stat), 0);
+    assert_int_equal(task_sleep(2 * SECOND_NS), 0);
+    assert_int_equal(attributes_set(&w->a, ino, &change, &stat), 0);
+    assert_int_equal(attributes_get(&w->b, ino_of(&w->b, "f"), &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFREG | 0640);
+}
+
 IN_WORLD(attributes_are_set_and_seen) {
     struct stat stat;
     make_file(&w->a, "f", "x");
@@ -451,6 +469,7 @@ int main(void) {
         cmocka_unit_test(a_setgid_directory_hands_on_its_group),
         cmocka_unit_test(symlinks_and_special_files_are_what_they_were_made),
         cmocka_unit_test(names_of_255_bytes_are_taken_and_longer_ones_refused),
+        cmocka_unit_test(setting_what_is_set_costs_no_request_until_another_mount_changed_it),
         cmocka_unit_test(attributes_are_set_and_seen),
         cmocka_unit_test(a_time_that_was_set_is_not_undone_by_what_was_written_before),
         cmocka_unit_test(the_parents_times_change_at_once_and_without_a_reading),
