@@ -86,12 +86,19 @@ static int revive(struct sweep *sweep, const struct id128 *id, struct header_row
     return header_write(sweep->ns, id, row, 0);
 }
 
+/* Where a directory is named now, and its header; `row->seen` is the caller's when the answer is 0.
+ */
+static int look_again(struct sweep *sweep, const struct sweep_finding *finding,
+                      struct name_search *search, struct header_row *row) {
+    int err = sweep_search(sweep, &finding->directory, search);
+    return err < 0 ? err : header_read(sweep->ns, &finding->id, row);
+}
+
 /* The entry stands, and its header does not: was it removed? */
 static int repair_dying(struct sweep *sweep, const struct sweep_finding *finding) {
     struct name_search search = {.child = &finding->id};
     struct header_row row;
-    int err = sweep_search(sweep, &finding->directory, &search);
-    err = err < 0 ? err : header_read(sweep->ns, &finding->id, &row);
+    int err = look_again(sweep, finding, &search, &row);
     if (err < 0) {
         return err;
     }
@@ -112,8 +119,7 @@ static int repair_dying(struct sweep *sweep, const struct sweep_finding *finding
 static int repair_back_pointer(struct sweep *sweep, const struct sweep_finding *finding) {
     struct name_search search = {.child = &finding->id};
     struct header_row row;
-    int err = sweep_search(sweep, &finding->directory, &search);
-    err = err < 0 ? err : header_read(sweep->ns, &finding->id, &row);
+    int err = look_again(sweep, finding, &search, &row);
     if (err < 0) {
         return err;
     }
@@ -133,8 +139,7 @@ static int repair_back_pointer(struct sweep *sweep, const struct sweep_finding *
 static int check_named_twice(struct sweep *sweep, const struct sweep_finding *finding) {
     struct name_search search = {.child = &finding->id};
     struct header_row row;
-    int err = sweep_search(sweep, &finding->directory, &search);
-    err = err < 0 ? err : header_read(sweep->ns, &finding->id, &row);
+    int err = look_again(sweep, finding, &search, &row);
     if (err < 0) {
         return err;
     }
@@ -192,8 +197,7 @@ static int adopt(struct sweep *sweep, const struct id128 *id, struct header_row 
 static int repair_lost(struct sweep *sweep, const struct sweep_finding *finding) {
     struct name_search search = {.child = &finding->id};
     struct header_row row;
-    int err = sweep_search(sweep, &finding->directory, &search);
-    err = err < 0 ? err : header_read(sweep->ns, &finding->id, &row);
+    int err = look_again(sweep, finding, &search, &row);
     if (err < 0) {
         return err;
     }
