@@ -56,16 +56,9 @@ static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_mo
     inodes_changed(&mount->inodes, parent);
 }
 
-/* Answers with the inode of an entry that was read or made since clock `began`. */
-static int answer(struct mount *mount, const struct entry *entry, uint64_t began,
-                  struct stat *ret) {
-    struct inode *inode = inodes_add(&mount->inodes, entry, began);
-    inode_pin(inode);
-    int status = 0;
-    if (!inode->is_directory) {
-        inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
-    }
-    status = mount_refresh_good(mount, inode);
+/* Answers with a pinned inode, as a look-up of it; unpins it. */
+static int answer_inode(struct mount *mount, struct inode *inode, struct stat *ret) {
+    int status = mount_refresh_good(mount, inode);
     if (status == 0) {
         if (inode->file != NULL) {
             file_adopt(inode->file);
@@ -75,6 +68,17 @@ static int answer(struct mount *mount, const struct entry *entry, uint64_t began
     }
     mount_unpin(mount, inode);
     return status;
+}
+
+/* Answers with the inode of an entry that was read or made since clock `began`. */
+static int answer(struct mount *mount, const struct entry *entry, uint64_t began,
+                  struct stat *ret) {
+    struct inode *inode = inodes_add(&mount->inodes, entry, began);
+    inode_pin(inode);
+    if (!inode->is_directory) {
+        inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
+    }
+    return answer_inode(mount, inode, ret);
 }
 
 /* Whether the name in this directory is the inode's place. */
@@ -99,15 +103,7 @@ static int lookup_known(struct mount *mount, struct inode *parent, const char *n
         return ERR_CONFLICT;
     }
     inode_pin(inode);
-    int status = mount_refresh_good(mount, inode);
-    if (status == 0) {
-        if (inode->file != NULL) {
-            file_adopt(inode->file);
-        }
-        attributes_of(inode, ret);
-        inodes_looked_up(inode);
-    }
-    mount_unpin(mount, inode);
+    int status = answer_inode(mount, inode, ret);
     return status == ERR_STALE ? ERR_CONFLICT : status;
 }
 
