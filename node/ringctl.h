@@ -85,6 +85,12 @@ int ctl_run_session(struct ctl *ctl, enum ctl_needs needs, int (*run)(struct ctl
 /* Says "ringctl: WHAT PATH: text" with what to do, and answers the exit code for the error. */
 int ctl_complain(const struct ctl *ctl, const char *what, const char *path, int err);
 
+/* Calls `each` for every entry of a directory until it answers something else than 0, which is then
+ * the answer; the entry is the callee's to change until it returns. Or an error of
+ * namespace_list(). May suspend. (ringctl_files.c) */
+int ctl_list_each(struct ctl *ctl, const struct id128 *directory,
+                  int (*each)(void *context, struct entry *entry), void *context);
+
 /* Prints a value on standard output and takes it: it is released here. */
 void ctl_print_json(json_t *value);
 

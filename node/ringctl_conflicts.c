@@ -9,35 +9,10 @@
 #include "node/ringctl_versions.h"
 #include "shared/namespace_conflicts.h"
 
-enum { LIST_PAGE = 500 };
 static const char mark[] = ".conflict-", kept[] = ".kept-";
 
 /* ---- finding ------------------------------------------------------------------------------------
  */
-
-/* Calls `each` for every entry of a directory, until it answers an error. Names of one cookie share
- * a page. May suspend. */
-static int directory_each(struct ctl *ctl, const struct id128 *directory,
-                          int (*each)(void *context, const struct entry *entry), void *context) {
-    uint64_t after = 0;
-    for (bool end = false; !end;) {
-        struct listing page = {0};
-        int status = namespace_list(ctl->ns, directory, after, LIST_PAGE, &page);
-        if (status != 0) {
-            return status;
-        }
-        end = page.end || page.n == 0;
-        after = page.n > 0 ? page.entries[page.n - 1].cookie : after;
-        for (uint32_t i = 0; i < page.n && status == 0; i++) {
-            status = each(context, &page.entries[i].entry);
-        }
-        listing_release(&page);
-        if (status != 0) {
-            return status;
-        }
-    }
-    return 0;
-}
 
 /* The mark in a conflict's name. */
 static const char *mark_of(const char *name) {
@@ -90,7 +65,7 @@ struct walk {
 static int walk_directory(struct ctl *ctl, const struct id128 *directory, const char *path,
                           json_t *found);
 
-static int walk_entry(void *context, const struct entry *entry) {
+static int walk_entry(void *context, struct entry *entry) {
     const struct walk *walk = context;
     if (namespace_conflict_name(entry->name, NULL)) {
         if (walk->found == NULL) {
@@ -116,7 +91,7 @@ static int walk_entry(void *context, const struct entry *entry) {
 static int walk_directory(struct ctl *ctl, const struct id128 *directory, const char *path,
                           json_t *found) {
     struct walk walk = {.ctl = ctl, .path = path, .found = found};
-    return directory_each(ctl, directory, walk_entry, &walk);
+    return ctl_list_each(ctl, directory, walk_entry, &walk);
 }
 
 /* A path without slashes at its end; the root is the empty one. free(). */
@@ -166,7 +141,7 @@ static void versions_free(struct file_versions *v) {
     entry_release(&v->winner);
 }
 
-static int collect(void *context, const struct entry *entry) {
+static int collect(void *context, struct entry *entry) {
     struct file_versions *v = context;
     if (strcmp(entry->name, v->name) == 0) {
         entry_release(&v->winner);
@@ -200,7 +175,7 @@ static int versions_find_all(struct ctl *ctl, const char *given, struct file_ver
     const char *parent = ret->directory_path[0] != '\0' ? ret->directory_path : "/";
     int status = ret->name[0] == '\0' ? ERR_IS_DIRECTORY : 0;
     status = status == 0 ? namespace_resolve_directory(ctl->ns, parent, &ret->directory) : status;
-    status = status == 0 ? directory_each(ctl, &ret->directory, collect, ret) : status;
+    status = status == 0 ? ctl_list_each(ctl, &ret->directory, collect, ret) : status;
     free(path);
     if (status == 0 && ret->n > 0) {
         qsort(ret->losers, ret->n, sizeof *ret->losers, by_name);

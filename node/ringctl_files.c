@@ -111,50 +111,57 @@ static void print_entry(const struct ctl *ctl, const char *name, const struct re
     putchar('\n');
 }
 
-/* Names need not be UTF-8, JSON must be: what is not is left out of the list and counted. */
-static int list_page(struct ctl *ctl, struct listing *page, json_t *names, uint64_t *unprintable) {
-    for (uint32_t i = 0; i < page->n; i++) {
-        struct entry *entry = &page->entries[i].entry;
-        bool details = ctl->json || ctl_option(ctl, "long") != NULL;
-        int status = details ? fill_attributes(ctl, &entry->record) : 0;
-        if (status == ERR_STALE) {
-            continue; /* removed while we listed */
-        }
-        if (status != 0) {
-            return status;
-        }
-        if (names == NULL) {
-            print_entry(ctl, entry->name, &entry->record);
-        } else if (json_array_append_new(names, record_json(entry->name, &entry->record)) != 0) {
-            (*unprintable)++;
-        }
-    }
-    return 0;
-}
-
-static int list_directory(struct ctl *ctl, const struct id128 *directory, json_t *names) {
+int ctl_list_each(struct ctl *ctl, const struct id128 *directory,
+                  int (*each)(void *context, struct entry *entry), void *context) {
     uint64_t after = 0;
-    uint64_t unprintable = 0;
-    task_set_deadline(task_self(), 0);
-    for (bool end = false; !end;) {
+    int status = 0;
+    for (bool end = false; !end && status == 0;) {
         struct listing page = {0};
-        int status = namespace_list(ctl->ns, directory, after, LIST_PAGE, &page);
+        status = namespace_list(ctl->ns, directory, after, LIST_PAGE, &page);
         if (status != 0) {
             return status;
         }
         end = page.end || page.n == 0;
         after = page.n > 0 ? page.entries[page.n - 1].cookie : after;
-        status = list_page(ctl, &page, names, &unprintable);
-        listing_release(&page);
-        if (status != 0) {
-            return status;
+        for (uint32_t i = 0; i < page.n && status == 0; i++) {
+            status = each(context, &page.entries[i].entry);
         }
+        listing_release(&page);
     }
-    if (unprintable > 0) {
-        fprintf(stderr, "ringctl: %llu names are not UTF-8 and are left out\n",
-                (unsigned long long)unprintable);
+    return status;
+}
+
+struct ls {
+    struct ctl *ctl;
+    json_t *names; /* NULL = print */
+    uint64_t n_unprintable;
+};
+
+/* Names need not be UTF-8, JSON must be: what is not is left out of the list and counted. */
+static int list_entry(void *context, struct entry *entry) {
+    struct ls *ls = context;
+    bool details = ls->ctl->json || ctl_option(ls->ctl, "long") != NULL;
+    int status = details ? fill_attributes(ls->ctl, &entry->record) : 0;
+    if (status != 0) {
+        return status == ERR_STALE ? 0 : status; /* removed while we listed */
+    }
+    if (ls->names == NULL) {
+        print_entry(ls->ctl, entry->name, &entry->record);
+    } else if (json_array_append_new(ls->names, record_json(entry->name, &entry->record)) != 0) {
+        ls->n_unprintable++;
     }
     return 0;
+}
+
+static int list_directory(struct ctl *ctl, const struct id128 *directory, json_t *names) {
+    struct ls ls = {.ctl = ctl, .names = names};
+    task_set_deadline(task_self(), 0);
+    int status = ctl_list_each(ctl, directory, list_entry, &ls);
+    if (status == 0 && ls.n_unprintable > 0) {
+        fprintf(stderr, "ringctl: %llu names are not UTF-8 and are left out\n",
+                (unsigned long long)ls.n_unprintable);
+    }
+    return status;
 }
 
 int ctl_ls(struct ctl *ctl) {
