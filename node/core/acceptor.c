@@ -261,6 +261,9 @@ static void accept(struct acceptance *a, bool applies) {
     if (PLANTED(APPLY_EARLY)) {
         spread_early(a);
     }
+    if (PLANTED(ACCEPT_EARLY)) {
+        tell(a, 0);
+    }
     rows_commit_start(merge_finish(&merge), raises || a->synced, on_committed, a);
     if (raises) {
         steward_outbid(a->node, a->slice, a->epoch);

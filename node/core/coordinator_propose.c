@@ -155,6 +155,12 @@ void batch_propose_expired(struct batch_request *batch) {
         }
         break;
     case REQUEST_PROPOSING:
+        if (PLANTED(ABANDON)) {
+            turn_end(&batch->strict.turn);
+            batch->committing = false;
+            batch_fail_missed(batch, ERR_UNKNOWN, 1);
+            break;
+        }
         batch_fail_missed(batch, ERR_UNKNOWN, turn_acknowledged(&batch->strict.turn));
         break;
     case REQUEST_ASSURING:

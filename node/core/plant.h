@@ -31,6 +31,9 @@
     X(NO_TOUCH, "no-touch")                   /* a new steward does not look for pendings */       \
     X(UNCONFIRMED, "unconfirmed")             /* strict reads do not ask who is the steward */     \
     X(PROMISE_LOST, "promise-lost")           /* a replica does not keep what it promised */       \
+    X(EPOCH_EARLY, "epoch-early")             /* an epoch is used before it is durable */          \
+    X(ACCEPT_EARLY, "accept-early")           /* a pending is acknowledged before it is durable */ \
+    X(ABANDON, "abandon")                     /* a proposal without answer gives its number up */  \
     X(APPLY_EARLY, "apply-early")             /* a replica's rows take what is not chosen */       \
     X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */
 

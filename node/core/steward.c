@@ -177,6 +177,9 @@ static void campaign(struct steward *steward) {
     rows_commit_put(commit, rows_held(&steward->hold, 0), blob_new(buffer_bytes(&encoded)));
     buffer_release(&encoded);
     rows_commit_start(commit, true, on_own_promise, steward);
+    if (PLANTED(EPOCH_EARLY)) {
+        prepare(steward);
+    }
 }
 
 static void on_loaded(void *context) {

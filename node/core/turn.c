@@ -540,6 +540,10 @@ void turn_end(struct turn *turn) {
         p->state = PARTITION_IDLE;
     } else if (has_turn) {
         p->foreign = true; /* goes on without an owner */
+        if (PLANTED(ABANDON) && p->state == PARTITION_PROPOSING) {
+            proposal_over(p);
+            p->seq--;
+        }
     }
     partition_advance(p);
 }
