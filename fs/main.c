@@ -45,6 +45,9 @@ enum { READ_AHEAD_KB = 1024 };
 /* How long what the cluster tells changes of is believed: in case that something goes untold. */
 #define WATCHED_NS 60000000000ll
 
+/* Mounts that sweep more often than this (less than twice SWEEPER_TOUCH_NS) are warned. */
+#define SWEEP_HASTY_NS (3 * SWEEPER_TOUCH_NS / 2)
+
 /* How long an operation of a hard mount waits: as good as for ever. */
 #define HARD_TIMEOUT_NS (20ll * 86400 * 1000000000)
 
@@ -391,6 +394,19 @@ static void caught(void *context, int number) {
     }
 }
 
+static int start_sweeper(struct program *p) {
+    int64_t every_ns = p->options.sweep_ns;
+    if (every_ns > 0 && every_ns < SWEEP_HASTY_NS) {
+        log_say(
+            &p->log, 1,
+            "sweep=%lld: blocks that other mounts are about to name could be taken for leftovers",
+            (long long)(every_ns / 1000000000));
+    }
+    p->sweep =
+        (struct sweep_cluster){&p->mount, p->session, p->options.timeout_ns, every_ns, log_for, p};
+    return sweep_cluster_start(&p->sweep);
+}
+
 static int start_mount(struct program *p) {
     struct cluster_texts texts = report_texts(&p->report);
     cluster_files_init(&p->cluster, &p->mount, &texts);
@@ -415,8 +431,7 @@ static int start_mount(struct program *p) {
     status = writeback_start(&p->mount);
     status = status != 0 ? status : holds_start(&p->mount);
     status = status != 0 ? status : capacity_start(&p->mount, p->session);
-    p->sweep = (struct sweep_cluster){&p->mount, p->session, p->options.timeout_ns, log_for, p};
-    return status != 0 || p->options.read_only ? status : sweep_cluster_start(&p->sweep);
+    return status != 0 || p->options.read_only ? status : start_sweeper(p);
 }
 
 static int drain(void *context) {

@@ -14,6 +14,7 @@ enum { LEASE_SECONDS_MIN = 2, LEASE_SECONDS_MAX = 3600 };
 /* What may follow -o and is ours. A new one is a line here and a field of struct options. */
 enum kind {
     SECONDS, /* an int64_t, nanoseconds */
+    PERIOD,  /* the same, at least a second, or "off", which is 0 */
     TEXT,    /* a char *, owned */
     ON,      /* a bool that becomes true */
     OFF,     /* a bool that becomes false */
@@ -46,6 +47,8 @@ static const struct own_option {
      "without a majority: go on where it loses nothing, or not"},
     {"conflicts", CHOICE, FIELD(hide_conflicts), "show|hide",
      "list what both sides of a partition wrote (show)"},
+    {"sweep", PERIOD, FIELD(sweep_ns), "SECONDS|off",
+     "how often one of all mounts removes what crashed ones left (86400)"},
     {"subdir", TEXT, FIELD(subdir), "PATH", "mount this directory of the tree, as :PATH does"},
     {"key_file", TEXT, FIELD(key_file), "FILE", "the cluster's key, needed for tcp://"},
     {"log_file", TEXT, FIELD(log_file), "FILE", "log there instead of syslog"},
@@ -174,6 +177,17 @@ static int parse_seconds(struct options *o, const char *name, const char *value,
     return 0;
 }
 
+static int parse_period(struct options *o, const char *name, const char *value, int64_t *ret_ns) {
+    int64_t ns = 0;
+    if (strcmp(value, "off") != 0 && (parse_seconds(o, name, value, &ns) != 0 || ns < SECOND_NS)) {
+        snprintf(o->error, sizeof o->error, "-o %s=%.64s: a number of seconds, 1 to %d, or off",
+                 name, value, SECONDS_MAX);
+        return -1;
+    }
+    *ret_ns = ns;
+    return 0;
+}
+
 static int parse_choice(struct options *o, const struct own_option *own, const char *value,
                         bool *ret) {
     size_t first = strcspn(own->value, "|");
@@ -217,6 +231,8 @@ static int own_option(struct options *o, const struct own_option *own, const cha
     switch (own->kind) {
     case SECONDS:
         return parse_seconds(o, own->name, value, field);
+    case PERIOD:
+        return parse_period(o, own->name, value, field);
     case TEXT:
         set_text(field, value);
         break;
@@ -383,6 +399,7 @@ enum options_answer options_parse(int argc, char *const *argv, bool is_root, str
         .timeout_ns = 10 * SECOND_NS,
         .attributes_ns = SECOND_NS,
         .lease_ns = 15 * SECOND_NS,
+        .sweep_ns = SECONDS_MAX * SECOND_NS,
         .allow_other = is_root,
         .supervised = true,
         .by_mount = called_by_mount(argv[0]),

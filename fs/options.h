@@ -38,6 +38,7 @@ struct options {
     char *locks;      /* "cluster" (and NULL) or "local" */
     bool local_locks; /* the latter */
     int64_t lease_ns; /* lease=SECONDS */
+    int64_t sweep_ns; /* sweep=SECONDS; 0 = sweep=off */
     char *subdir;     /* "/" and NULL: the whole tree */
     char *key_file;
     char *log_file; /* NULL = stderr or syslog */

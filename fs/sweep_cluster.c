@@ -3,31 +3,45 @@
 
 #include <stdio.h>
 
+#include "fs/journal.h"
 #include "shared/err.h"
 #include "shared/session_partitions.h"
 
-/* Nobody waits for it: a least age that forgives much, and pauses that leave the nodes to others.
- */
-#define AGE_MIN_NS 86400000000000ull
+/* Nobody waits for it: pauses that leave the nodes to others. */
 #define PAUSE_NS 2000000
 
-static void tell(const struct sweep_cluster *c, const struct sweep_report *report, int status) {
-    char line[200];
+/* How many leftovers of which kinds. */
+static void tell_kinds(const struct sweep_report *report, struct buffer *into) {
     uint64_t n_found = 0, n_left = 0;
     for (int i = 0; i < SWEEP_KINDS; i++) {
         n_found += report->kinds[i].found;
         n_left += report->kinds[i].left;
     }
-    if (status == 0) {
-        snprintf(line, sizeof line,
-                 "swept: %llu directories, %llu entries; %llu leftovers found, %llu left%s",
-                 (unsigned long long)report->n_directories, (unsigned long long)report->n_entries,
-                 (unsigned long long)n_found, (unsigned long long)n_left,
-                 n_left > 0 ? ", `ringctl fsck` shows them" : "");
-    } else {
-        snprintf(line, sizeof line, "a sweep ended early: %s", err_text(status));
+    text_put(into, "; %llu leftovers found", (unsigned long long)n_found);
+    const char *between = " (";
+    for (int i = 0; i < SWEEP_KINDS; i++) {
+        if (report->kinds[i].found > 0) {
+            text_put(into, "%s%llu %s", between, (unsigned long long)report->kinds[i].found,
+                     sweep_kind_name((enum sweep_kind)i));
+            between = ", ";
+        }
     }
-    c->log(c->context, 1, line);
+    text_put(into, "%s, %llu left%s", n_found > 0 ? ")" : "", (unsigned long long)n_left,
+             n_left > 0 ? ": `ringctl fsck` shows them" : "");
+}
+
+static void tell(const struct sweep_cluster *c, const struct sweep_report *report, int status) {
+    struct buffer line = {0};
+    if (status == 0) {
+        text_put(&line, "swept: %llu directories, %llu entries",
+                 (unsigned long long)report->n_directories, (unsigned long long)report->n_entries);
+        tell_kinds(report, &line);
+    } else {
+        text_put(&line, "a sweep ended early: %s", err_text(status));
+    }
+    buffer_put_u8(&line, '\0');
+    c->log(c->context, 1, (const char *)line.data);
+    buffer_release(&line);
 }
 
 static int sweep(void *context, const bool *stop) {
@@ -38,7 +52,7 @@ static int sweep(void *context, const bool *stop) {
     const struct sweep_config config = {.ns = c->mount->config.ns,
                                         .source = &partitions.source,
                                         .repair = true,
-                                        .age_min_ns = AGE_MIN_NS,
+                                        .age_min_ns = (uint64_t)c->every_ns,
                                         .n_at_once = 1,
                                         .pause_ns = PAUSE_NS,
                                         .stop = stop};
@@ -48,6 +62,7 @@ static int sweep(void *context, const bool *stop) {
 }
 
 int sweep_cluster_start(struct sweep_cluster *config) {
-    const struct sweeper_config sweeper = {.sweep = sweep, .context = config};
+    const struct sweeper_config sweeper = {
+        .every_ns = config->every_ns, .sweep = sweep, .context = config};
     return sweeper_start(config->mount, &sweeper);
 }

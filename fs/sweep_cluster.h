@@ -8,7 +8,8 @@
 struct sweep_cluster {
     struct mount *mount;
     struct session *session;
-    int64_t wait_ns; /* for an answer */
+    int64_t wait_ns;  /* for an answer */
+    int64_t every_ns; /* as in sweeper.h; what is younger than this is left alone, too */
     /* One line when a sweep has ended. */
     void (*log)(void *context, int level, const char *line);
     void *context;

@@ -1,4 +1,5 @@
-/* sweeper: once a day one of all mounts sweeps up what crashed clients left. */
+/* sweeper: now and then, once a day by default, one of all mounts sweeps up what crashed clients
+ * left. */
 #include "fs/sweeper.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ void sweeper_touch(struct mount *mount) {
 static void take_turn(struct sweeper *sweeper) {
     struct mount *mount = sweeper->mount;
     task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
-    if (sweep_claim(mount->config.ns, SWEEPER_EVERY_NS) != 0) {
+    if (sweep_claim(mount->config.ns, (uint64_t)sweeper->config.every_ns) != 0) {
         return;
     }
     int status = sweeper->config.sweep(sweeper->config.context, &mount->stopping);
@@ -54,10 +55,16 @@ static void take_turn(struct sweeper *sweeper) {
 }
 
 static void keep_touching(void *arg) {
-    struct mount *mount = arg;
-    while (mount_pause(mount, SWEEPER_TOUCH_NS)) {
+    struct sweeper *sweeper = arg;
+    struct mount *mount = sweeper->mount;
+    int64_t every_ns = sweeper->config.every_ns / SWEEPER_TOUCHES;
+    if (every_ns == 0 || every_ns > SWEEPER_TOUCH_NS) {
+        every_ns = SWEEPER_TOUCH_NS;
+    }
+    while (mount_pause(mount, every_ns)) {
         sweeper_touch(mount);
     }
+    free(sweeper);
     mount_background_done(mount);
 }
 
@@ -66,27 +73,29 @@ static void keep_asking(void *arg) {
     struct mount *mount = sweeper->mount;
     struct store *store = mount->config.store;
     /* Not all mounts of a rack that has just got its power back at once. */
-    int64_t first_ns = (int64_t)(store->random(store->self) % (uint64_t)SWEEPER_ASK_NS);
-    for (bool on = mount_pause(mount, first_ns); on; on = mount_pause(mount, SWEEPER_ASK_NS)) {
+    int64_t ask_ns = sweeper->config.every_ns / SWEEPER_ASKS;
+    int64_t first_ns = (int64_t)(store->random(store->self) % (uint64_t)(ask_ns + 1));
+    for (bool on = mount_pause(mount, first_ns); on; on = mount_pause(mount, ask_ns)) {
         take_turn(sweeper);
     }
     free(sweeper);
     mount_background_done(mount);
 }
 
-int sweeper_start(struct mount *mount, const struct sweeper_config *config) {
-    int status = task_spawn(mount->config.tasks, keep_touching, mount, 0);
-    if (status != 0) {
-        return status;
-    }
-    mount->n_background++;
+static int start_one(struct mount *mount, const struct sweeper_config *config,
+                     void (*keep)(void *sweeper)) {
     struct sweeper *sweeper = memory_new(1, sizeof *sweeper);
     *sweeper = (struct sweeper){mount, *config};
-    status = task_spawn(mount->config.tasks, keep_asking, sweeper, 0);
+    int status = task_spawn(mount->config.tasks, keep, sweeper, 0);
     if (status != 0) {
         free(sweeper);
         return status;
     }
     mount->n_background++;
     return 0;
+}
+
+int sweeper_start(struct mount *mount, const struct sweeper_config *config) {
+    int status = start_one(mount, config, keep_touching);
+    return status != 0 || config->every_ns == 0 ? status : start_one(mount, config, keep_asking);
 }

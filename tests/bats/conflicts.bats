@@ -41,6 +41,37 @@ for v in json.load(sys.stdin): print(v["path"])'; }
     [ "$(cat "$MNT/a.txt")" = fourth ]
 }
 
+@test "with conflicts=hide listings show winners only, and what is hidden is reached, found and resolved" {
+    start_mount "$BASE/shows"
+    start_mount "$BASE/hides" -o conflicts=hide
+    mkdir "$BASE/hides/d"
+    echo plain >"$BASE/hides/d/b.txt"
+    make_conflict /d/a.txt
+    local loser
+    loser=$(losers)
+    [ "$(wc -l <<<"$loser")" -eq 1 ]
+    [ "$(ls "$BASE/shows/d")" = "a.conflict-${loser#*.conflict-}
+a.txt
+b.txt" ]
+    [ "$(ls "$BASE/hides/d")" = "a.txt
+b.txt" ]
+    [ "$(find "$BASE/hides/d" -type f | wc -l)" -eq 2 ]
+    [ "$(cat "$BASE/hides/d/a.txt")" = second ]
+    [ "$(cat "$BASE/hides$loser")" = first ]
+    # Writing the winner makes the other a file of its own: it stays hidden, and a directory that is empty to look at is not.
+    echo third >"$BASE/hides/d/a.txt"
+    [ "$(ls "$BASE/hides/d")" = "a.txt
+b.txt" ]
+    [ "$(cat "$BASE/shows$loser")" = first ]
+    run rm -r "$BASE/hides/d"
+    [ "$status" -ne 0 ]
+    [[ "$output" = *"not empty"* ]]
+    [ "$(losers)" = "$loser" ]
+    rm "$BASE/hides$loser"
+    rmdir "$BASE/hides/d"
+    [ -z "$(losers)" ]
+}
+
 @test "conflicts ls finds them everywhere, show numbers them, keep resolves" {
     start_mount
     mkdir -p "$MNT/d/e"

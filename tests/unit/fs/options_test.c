@@ -118,6 +118,41 @@ static void a_mount_is_soft_unless_told_otherwise_and_the_last_word_counts(void 
     assert_false(options.hard || options.read_only);
 }
 
+static void sweeps_are_daily_or_as_often_as_told_or_off(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "a", "/m"), OPTIONS_RUN);
+    assert_true(options.sweep_ns == 86400000000000);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "sweep=1800"), OPTIONS_RUN);
+    assert_true(options.sweep_ns == 1800000000000);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "sweep=off"), OPTIONS_RUN);
+    assert_true(options.sweep_ns == 0);
+    static const char *const wrong[] = {"sweep", "sweep=0", "sweep=0.1", "sweep=never", "sweep=-1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(PARSE(true, "a", "/m", "-o", wrong[i]), OPTIONS_ERROR);
+        assert_non_null(strstr(options.error, "sweep"));
+    }
+}
+
+static void what_there_is_without_a_majority_and_of_conflicts_is_a_choice(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "a", "/m"), OPTIONS_RUN);
+    assert_false(options.strict || options.hide_conflicts);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "conflicts=hide,mode=strict"), OPTIONS_RUN);
+    assert_true(options.strict && options.hide_conflicts);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "conflicts=hide,conflicts=show"), OPTIONS_RUN);
+    assert_false(options.hide_conflicts);
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "mode=strict,mode=available"), OPTIONS_RUN);
+    assert_false(options.strict);
+    static const char *const wrong[] = {"conflicts=hidden", "conflicts=sho", "conflicts",
+                                        "conflicts=",       "mode=strictly", "mode=show|hide"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(PARSE(true, "a", "/m", "-o", wrong[i]), OPTIONS_ERROR);
+        assert_non_null(strchr(options.error, wrong[i][0]));
+    }
+    assert_int_equal(PARSE(true, "a", "/m", "-o", "mode=avail"), OPTIONS_ERROR);
+    assert_non_null(strstr(options.error, "available|strict"));
+}
+
 static void called_by_mount_the_flags_are_those_of_mount(void **state) {
     (void)state;
     program = "/sbin/mount.ringfs";
@@ -161,6 +196,8 @@ int main(void) {
         cmocka_unit_test(bad_values_and_missing_words_are_errors),
         cmocka_unit_test(a_path_behind_the_addresses_or_subdir_says_what_to_mount),
         cmocka_unit_test(a_mount_is_soft_unless_told_otherwise_and_the_last_word_counts),
+        cmocka_unit_test(sweeps_are_daily_or_as_often_as_told_or_off),
+        cmocka_unit_test(what_there_is_without_a_majority_and_of_conflicts_is_a_choice),
         cmocka_unit_test(called_by_mount_the_flags_are_those_of_mount),
         cmocka_unit_test(the_help_names_every_option),
         cmocka_unit_test(help_and_version_need_nothing_else),

@@ -4,6 +4,9 @@
 #include "fs/sweeper.h"
 #include "shared/sweep.h"
 
+#define DAY_NS (86400 * (int64_t)SECOND_NS)
+#define ASK_NS (DAY_NS / SWEEPER_ASKS)
+
 static int sweep_older(struct world *w, int64_t age_ns, struct sweep_report *report) {
     const struct partition_source source = {.self = w->mem, .n_slices = 1, .list = store_mem_list};
     const struct sweep_config config = {.ns = w->ns_b,
@@ -56,24 +59,33 @@ static int fail_sweep(void *context, const bool *stop) {
 
 IN_WORLD(one_mount_a_day_sweeps) {
     int n = 0;
-    const struct sweeper_config config = {.sweep = count_sweep, .context = &n};
+    const struct sweeper_config config = {.every_ns = DAY_NS, .sweep = count_sweep, .context = &n};
     assert_int_equal(sweeper_start(&w->a, &config), 0);
     assert_int_equal(sweeper_start(&w->b, &config), 0);
     task_set_deadline(task_self(), 0);
-    task_sleep(2 * SWEEPER_ASK_NS);
+    task_sleep(2 * ASK_NS);
     assert_int_equal(n, 1);
-    task_sleep((int64_t)SWEEPER_EVERY_NS - 2 * SWEEPER_ASK_NS);
+    task_sleep(DAY_NS - 2 * ASK_NS);
     assert_int_equal(n, 1);
-    task_sleep(2 * SWEEPER_ASK_NS);
+    task_sleep(2 * ASK_NS);
     assert_int_equal(n, 2);
+}
+
+IN_WORLD(a_mount_that_is_not_to_sweep_takes_no_turn) {
+    int n = 0;
+    const struct sweeper_config off = {.sweep = count_sweep, .context = &n};
+    assert_int_equal(sweeper_start(&w->a, &off), 0);
+    task_set_deadline(task_self(), 0);
+    task_sleep(2 * DAY_NS);
+    assert_int_equal(n, 0);
 }
 
 IN_WORLD(a_sweep_that_failed_is_tried_again_within_the_hour) {
     int n = 0;
-    const struct sweeper_config config = {.sweep = fail_sweep, .context = &n};
+    const struct sweeper_config config = {.every_ns = DAY_NS, .sweep = fail_sweep, .context = &n};
     assert_int_equal(sweeper_start(&w->a, &config), 0);
     task_set_deadline(task_self(), 0);
-    task_sleep(5 * SWEEPER_ASK_NS + SECOND_NS);
+    task_sleep(5 * ASK_NS + SECOND_NS);
     assert_true(n >= 4 && n <= 5);
 }
 
@@ -81,6 +93,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_open_file_without_a_name_is_no_leftover),
         cmocka_unit_test(one_mount_a_day_sweeps),
+        cmocka_unit_test(a_mount_that_is_not_to_sweep_takes_no_turn),
         cmocka_unit_test(a_sweep_that_failed_is_tried_again_within_the_hour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
