@@ -27,6 +27,12 @@ static struct blob *joined(struct node *node, const struct versions *versions, b
     return blob_new(buffer_bytes(&node->encoded));
 }
 
+/* Whether the disk holds something of the row that cannot be read; rows_forget() leaves it there.
+ */
+static bool is_unreadable(const struct row *row) {
+    return row->newest_status != 0 || (row->newest == NULL && row->durable_status != 0);
+}
+
 /* What the row holds, decoded; a corrupt row is taken for one that nobody wrote. */
 static void decode_current(struct node *node, const struct row *row, struct versions *ret) {
     int err = versions_decode(blob_bytes(row->newest), ret);
@@ -48,7 +54,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     if (epoch_is_ahead(node, &now->context)) {
         epoch_fail_old(node);
     }
-    bool was_live = row->newest_status == 0 ? versions_live(before) > 0 : versions_live(now) > 0;
+    bool was_live = versions_live(before) > 0;
     bool learnt = versions_merge(now, before);
     if (PLANTED(LAST_WRITER) && now->n_siblings > 1) {
         now->siblings[0] = *versions_winner(now);
@@ -71,6 +77,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     }
     node->counters.rows_applied++;
     node->counters.corrupt_repaired += row->newest_status != 0 ? 1 : 0;
+    merge->doubtful |= is_unreadable(row);
     rows_commit_put(merge->commit, row, result);
     if (!PLANTED(STALE_TALLY) || versions_live(now) > 0) {
         merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
@@ -78,11 +85,15 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
 }
 
 struct rows_commit *merge_finish(struct merge *merge) {
-    if (merge->tally_changed && merge->counts) {
+    if (!merge->counts && (merge->tally_changed || merge->doubtful)) {
+        rows_doubt(merge->tally_row);
+    } else if (merge->doubtful) {
+        rows_commit_spoil(merge->commit, merge->tally_row);
+    } else if (merge->tally_changed) {
         struct buffer *encoded = &merge->node->encoded;
         buffer_clear(encoded);
         tally_put(&merge->tally, encoded);
-        rows_commit_put(merge->commit, merge->tally_row, blob_new(buffer_bytes(encoded)));
+        rows_commit_reckon(merge->commit, merge->tally_row, blob_new(buffer_bytes(encoded)));
     }
     return merge->commit;
 }

@@ -12,15 +12,16 @@ struct merge {
     struct row *tally_row;
     struct tally tally;
     bool tally_changed;
-    bool counts; /* the tally can be read */
-    bool again;  /* commit rows that learn nothing too: they are to be synced */
+    bool counts;   /* the tally can be read */
+    bool doubtful; /* a row changes of which nobody knows here whether it was counted as live */
+    bool again;    /* commit rows that learn nothing too: they are to be synced */
 };
 
-/* At most `n` rows. A tally that is corrupt stays so. */
+/* At most `n` rows. A tally that is corrupt stays so; recount.h makes it anew. */
 void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, uint32_t n,
                  bool synced);
 /* Joins `incoming`, encoded versions that were checked, into the row. `blob` holds the same bytes
- * or is NULL. A row that is corrupt here becomes `incoming`. */
+ * or is NULL. A row that is corrupt here becomes `incoming`, and the tally is to be made anew. */
 void merge_row(struct merge *merge, struct row *row, struct bytes incoming, struct blob *blob);
 /* Adds the tally if it changed; the commit is ready to start. */
 struct rows_commit *merge_finish(struct merge *merge);

@@ -18,6 +18,7 @@
 #include "node/core/partition_page.h"
 #include "node/core/reap.h"
 #include "node/core/reaper.h"
+#include "node/core/recount.h"
 #include "node/core/recovery.h"
 #include "node/core/replica.h"
 #include "node/core/round.h"
@@ -79,6 +80,7 @@ struct node *node_new(const struct node_config *config, const struct env *env,
     node->membership = membership;
     node->rows = rows_new(disk, value_sound, node);
     rows_on_commit(node->rows, read_only_noted, node);
+    rows_on_spoilt(node->rows, recount_spoilt, node);
     read_only_init(node);
     node->scrub = scrub_new(node);
     node->latches = latches_new();

@@ -9,11 +9,16 @@
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
+enum { RECOUNT_WAIT_MS = 2 };
+
 struct recount {
     struct work work;
     struct node *node;
     struct tally tally;
     struct rows_hold hold; /* the tally: held all the while, so that it stays as it is */
+    struct timer timer;
+    uint64_t n_asked; /* commits: the rows are read when these have ended... */
+    uint32_t doubts;  /* ...and again if the tally has more of them then */
     uint8_t cursor[SORT_KEY_MAX];
     size_t cursor_size;
     struct bytes key;
@@ -22,6 +27,7 @@ struct recount {
 
 static void recount_drop(struct work *work) {
     struct recount *recount = (struct recount *)(void *)work;
+    timers_cancel(recount->node->timers, &recount->timer);
     rows_release(&recount->hold);
     free(recount);
 }
@@ -39,17 +45,41 @@ static void on_committed(void *context, int status) {
     recount_end(recount);
 }
 
+static void next_page(struct recount *recount);
+
+static void on_timer(void *context) {
+    struct recount *recount = context;
+    struct node *node = recount->node;
+    if (!rows_commits_ended(node->rows, recount->n_asked)) {
+        timers_set(node->timers, &recount->timer, node_now(node) + RECOUNT_WAIT_MS * NS_PER_MS);
+        return;
+    }
+    recount->tally = (struct tally){0};
+    recount->cursor_size = 0;
+    next_page(recount);
+}
+
+/* What is on its way to the disk is to be counted too. */
+static void count(struct recount *recount) {
+    recount->n_asked = rows_commits_asked(recount->node->rows);
+    recount->doubts = rows_doubts(rows_held(&recount->hold, 0));
+    on_timer(recount);
+}
+
 static void store_tally(struct recount *recount) {
     struct node *node = recount->node;
+    struct row *row = rows_held(&recount->hold, 0);
+    if (rows_doubts(row) != recount->doubts) {
+        count(recount);
+        return;
+    }
     struct rows_commit *commit = rows_commit_new(node->rows, 1);
     buffer_clear(&node->encoded);
     tally_put(&recount->tally, &node->encoded);
-    rows_commit_put(commit, rows_held(&recount->hold, 0), blob_new(buffer_bytes(&node->encoded)));
+    rows_commit_reckon(commit, row, blob_new(buffer_bytes(&node->encoded)));
     rows_commit_start(commit, false, on_committed, recount);
     node->counters.recounts++;
 }
-
-static void next_page(struct recount *recount);
 
 static void on_page(void *context, int status, struct bytes payload) {
     struct recount *recount = context;
@@ -87,9 +117,17 @@ static void next_page(struct recount *recount) {
 static void on_tally(void *context) {
     struct recount *recount = context;
     if (rows_held(&recount->hold, 0)->newest_status == ERR_CORRUPT) {
-        next_page(recount);
+        count(recount);
     } else {
         recount_end(recount);
+    }
+}
+
+void recount_spoilt(void *context, struct bytes tally_key) {
+    struct node *node = context;
+    struct bytes partition_key;
+    if (rowkey_tally(tally_key, &partition_key) == 0 && node->state <= NODE_SERVING) {
+        recount_start(node, partition_key);
     }
 }
 
@@ -114,6 +152,7 @@ void recount_start(struct node *node, struct bytes partition_key) {
     }
     recount->work.drop = recount_drop;
     recount->node = node;
+    recount->timer = (struct timer){.fire = on_timer, .context = recount};
     bytes_store(recount->bytes, partition_key);
     recount->key = bytes_of(recount->bytes, partition_key.size);
     rows_hold_init(&recount->hold, 1, on_tally, recount);

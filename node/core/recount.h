@@ -4,10 +4,15 @@
 
 #include "node/core/inside.h"
 
-/* Starts unless one is under way. Until it ends, this node changes no row of the partition: others
+/* Tallies cannot be read when they rot, and when they were spoilt: a corrupt row was replaced
+ * (whether it was counted as live is not known), or a commit failed on which a later one was built.
+ *
+ * Starts unless one is under way. Until it ends, this node changes no row of the partition: others
  * take the writes. If a row of the partition cannot be read the tally stays corrupt until that row
  * was repaired and somebody asks again. */
 void recount_start(struct node *node, struct bytes partition_key);
+/* For rows_on_spoilt(); `context` is the node. */
+void recount_spoilt(void *context, struct bytes tally_key);
 /* Whether one is under way. */
 bool recount_under_way(const struct node *node, struct bytes partition_key);
 

@@ -83,6 +83,15 @@ int rowkey_chain(struct bytes key, uint16_t *ret_slice, struct bytes *ret_partit
     return 0;
 }
 
+int rowkey_tally(struct bytes key, struct bytes *ret_partition) {
+    if (key.size < ROWKEY_HEAD || key.data[0] != 't' ||
+        key.size != ROWKEY_HEAD + (size_t)key.data[3]) {
+        return ERR_INVALID;
+    }
+    *ret_partition = bytes_of(key.data + ROWKEY_HEAD, key.data[3]);
+    return 0;
+}
+
 int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret) {
     size_t prefix = ROWKEY_HEAD + partition_key.size;
     if (key.size < prefix || key.data[0] != 'r' || key.data[3] != partition_key.size ||

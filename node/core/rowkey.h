@@ -60,6 +60,8 @@ void rowkey_put_pending(struct buffer *into, uint16_t slice, struct bytes partit
  * is none. */
 int rowkey_chain(struct bytes key, uint16_t *ret_slice, struct bytes *ret_partition);
 
+/* The partition key of a tally's key, borrowed from it; ERR_INVALID when it is none. */
+int rowkey_tally(struct bytes key, struct bytes *ret_partition);
 /* The sort key of a row's key, borrowed from it; ERR_INVALID when the key is not a row of this
  * partition. */
 int rowkey_sort_key(struct bytes key, struct bytes partition_key, struct bytes *ret);

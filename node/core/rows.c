@@ -16,6 +16,8 @@ struct rows {
     rows_changed *changed; /* NULL = nobody watches */
     void (*answered)(void *context, int status);
     void *answered_context;
+    void (*spoilt)(void *context, struct bytes key);
+    void *spoilt_context;
     void *watcher;
     struct rows_commit *commits; /* in flight */
     struct row *table;           /* by key */
@@ -33,6 +35,8 @@ struct rows {
 struct change {
     struct row *row;
     struct blob *blob; /* a reference of its own: the disk borrows it until done */
+    bool reckoned;     /* from the value before it */
+    bool spoils;       /* `blob` is what the disk is to hold of a row that is corrupt */
 };
 
 struct rows_commit {
@@ -60,6 +64,12 @@ struct rows *rows_new(const struct disk *disk,
 void rows_on_commit(struct rows *rows, void (*answered)(void *context, int status), void *context) {
     rows->answered = answered;
     rows->answered_context = context;
+}
+
+void rows_on_spoilt(struct rows *rows, void (*spoilt)(void *context, struct bytes key),
+                    void *context) {
+    rows->spoilt = spoilt;
+    rows->spoilt_context = context;
 }
 
 void rows_watch(struct rows *rows, rows_changed *changed, void *context) {
@@ -142,7 +152,7 @@ void rows_free(struct rows *rows) {
     struct row *row;
     struct row *next;
     HASH_ITER(hh, rows->table, row, next) {
-        assert(row->n_holds == 0);
+        assert(row->n_holds == (row->spoilt ? 1u : 0u));
         row_free(rows, row);
     }
     free(rows);
@@ -284,17 +294,43 @@ struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n) {
     return commit;
 }
 
-/* `blob` NULL = the key is deleted. */
-static void change_row(struct rows_commit *commit, struct row *row, struct blob *blob) {
-    assert(commit->disk.n < commit->capacity);
-    assert(row->n_holds > 0 && !row->loading);
+static void set_newest(struct row *row, int status, struct blob *blob) {
     blob_unref(row->newest);
     row->newest = blob;
-    row->newest_status = 0;
+    row->newest_status = status;
+}
+
+static void set_durable(struct row *row, int status, struct blob *blob) {
+    blob_unref(row->durable);
+    row->durable = blob;
+    row->durable_status = status;
+}
+
+/* Takes over a reference to `blob`; NULL = the key is deleted. */
+static struct change *add_change(struct rows_commit *commit, struct row *row, struct blob *blob) {
+    assert(commit->disk.n < commit->capacity);
+    assert(row->n_holds > 0 && !row->loading);
     row->n_commits++;
     uint32_t index = commit->disk.n++;
-    commit->changes[index] = (struct change){row, blob_ref(blob)};
+    commit->changes[index] = (struct change){.row = row, .blob = blob};
     commit->puts[index] = (struct disk_put){row->key, blob_stored(blob)};
+    return &commit->changes[index];
+}
+
+/* A value that can be trusted is on its way. */
+static void unspoil(struct row *row) {
+    if (row->spoilt) {
+        row->spoilt = false;
+        row->n_holds--;
+    }
+}
+
+/* `blob` NULL = the key is deleted. */
+static struct change *change_row(struct rows_commit *commit, struct row *row, struct blob *blob) {
+    struct change *change = add_change(commit, row, blob_ref(blob));
+    set_newest(row, 0, blob);
+    unspoil(row);
+    return change;
 }
 
 void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob) {
@@ -306,35 +342,103 @@ void rows_commit_remove(struct rows_commit *commit, struct row *row) {
     change_row(commit, row, NULL);
 }
 
+void rows_commit_reckon(struct rows_commit *commit, struct row *row, struct blob *blob) {
+    assert(blob != NULL);
+    change_row(commit, row, blob)->reckoned = true;
+}
+
+void rows_commit_spoil(struct rows_commit *commit, struct row *row) {
+    static const uint8_t no_tally[1];
+    add_change(commit, row, blob_new(bytes_of(no_tally, sizeof no_tally)))->spoils = true;
+    set_newest(row, ERR_CORRUPT, NULL);
+    row->n_doubts++;
+}
+
+void rows_doubt(struct row *row) {
+    row->n_doubts++;
+}
+
+uint32_t rows_doubts(const struct row *row) {
+    return row->n_doubts;
+}
+
 void rows_forget(struct row *row) {
     assert(row->n_holds > 0 && row->newest == NULL);
     row->newest_status = 0;
+}
+
+/* What a commit brought to the disk. */
+static void take_durable(struct rows *rows, struct row *row, const struct change *change) {
+    if (change->spoils || row->spoilt) {
+        blob_unref(change->blob);
+        set_durable(row, ERR_CORRUPT, NULL);
+        return;
+    }
+    if (rows->changed != NULL) {
+        rows->changed(rows->watcher, row->key, row->durable, row->durable_status == 0,
+                      change->blob);
+    }
+    set_durable(row, 0, change->blob);
+}
+
+static void on_spoilt(void *context, int status) {
+    struct row *row = context;
+    if (status == 0) {
+        unspoil(row);
+        row_rest(row->rows, row);
+    }
+}
+
+/* The disk may come to hold what was reckoned from a commit that failed: not for long. Until it is
+ * told so, or the row put anew, this row stays in memory, which knows better. */
+static void spoil_alone(struct rows *rows, struct row *row) {
+    row->n_doubts++;
+    set_newest(row, ERR_CORRUPT, NULL);
+    set_durable(row, ERR_CORRUPT, NULL);
+    if (row->spoilt) {
+        return;
+    }
+    row->spoilt = true;
+    row->n_holds++;
+    struct rows_commit *commit = rows_commit_new(rows, 1);
+    rows_commit_spoil(commit, row);
+    rows_commit_start(commit, false, on_spoilt, row);
 }
 
 /* Returns whether a failed change lives on in a later one. */
 static bool settle(struct rows *rows, struct change *change, int status) {
     struct row *row = change->row;
     row->n_commits--;
+    row->n_holds += change->spoils ? 1 : 0;
     if (status == 0) {
-        if (rows->changed != NULL) {
-            rows->changed(rows->watcher, row->key, row->durable, row->durable_status == 0,
-                          change->blob);
-        }
-        blob_unref(row->durable);
-        row->durable = change->blob;
-        row->durable_status = 0;
+        take_durable(rows, row, change);
     } else {
         blob_unref(change->blob);
     }
     bool lives_on = status != 0 && row->n_commits > 0;
-    if (row->n_commits == 0 && row->newest != row->durable) {
+    if (status != 0 && (change->spoils || (change->reckoned && lives_on))) {
+        spoil_alone(rows, row);
+    } else if (row->n_commits == 0 && row->newest != row->durable) {
         /* The last commit failed, and nothing was built on it. */
-        blob_unref(row->newest);
-        row->newest = blob_ref(row->durable);
-        row->newest_status = row->durable_status;
+        set_newest(row, row->durable_status, blob_ref(row->durable));
     }
     row_rest(rows, row);
-    return lives_on;
+    return lives_on && !change->reckoned && !change->spoils;
+}
+
+/* Each of the commit's rows that is spoilt; settle() kept it. */
+static void tell_spoilt(struct rows *rows, const struct rows_commit *commit) {
+    for (uint32_t i = 0; i < commit->disk.n; i++) {
+        struct row *row = commit->changes[i].row;
+        if (!commit->changes[i].spoils) {
+            continue;
+        }
+        if (rows->spoilt != NULL) {
+            rows->spoilt(rows->spoilt_context, row->key);
+        }
+        row->n_holds--;
+        row_rest(rows, row);
+    }
 }
 
 static void on_committed(struct disk_commit *disk_commit, int status) {
@@ -352,6 +456,7 @@ static void on_committed(struct disk_commit *disk_commit, int status) {
     if (lives_on) {
         status = ERR_UNKNOWN;
     }
+    tell_spoilt(rows, commit);
     void (*done)(void *, int) = commit->done;
     void *context = commit->context;
     free(commit);

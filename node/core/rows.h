@@ -16,6 +16,7 @@
  * back to the loop, or compared again afterwards.
  *
  * A commit that fails leaves no trace but in later commits that were built on it before it failed.
+ * Those may keep the rows that it brought; what was reckoned from it is spoilt.
  *
  * Small values that nobody holds stay cached up to ROWS_CACHE_BYTES, the least recently used go
  * first. Thousands of rows; one thread. */
@@ -42,6 +43,8 @@ struct row {
     bool loading;
     bool reading_again; /* after the disk failed to */
     bool cached;
+    bool spoilt; /* not to be trusted whatever the disk says, until it is put anew; held for that */
+    uint32_t n_doubts;
     uint32_t n_holds;
     uint32_t n_commits;
     struct row_pin *waiting;
@@ -114,6 +117,20 @@ void rows_commit_remove(struct rows_commit *commit, struct row *row);
 /* A corrupt row, held, counts as one that nobody wrote, for writers; readers see it as corrupt
  * until it is put. */
 void rows_forget(struct row *row);
+/* As rows_commit_put() for a value that was reckoned from the one before it, as a tally is. When
+ * the commit of that one fails and this one does not, it is spoilt. */
+void rows_commit_reckon(struct rows_commit *commit, struct row *row, struct blob *blob);
+/* The row, reckoned or corrupt, is not right any more and nobody knows what would be: from now on
+ * it is corrupt, also on the disk, until it is put anew. */
+void rows_commit_spoil(struct rows_commit *commit, struct row *row);
+/* Something happened that a spoilt or corrupt row would have told of: see rows_doubts(). */
+void rows_doubt(struct row *row);
+/* Changes whenever a row was spoilt or rows_doubt() was called since. */
+uint32_t rows_doubts(const struct row *row);
+/* From now on `spoilt` is called for each row that was spoilt, when the disk has answered; it may
+ * hold rows. */
+void rows_on_spoilt(struct rows *rows, void (*spoilt)(void *context, struct bytes key),
+                    void *context);
 /* Hands it to the disk; `done` is called later, once, with what the disk said (ERR_UNKNOWN when it
  * failed but a later commit was built on it and may yet bring its rows to the disk), unless there
  * was nothing to commit: then it answers true and the commit is gone. */

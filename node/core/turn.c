@@ -343,6 +343,14 @@ static void on_committed(void *context, int status) {
     check_gathered(p);
 }
 
+static struct tally proposed_tally(const struct partition *p) {
+    struct chain_proposal proposal;
+    int err = chain_proposal_decode(buffer_bytes(&p->proposal), &proposal);
+    assert(err == 0);
+    (void)err;
+    return proposal.tally;
+}
+
 /* A majority has it: into the rows with it. */
 static void commit(struct partition *p) {
     struct merge merge;
@@ -350,7 +358,7 @@ static void commit(struct partition *p) {
     p->state = PARTITION_COMMITTING;
     merge_begin(&merge, p->node, rows_held(&p->rows, 0), p->batch.n + 3, p->synced);
     chain_apply(&merge, &p->chain, &p->rows, buffer_bytes(&p->proposal), &p->batch);
-    p->tally = merge.tally;
+    p->tally = merge.counts ? merge.tally : proposed_tally(p);
     if (pending->newest != NULL) {
         rows_commit_remove(merge.commit, pending);
     }
