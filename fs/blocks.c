@@ -346,6 +346,17 @@ static void begin_sends(struct blocks *blocks, bool synced) {
     }
 }
 
+static void synced_now(struct blocks *blocks) {
+    blocks->unsynced_ns = 0;
+    for (struct block *block = blocks->first, *next; block != NULL; block = next) {
+        next = block->next;
+        block->synced = true;
+        if (block->size == BLOCK_SIZE && !block->dirty) {
+            forget(blocks, block);
+        }
+    }
+}
+
 static int wait_until_synced(struct blocks *blocks) {
     int64_t left_ns = blocks->unsynced_ns + BLOCKS_SYNCED_AFTER_NS - mount_now_ns(blocks->mount);
     int status = blocks->unsynced_ns == 0 || left_ns <= 0 ? 0 : task_sleep(left_ns);
@@ -361,11 +372,8 @@ static void extend_deadline(struct mount *mount) {
     }
 }
 
-int blocks_flush(struct blocks *blocks, bool synced) {
+static int flush_dirty(struct blocks *blocks, bool synced) {
     blocks->error = 0;
-    if (synced) {
-        unsynced_to_dirty(blocks);
-    }
     begin_sends(blocks, synced);
     while (blocks->n_sending > 0) {
         int waited = blocks->error == 0 ? task_wait(&blocks->sent) : 0;
@@ -383,7 +391,37 @@ int blocks_flush(struct blocks *blocks, bool synced) {
     }
     int status = blocks->error;
     blocks->error = 0;
-    return status == 0 && synced ? wait_until_synced(blocks) : status;
+    return status;
+}
+
+/* Of more than a few blocks the nodes are asked to bring them to their disks. */
+static bool too_many_to_send_again(const struct blocks *blocks) {
+    uint32_t n = 0;
+    for (const struct block *block = blocks->first; block != NULL; block = block->next) {
+        n += block->sending || (!block->dirty && !block->synced);
+    }
+    return n > BLOCKS_AGAIN_MAX || blocks->unsynced_ns != 0;
+}
+
+int blocks_flush(struct blocks *blocks, bool synced) {
+    const struct mount_config *config = &blocks->mount->config;
+    if (!synced) {
+        return flush_dirty(blocks, false);
+    }
+    if (config->sync_nodes != NULL && too_many_to_send_again(blocks)) {
+        int status = flush_dirty(blocks, false);
+        if (status != 0) {
+            return status;
+        }
+        if (config->sync_nodes(config->nodes) == 0) {
+            extend_deadline(blocks->mount);
+            synced_now(blocks);
+            return 0;
+        }
+    }
+    unsynced_to_dirty(blocks);
+    int status = flush_dirty(blocks, true);
+    return status == 0 ? wait_until_synced(blocks) : status;
 }
 
 bool blocks_may_hold(struct blocks *blocks, uint64_t index) {

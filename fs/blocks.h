@@ -30,6 +30,7 @@ enum {
     BLOCKS_MAX = 64,
     BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */
     BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */
+    BLOCKS_AGAIN_MAX = 2, /* sent again by an fsync; for more the nodes are asked to sync */
     /* How soon after its acknowledgement a write that was not asked to be synced is on the nodes'
      * disks anyway: a second, and some time to spare. */
     BLOCKS_SYNCED_AFTER_NS = 1200000000,

@@ -27,6 +27,7 @@
 #include "fs/report.h"
 #include "fs/supervisor.h"
 #include "fs/sweep_cluster.h"
+#include "fs/sync_cluster.h"
 #include "fs/writeback.h"
 #include "shared/client_watch.h"
 #include "shared/namespace_watch.h"
@@ -229,6 +230,8 @@ static int open_root(void *context) {
     p->report = (struct report){p->session, &p->mount, &p->options, p->mountpoint, &p->ops};
     start_watching(p);
     struct mount_config config = {
+        .sync_nodes = sync_cluster,
+        .nodes = p->session,
         .print_replicas = report_replicas,
         .replicas = &p->report,
         .survivor = p->survivor,

@@ -43,6 +43,10 @@ struct mount_config {
     /* Appends where a partition lies, for people; NULL = nobody knows. */
     void (*print_replicas)(void *replicas, struct bytes partition_key, struct buffer *into);
     void *replicas;
+    /* May suspend: until all that the nodes have acknowledged is on their disks. 0, or an error
+     * when not all of them say so. NULL = nobody can be asked. */
+    int (*sync_nodes)(void *nodes);
+    void *nodes;
 };
 
 /* Sizes as statfs(2) tells them: what the cluster can hold of distinct bytes. */

@@ -372,6 +372,7 @@ static int request_check(const struct client *client, const struct client_reques
     case MESSAGE_HINTS:
         break;
     case MESSAGE_WATCH:
+    case MESSAGE_SYNC:
     case MESSAGE_REPAIR_CONTROL:
     case MESSAGE_TREE:
     case MESSAGE_LEAF:

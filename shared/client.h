@@ -49,7 +49,7 @@ struct client;
 /* One request. The caller's memory from client_submit() until `done` was called. */
 struct client_request {
     /* set by the caller */
-    uint8_t type;         /* GET, BATCH, SCAN, STATS; of one node: TREE and others too */
+    uint8_t type;         /* GET, BATCH, SCAN, STATS; of one node: SYNC, TREE and others too */
     uint16_t flags;       /* enum message_flags */
     uint16_t node;        /* STATS, or a request for one node only: its id; 0 = by slice */
     struct bytes key;     /* partition key; borrowed until done */

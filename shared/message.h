@@ -54,6 +54,7 @@ enum message_type {
     MESSAGE_REPAIR_CONTROL = 7, /* begin repairing, and how far is it: exchange.h */
     MESSAGE_HINTS = 8,          /* what the node keeps for others: hint_report.h */
     MESSAGE_WATCH = 9,          /* tell me of changes in these partitions: watch.h */
+    MESSAGE_SYNC = 10,          /* answer when all that you have acknowledged is on your disk */
     MESSAGE_PARTITIONS = 11,    /* which partitions do you hold of a slice: partitions.h */
     /* node -> node */
     MESSAGE_REPLICATE = 16, /* coordinator -> replica: apply these rows under these conditions */

@@ -43,7 +43,7 @@ struct disk_put {
 };
 struct disk_commit {
     struct disk_put *puts; /* array, keys and values borrowed until done */
-    uint32_t n;
+    uint32_t n;            /* 0 of a synced one: it only makes what was asked before durable */
     bool synced; /* `done` only after it is on the disk; else: in the log file, survives kill -9 */
     void (*done)(struct disk_commit *commit, int status);
     void *context;

@@ -71,7 +71,7 @@ struct counters {
     uint64_t strict_batches, strict_applied, strict_behind, campaigns, touches, takeovers,
         partition_syncs, proposals_resent, stale_epochs, settles;
     uint64_t repairs_sent, rows_applied, forwarded, late, reopened, confirmed;
-    uint64_t slice_pages, recovering;
+    uint64_t slice_pages, recovering, syncs_asked;
     uint64_t corrupt_found, corrupt_repaired;
     uint64_t messages, messages_bad, commit_errors, corrupt_rows, hedges, unsent, stamps_ahead,
         recounts;

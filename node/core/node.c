@@ -27,6 +27,7 @@
 #include "node/core/slice_page.h"
 #include "node/core/stats.h"
 #include "node/core/steward.h"
+#include "node/core/sync.h"
 #include "node/core/tree_build.h"
 #include "node/core/watch.h"
 #include "shared/err.h"
@@ -370,6 +371,10 @@ static bool receive_from_client(struct node *node, const struct endpoint *from,
         break;
     case MESSAGE_WATCH:
         watch_receive(node->watches, from, message);
+        return true;
+    case MESSAGE_SYNC:
+        node->counters.syncs_asked++;
+        sync_receive(node, from, message);
         return true;
     default:
         return false;

@@ -34,6 +34,7 @@ static void add_requests(struct list *list, const struct counters *c) {
     ADD(list, c, reads);
     ADD(list, c, read_scans);
     ADD(list, c, slice_pages);
+    ADD(list, c, syncs_asked);
     ADD(list, c, repairs_received);
     ADD(list, c, forwarded);
     ADD(list, c, messages);

@@ -314,7 +314,7 @@ static void on_scan(void *self, struct disk_scan *scan) {
 }
 
 static void on_commit(void *self, struct disk_commit *commit) {
-    assert(commit->n > 0);
+    assert(commit->n > 0 || commit->synced);
     struct disk_mem *mem = self;
     enqueue(mem, commit->synced ? DISK_MEM_COMMIT_SYNCED : DISK_MEM_COMMIT)->commit = commit;
     if (mem->asked != NULL) {
