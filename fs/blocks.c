@@ -170,16 +170,58 @@ static int send_data(struct block *block) {
     return send_in_part(block, &put);
 }
 
-static void send_block(void *arg) {
-    struct block *block = arg;
-    struct mount *mount = block->blocks->mount;
-    int status = send_data(block);
-    sent(block, status);
+/* Blocks of one stripe that leave in one request. */
+struct run {
+    struct block *members[CONTENTS_TOGETHER_MAX];
+    uint32_t n;
+};
+
+static int send_together(const struct run *run) {
+    const struct blocks *blocks = run->members[0]->blocks;
+    struct block_put puts[CONTENTS_TOGETHER_MAX];
+    struct block_seen *seen[CONTENTS_TOGETHER_MAX];
+    for (uint32_t i = 0; i < run->n; i++) {
+        struct block *block = run->members[i];
+        puts[i] = (struct block_put){.contents = blocks->contents,
+                                     .index = block->index,
+                                     .data = bytes_of(block->data, block->size),
+                                     .synced = block->synced};
+        seen[i] = &block->seen;
+    }
+    return contents_put_blocks(blocks->mount->config.ns, puts, run->n, seen);
+}
+
+static void send_run(void *arg) {
+    struct run *run = arg;
+    struct mount *mount = run->members[0]->blocks->mount;
+    int status = run->n == 1 ? send_data(run->members[0]) : send_together(run);
+    for (uint32_t i = 0; i < run->n; i++) {
+        sent(run->members[i], status);
+    }
+    free(run);
     mount_background_done(mount);
 }
 
-/* May suspend only when no further task can be made. */
-static void begin_send(struct block *block, bool synced) {
+static bool waits(const struct block *block) {
+    return block->dirty && !block->sending;
+}
+
+/* Whether it is stored whatever is there, and in no order with what others write. */
+static bool goes_together(const struct block *block) {
+    const struct blocks *blocks = block->blocks;
+    bool whole = block->written != NULL && written_all(block->written);
+    return waits(block) && (!blocks->shared || (whole && !blocks->contended));
+}
+
+static struct block *peek(const struct blocks *blocks, uint64_t index) {
+    struct block *block = blocks->first;
+    while (block != NULL && block->index != index) {
+        block = block->next;
+    }
+    return block;
+}
+
+static void add_to_run(struct run *run, struct block *block, bool synced) {
     struct blocks *blocks = block->blocks;
     block->dirty = false;
     block->sending = true;
@@ -189,7 +231,25 @@ static void begin_send(struct block *block, bool synced) {
     blocks->n_sending++;
     extents_add(&blocks->stored, block->index, block->index + 1);
     extents_add(&blocks->added, block->index, block->index + 1);
-    mount_background(blocks->mount, send_block, block);
+    run->members[run->n++] = block;
+}
+
+/* The block, and those behind it that can go together with it. May suspend only when no further
+ * task can be made. */
+static void begin_send(struct block *block, bool synced) {
+    struct blocks *blocks = block->blocks;
+    struct run *run = memory_new(1, sizeof *run);
+    bool together = goes_together(block);
+    add_to_run(run, block, synced);
+    while (together && run->n < CONTENTS_TOGETHER_MAX && blocks->n_sending < BLOCKS_SENDING_MAX) {
+        uint64_t index = run->members[0]->index + run->n;
+        struct block *next = index % STRIPE_BLOCKS != 0 ? peek(blocks, index) : NULL;
+        together = next != NULL && goes_together(next);
+        if (together) {
+            add_to_run(run, next, synced);
+        }
+    }
+    mount_background(blocks->mount, send_run, run);
 }
 
 static struct block *oldest(struct blocks *blocks, bool dirty) {
@@ -304,27 +364,41 @@ static int write_one(struct blocks *blocks, uint64_t offset, struct bytes data,
     note_written(block, at, end);
     block->size = end > block->size ? end : block->size;
     block->dirty = true;
-    while (end == BLOCK_SIZE && block->dirty && !block->sending &&
-           blocks->n_sending >= BLOCKS_SENDING_MAX) {
-        status = wait_for_sent(blocks);
-        if (status != 0) {
-            return status;
+    return 0;
+}
+
+/* Those of [first, end) that wait: a writer that fills several at once has them sent together. */
+static int send_full(struct blocks *blocks, uint64_t first, uint64_t end) {
+    for (uint64_t i = first; i < end; i++) {
+        struct block *block = peek(blocks, i);
+        while (block != NULL && waits(block) && blocks->n_sending >= BLOCKS_SENDING_MAX) {
+            int status = wait_for_sent(blocks);
+            if (status != 0) {
+                return status;
+            }
         }
-    }
-    if (end == BLOCK_SIZE && block->dirty && !block->sending) {
-        begin_send(block, false);
+        if (block != NULL && waits(block)) {
+            begin_send(block, false);
+        }
     }
     return 0;
 }
 
 int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint64_t file_size) {
     int status = 0;
+    uint64_t unsent = offset / BLOCK_SIZE;
     for (size_t done = 0; status == 0 && done < data.size;) {
         size_t part = BLOCK_SIZE - (size_t)((offset + done) % BLOCK_SIZE);
         part = part < data.size - done ? part : data.size - done;
         status = write_one(blocks, offset + done, bytes_of(data.data + done, part), file_size);
         done += part;
         file_size = offset + done > file_size ? offset + done : file_size;
+        uint64_t full = (offset + done) / BLOCK_SIZE; /* all before it are */
+        bool many = full - unsent >= CONTENTS_TOGETHER_MAX || full % STRIPE_BLOCKS == 0;
+        if (status == 0 && (many || done == data.size)) {
+            status = send_full(blocks, unsent, full);
+            unsent = full;
+        }
     }
     return status;
 }

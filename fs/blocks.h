@@ -11,11 +11,12 @@
  *     blocks_write() -> DIRTY -> (full, or blocks_flush(), or no room) -> SENDING -> CLEAN, or gone
  *                         ^--- changed meanwhile, or the sending failed ----'
  *
- * A full block leaves at once, in a task of its own, up to BLOCKS_SENDING_MAX of a file at a time;
- * when it has arrived it leaves memory. A block that is not full stays, CLEAN, since the next
- * append belongs into it, unless memory is half full of blocks. A block that could not be sent
- * stays DIRTY for the next flush, and the error waits for blocks_flush(). At most BLOCKS_MAX of a
- * file are in memory, and MOUNT_DIRTY_MAX bytes of all files: a writer waits.
+ * A full block leaves at once, with those of its stripe that the same write has filled, in a task
+ * of their own, up to BLOCKS_SENDING_MAX of a file at a time; when it has arrived it leaves memory.
+ * A block that is not full stays, CLEAN, since the next append belongs into it, unless memory is
+ * half full of blocks. A block that could not be sent stays DIRTY for the next flush, and the error
+ * waits for blocks_flush(). At most BLOCKS_MAX of a file are in memory, and MOUNT_DIRTY_MAX bytes
+ * of all files: a writer waits.
  *
  * Blocks of contents that a record names are `shared`: other mounts may write other bytes of them.
  * One that was written in part is stored only as it was seen; on a conflict the bytes written here
@@ -25,7 +26,7 @@
  * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
  * run at any time. */
 enum {
-    BLOCKS_SENDING_MAX = 16,
+    BLOCKS_SENDING_MAX = 32,
     BLOCKS_READING_MAX = 16, /* of one call */
     BLOCKS_MAX = 64,
     BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */

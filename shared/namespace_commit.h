@@ -7,7 +7,7 @@
 
 struct key;
 
-enum { COMMIT_OPS_MAX = 4, COMMIT_UNKNOWN_MAX = 3 };
+enum { COMMIT_OPS_MAX = CONTENTS_TOGETHER_MAX, COMMIT_UNKNOWN_MAX = 3 };
 
 /* Fill `ops` and `n`; zero-initialize the rest. commit_release() frees the outcome, not the ops'
  * bytes. */

@@ -1,4 +1,5 @@
 /* namespace_contents: the blocks of files. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -153,6 +154,33 @@ int contents_put_block(struct namespace *ns, const struct block_put *put, struct
     if (err == 0 && seen != NULL) {
         block_seen_release(seen);
         *seen = (struct block_seen){commit_context(&commit, 0), true, true};
+    }
+    commit_release(&commit);
+    return err;
+}
+
+int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint32_t n,
+                        struct block_seen *const seen[]) {
+    const struct block_put *first = &puts[0];
+    struct key partition = key_stripe(&first->contents, first->index / STRIPE_BLOCKS);
+    struct key sorts[CONTENTS_TOGETHER_MAX];
+    struct commit commit = {.n = n};
+    assert(n > 0 && n <= CONTENTS_TOGETHER_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        assert(puts[i].data.size <= BLOCK_SIZE);
+        assert(puts[i].index / STRIPE_BLOCKS == first->index / STRIPE_BLOCKS);
+        sorts[i] = key_block(puts[i].index);
+        commit.ops[i] = (struct row_op){.kind = ROW_PUT,
+                                        .condition = ROW_OVERWRITE,
+                                        .sort_key = key_bytes(&sorts[i]),
+                                        .value = puts[i].data};
+    }
+    store_options options = first->synced ? MESSAGE_SYNCED : 0;
+    options |= contents_fresh(ns, &first->contents) ? STORE_AVAILABLE : 0;
+    int err = commit_run(ns, &partition, &commit, options);
+    for (uint32_t i = 0; i < n && err == 0; i++) {
+        block_seen_release(seen[i]);
+        *seen[i] = (struct block_seen){commit_context(&commit, i), true, true};
     }
     commit_release(&commit);
     return err;

@@ -45,6 +45,11 @@ struct block_put {
 };
 /* Writes one block; `seen` (may be NULL unless AS_SEEN) becomes what was written. */
 int contents_put_block(struct namespace *ns, const struct block_put *put, struct block_seen *seen);
+/* Writes up to CONTENTS_TOGETHER_MAX blocks of one stripe, each BLOCK_PLAIN and all synced or none,
+ * in one request: all or none; seen[i] becomes what was written. */
+enum { CONTENTS_TOGETHER_MAX = 8 };
+int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint32_t n,
+                        struct block_seen *const seen[]);
 /* Where what can be in blocks ends: the size, or where the tail begins when it lies at the end. */
 uint64_t contents_blocks_end(const struct record *record);
 /* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it

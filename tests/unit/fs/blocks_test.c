@@ -56,11 +56,42 @@ IN_WORLD(an_fsync_of_a_few_blocks_sends_them_again) {
     handle_release(handle);
 }
 
+/* Blocks that a single write fills, of which `n_requests` are to be made. */
+static void count_requests(struct world *w, uint64_t first, uint32_t n_blocks,
+                           uint32_t n_requests) {
+    static uint8_t data[MANY * BLOCK_SIZE], found[MANY * BLOCK_SIZE];
+    size_t size = (size_t)n_blocks * BLOCK_SIZE, read = 0;
+    struct handle *handle = create(&w->a, "f");
+    assert_int_equal(handle_write(handle, first * BLOCK_SIZE, bytes_of(data, 1)), 0);
+    assert_int_equal(handle_flush(handle), 0);
+    uint64_t before = store_mem_calls(w->mem);
+    for (size_t i = 0; i < size; i++) {
+        data[i] = (uint8_t)(i / BLOCK_SIZE + i);
+    }
+    assert_int_equal(handle_write(handle, first * BLOCK_SIZE, bytes_of(data, size)), 0);
+    blocks_wait(&handle->file->blocks);
+    assert_int_equal(store_mem_calls(w->mem) - before, n_requests);
+    assert_int_equal(handle_flush(handle), 0);
+    assert_int_equal(handle_read(handle, first * BLOCK_SIZE, found, size, &read), 0);
+    assert_true(read == size && memcmp(found, data, size) == 0);
+    handle_release(handle);
+}
+
+IN_WORLD(blocks_that_one_write_fills_leave_together) {
+    count_requests(w, 0, STRIPE_BLOCKS, STRIPE_BLOCKS / CONTENTS_TOGETHER_MAX);
+}
+
+IN_WORLD(blocks_of_two_stripes_never_leave_together) {
+    count_requests(w, STRIPE_BLOCKS - 2, 4, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_fsync_of_many_blocks_asks_the_nodes_once_and_does_not_wait_for_time),
         cmocka_unit_test(nodes_that_cannot_say_so_are_given_the_time_of_their_own_sync),
         cmocka_unit_test(an_fsync_of_a_few_blocks_sends_them_again),
+        cmocka_unit_test(blocks_that_one_write_fills_leave_together),
+        cmocka_unit_test(blocks_of_two_stripes_never_leave_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
