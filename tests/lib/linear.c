@@ -64,6 +64,10 @@ static bool covers(const struct search *s, uint32_t op, uint32_t part, uint32_t 
     return s->history->covers(s->history->context, op, part, other);
 }
 
+static bool replaces(const struct search *s, uint32_t op, uint32_t part, uint32_t other) {
+    return s->history->replaces(s->history->context, op, part, other);
+}
+
 static bool noisy(const struct search *s, uint32_t row, int64_t before_ns) {
     return s->history->noisy(s->history->context, row, before_ns);
 }
@@ -192,7 +196,7 @@ static void write_row(struct search *s, uint32_t op, uint32_t index) {
     struct siblings *row = &s->state.rows[part->row];
     uint32_t kept = 0;
     for (uint32_t i = 0; i < row->n; i++) {
-        if (part->condition == ROW_ANY && !covers(s, op, index, row->ops[i])) {
+        if (part->condition == ROW_ANY && !replaces(s, op, index, row->ops[i])) {
             row->ops[kept++] = row->ops[i];
         } else {
             s->hash ^= sibling_hash(part->row, row->ops[i]);

@@ -50,8 +50,11 @@ struct linear_op {
 struct linear_history {
     const struct linear_op *ops; /* in the order of start_ns */
     uint32_t n;
-    /* Whether part `part` of operation `op` may pass over, and replace, what `other` wrote. */
+    /* Whether part `part` of operation `op` may pass over what `other` wrote: it had seen it, or
+     * others may have replaced it before. */
     bool (*covers)(void *context, uint32_t op, uint32_t part, uint32_t other);
+    /* Whether it replaces what `other` wrote, if it has no condition: it had seen it. */
+    bool (*replaces)(void *context, uint32_t op, uint32_t part, uint32_t other);
     /* Whether others than these operations may have written the row before that time: then nothing
      * is concluded from a refusal by it, nor from what was read of it. */
     bool (*noisy)(void *context, uint32_t row, int64_t before_ns);

@@ -60,6 +60,15 @@ static bool covers(void *context, uint32_t op, uint32_t part, uint32_t other) {
             replaced_by_others(h, theirs, h->ops[op].end_ns));
 }
 
+/* What others may have done to the row meanwhile is not the operation's: a read that ended before
+ * they began has seen the row without it. */
+static bool replaces(void *context, uint32_t op, uint32_t part, uint32_t other) {
+    const struct strict_history *h = context;
+    const struct write *write = write_of(h, op);
+    return write_row_covered(write_row_of(write_of(h, other), write->rows[part].row),
+                             &write->rows[part].seen);
+}
+
 static bool noisy(void *context, uint32_t row, int64_t before_ns) {
     const struct strict_history *h = context;
     return h->noise_from[row] < before_ns;
@@ -254,7 +263,7 @@ static void check_partition(struct world *world, const struct final_rows *rows, 
     }
     add_final(&h, rows);
     sort_ops(&h);
-    struct linear_history history = {h.ops, h.n, covers, noisy, &h};
+    struct linear_history history = {h.ops, h.n, covers, replaces, noisy, &h};
     uint32_t blocked = 0;
     enum linear_verdict verdict = linear_check(&history, &blocked);
     world->coverage[COVER_LINEAR_OPS] += h.n - 1;

@@ -19,7 +19,7 @@ struct history {
     int64_t noise_from;
 };
 
-static bool covers(void *context, uint32_t op, uint32_t part, uint32_t other) {
+static bool replaces(void *context, uint32_t op, uint32_t part, uint32_t other) {
     const struct history *h = context;
     (void)part;
     return (h->seen[op] >> other & 1) != 0;
@@ -31,8 +31,14 @@ static bool noisy(void *context, uint32_t row, int64_t before_ns) {
     return h->noise_from < before_ns;
 }
 
+/* Noise may have replaced anything. */
+static bool covers(void *context, uint32_t op, uint32_t part, uint32_t other) {
+    const struct history *h = context;
+    return replaces(context, op, part, other) || h->noise_from < h->ops[op].end_ns;
+}
+
 static enum linear_verdict judge(struct history *h, uint32_t *ret_blocked) {
-    struct linear_history history = {h->ops, h->n, covers, noisy, h};
+    struct linear_history history = {h->ops, h->n, covers, replaces, noisy, h};
     return linear_check(&history, ret_blocked);
 }
 
@@ -102,6 +108,26 @@ static void an_order_against_time_is_none(void **state) {
     assert_int_equal(judge(&h, &blocked), LINEAR_YES);
 }
 
+static void noise_takes_nothing_from_a_read_that_ended_before_it(void **state) {
+    (void)state;
+    struct history h = empty();
+    uint32_t blocked = 0;
+    add(&h, LINEAR_DONE, 0, 10, ROW_IF_ABSENT, 0);
+    add(&h, LINEAR_DONE, 20, 60, ROW_ANY, 0); /* answered late, when there was noise already */
+    add_read(&h, 30, 40, 0);
+    h.ops[2].observed[1].op = 1;
+    h.ops[2].n_observed = 2;
+    h.noise_from = 50;
+    assert_int_equal(judge(&h, &blocked), LINEAR_YES);
+    h.ops[2].observed[1].op = 0;
+    h.ops[2].n_observed = 1;
+    h.ops[2].start_ns = 15; /* it came before the write */
+    assert_int_equal(judge(&h, &blocked), LINEAR_YES);
+    h.ops[1].end_ns = 14; /* it came after the write, and should show it */
+    h.ops[1].start_ns = 11;
+    assert_int_equal(judge(&h, &blocked), LINEAR_NO);
+}
+
 static void an_unknown_write_may_come_late_or_never(void **state) {
     (void)state;
     struct history h = empty();
@@ -160,6 +186,7 @@ int main(void) {
         cmocka_unit_test(a_chain_of_writes_that_saw_one_another_has_an_order),
         cmocka_unit_test(two_winners_of_one_row_have_no_order),
         cmocka_unit_test(an_order_against_time_is_none),
+        cmocka_unit_test(noise_takes_nothing_from_a_read_that_ended_before_it),
         cmocka_unit_test(an_unknown_write_may_come_late_or_never),
         cmocka_unit_test(a_refusal_needs_a_reason_or_writes_of_others),
         cmocka_unit_test(a_count_of_live_rows_leaves_out_the_deleted),
