@@ -51,7 +51,8 @@ struct batch_request {
     bool overdue;   /* BATCH_STAND_IN_MS are over */
     struct strict strict;
     struct dot dot;   /* of the rows made for a proposal; 0: none were made */
-    uint32_t failing; /* ASSURING: the operation whose condition does not hold */
+    uint32_t failing; /* ASSURING, `refusing`: the operation whose condition does not hold */
+    bool refusing;    /* PROPOSING: a batch that changes nothing, then CONFLICT */
 };
 
 /* Whether it goes the way of coordinator_propose.c. */
@@ -109,7 +110,8 @@ void batch_answer_done(struct batch_request *batch);
 void batch_propose_begin(struct batch_request *batch);
 /* Its turn has come, and the rows are made: they are proposed. May end the request. */
 void batch_propose(struct batch_request *batch);
-/* A condition does not hold: CONFLICT once it is sure that this node still is the steward. */
+/* A condition does not hold: CONFLICT once it is sure that this node still is the steward, and that
+ * no earlier attempt can be done any more. */
 void batch_propose_conflict(struct batch_request *batch, uint32_t index);
 /* Whether the tail remembers the operation: then its dot is among the known ones. */
 bool batch_propose_known(struct batch_request *batch);

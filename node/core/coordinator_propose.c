@@ -2,6 +2,7 @@
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
 #include "node/core/plant.h"
+#include "node/core/settle.h"
 #include "shared/err.h"
 
 static uint8_t needed_of(const struct request *request) {
@@ -36,11 +37,15 @@ static bool goes_on(const struct batch_request *batch, bool proposed, int status
 /* The turn is over: done, or it failed before or after anything was sent. */
 static void on_over(struct request *request, int status) {
     struct batch_request *batch = batch_from(request);
-    bool proposed = batch->committing;
+    bool refusing = batch->refusing;
+    bool proposed = batch->committing && !refusing;
     batch->committing = false;
+    batch->refusing = false;
     batch->tally = batch->strict.turn.tally;
     if (request->state == REQUEST_ANSWERED) {
         batch_end(batch);
+    } else if (refusing && status == 0) {
+        batch_conflict_here(batch, batch->failing);
     } else if (proposed && status == 0) {
         batch_answer_done(batch);
     } else if (goes_on(batch, proposed, status)) {
@@ -49,7 +54,7 @@ static void on_over(struct request *request, int status) {
         batch_let_go(batch);
         strict_again(&batch->strict);
     } else {
-        fail(batch, status);
+        fail(batch, refusing ? ERR_UNKNOWN : status);
     }
 }
 
@@ -74,9 +79,28 @@ void batch_propose_begin(struct batch_request *batch) {
     }
 }
 
+/* One replica may have an earlier attempt as its pending, which a majority has not: unless a later
+ * link of the chain is chosen, the next steward may find it there and propose it. */
+static void rule_out_earlier(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    struct buffer encoded = {0};
+    settle_encode_nothing(&encoded);
+    struct chain_proposal nothing = {.batch = buffer_bytes(&encoded)};
+    request_move(request, REQUEST_PROPOSING);
+    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    batch->refusing = true;
+    batch->committing = true;
+    turn_propose(&batch->strict.turn, &nothing, round_majority(request->node), false);
+    buffer_release(&encoded);
+}
+
 void batch_propose_conflict(struct batch_request *batch, uint32_t index) {
     batch->failing = index;
-    strict_assure(&batch->strict);
+    if ((batch->request.flags & MESSAGE_RETRY) != 0) {
+        rule_out_earlier(batch);
+    } else {
+        strict_assure(&batch->strict);
+    }
 }
 
 bool batch_propose_known(struct batch_request *batch) {

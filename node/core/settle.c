@@ -42,7 +42,7 @@ void settle_drop(struct node *node) {
 
 /* ---- a batch that changes nothing ---- */
 
-static void encode_nothing(struct buffer *into) {
+void settle_encode_nothing(struct buffer *into) {
     struct row_op op = {.kind = ROW_GUARD, .condition = ROW_ANY};
     struct batch batch = {.n = 1, .ops = &op};
     batch_encode(&batch, into);
@@ -51,7 +51,7 @@ static void encode_nothing(struct buffer *into) {
 static void on_granted(void *context) {
     struct settle *settle = context;
     struct buffer encoded = {0};
-    encode_nothing(&encoded);
+    settle_encode_nothing(&encoded);
     struct chain_proposal content = {.batch = buffer_bytes(&encoded)};
     turn_propose(&settle->turn, &content, round_majority(settle->node), false);
     buffer_release(&encoded);
@@ -75,7 +75,7 @@ static void settle_here(struct settle *settle) {
 static void settle_there(struct settle *settle, uint16_t steward) {
     struct node *node = settle->node;
     struct buffer encoded = {0};
-    encode_nothing(&encoded);
+    settle_encode_nothing(&encoded);
     struct message message = {.type = MESSAGE_BATCH,
                               .flags = MESSAGE_STRICT | MESSAGE_FORWARDED,
                               .id = node_request_id(node),

@@ -23,6 +23,8 @@ void settle_look(struct node *node, uint16_t slice, struct bytes key, const stru
 void settle_broken(struct node *node, const struct row *pending);
 /* Finds the pendings on the disk of a node that starts. */
 void settle_start(struct node *node);
+/* Appends a batch that changes nothing, encoded. */
+void settle_encode_nothing(struct buffer *into);
 void settle_drop(struct node *node);
 
 #endif

@@ -134,6 +134,39 @@ static void a_pending_that_lost_is_not_resurrected(void **state) {
     cluster_free(c);
 }
 
+/* The same, when the only one that came after it was refused: the client was told that nothing was
+ * applied, so nothing may be. */
+static void what_was_refused_when_asked_again_is_not_resurrected(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(create(c, "first"), 0);
+    cluster_advance(c, 10);
+    cluster_lose(c, 2, MESSAGE_PROPOSE);
+    cluster_lose(c, 1, MESSAGE_PROPOSE | MESSAGE_REPLY);
+    struct write lost = create_of("a");
+    lost.op = 77;
+    ask_write(c, &lost);
+    cluster_advance(c, 5);
+    cluster_crash(c, 1, false);
+    cluster_crash(c, 3, false);
+    cluster_release(c);
+    cluster_start(c, 1);
+    cluster_advance(c, 500);
+    struct write other = {.sort_key = "a", .value = "other"};
+    assert_int_equal(do_write(c, &other, NULL), 0);
+    lost.flags = MESSAGE_RETRY;
+    assert_int_equal(do_write(c, &lost, NULL), ERR_CONFLICT);
+    cluster_crash(c, 1, false);
+    cluster_start(c, 3);
+    cluster_advance(c, 6000); /* long enough for it to ask what became of it */
+    for (uint16_t id = 2; id <= 3; id++) {
+        struct seen_row row = do_get(c, id, NULL, "a", 0);
+        assert_string_equal(row.value, "other");
+        assert_int_equal(row.n_siblings, 1);
+    }
+    cluster_free(c);
+}
+
 static void a_replica_that_fell_behind_fetches_the_partition_and_counts_again(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -256,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_takeover_completes_what_was_acknowledged),
         cmocka_unit_test(a_steward_that_dies_before_anybody_heard_leaves_nothing),
         cmocka_unit_test(a_pending_that_lost_is_not_resurrected),
+        cmocka_unit_test(what_was_refused_when_asked_again_is_not_resurrected),
         cmocka_unit_test(a_replica_that_fell_behind_fetches_the_partition_and_counts_again),
         cmocka_unit_test(a_promise_is_told_only_when_it_is_durable),
         cmocka_unit_test(an_epoch_outlives_a_machine_that_goes_down),
