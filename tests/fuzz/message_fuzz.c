@@ -7,9 +7,11 @@
 
 #include "shared/err.h"
 #include "shared/exchange.h"
+#include "shared/hint_report.h"
 #include "shared/partitions.h"
 #include "shared/request.h"
 #include "shared/shortfall.h"
+#include "shared/watch.h"
 #include "tests/fuzz/fuzz.h"
 
 const uint32_t fuzz_rounds = 1000000;
@@ -199,6 +201,80 @@ static void try_exchange(uint8_t type, struct bytes payload, struct buffer *agai
     }
 }
 
+static void try_watch(struct bytes payload, struct buffer *again) {
+    static struct watch_request request;
+    if (watch_request_decode(payload, &request) == 0) {
+        FUZZ_CHECK(request.n_begun <= WATCH_NAMED_MAX && request.n_ended <= WATCH_NAMED_MAX);
+        watch_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_watch_reply(struct bytes payload, struct buffer *again) {
+    struct watch_reply reply;
+    if (watch_reply_decode(payload, &reply) == 0) {
+        struct bytes left = reply.changes;
+        struct watch_change change;
+        uint32_t n = 0;
+        while (watch_next(&left, &change)) {
+            n++;
+        }
+        FUZZ_CHECK(n == reply.n_changes);
+        watch_reply_encode(&reply, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_hint(struct bytes payload, struct buffer *again) {
+    struct hint_request request;
+    if (hint_request_decode(payload, &request) == 0) {
+        hint_request_encode(&request, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_hint_reply(struct bytes payload, struct buffer *again) {
+    struct hint_reply reply;
+    if (hint_reply_decode(payload, &reply) == 0) {
+        hint_reply_encode(&reply, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+    }
+}
+
+static void try_hint_report(struct bytes payload, struct buffer *again) {
+    struct hint_report report;
+    if (hint_report_decode(payload, &report) == 0) {
+        FUZZ_CHECK(report.n_targets <= RING_MEMBERS_MAX);
+        hint_report_encode(&report, again);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(again), payload));
+        hint_report_release(&report);
+    }
+}
+
+/* What is kept for others: changes for clients, rows for replicas. */
+static void try_kept(uint8_t type, struct bytes payload, struct buffer *again) {
+    switch (type) {
+    case MESSAGE_WATCH:
+        try_watch(payload, again);
+        return;
+    case MESSAGE_WATCH | MESSAGE_REPLY:
+        try_watch_reply(payload, again);
+        return;
+    case MESSAGE_HINT:
+        try_hint(payload, again);
+        return;
+    case MESSAGE_HINT | MESSAGE_REPLY:
+        try_hint_reply(payload, again);
+        return;
+    case MESSAGE_HINTS | MESSAGE_REPLY:
+        try_hint_report(payload, again);
+        return;
+    default:
+        try_exchange(type, payload, again);
+        return;
+    }
+}
+
 static void try_payload(uint8_t type, struct bytes payload, struct buffer *again) {
     switch (type) {
     case MESSAGE_BATCH:
@@ -234,7 +310,7 @@ static void try_payload(uint8_t type, struct bytes payload, struct buffer *again
         try_shortfall(payload, again);
         return;
     default:
-        try_exchange(type, payload, again);
+        try_kept(type, payload, again);
         return;
     }
 }
@@ -295,6 +371,43 @@ static void seed_scan_reply(struct buffer *into) {
     scan_reply_encode(&reply, into);
 }
 
+static void seed_watch_reply(struct buffer *into) {
+    struct watch_change change = {bytes_of_string("partition"), bytes_of_string("row")};
+    struct watch_reply reply = {.life = 1, .read_quorum = 2, .first = 3, .n_changes = 1};
+    struct buffer changes = {0};
+    watch_change_encode(&change, &changes);
+    reply.changes = buffer_bytes(&changes);
+    watch_reply_encode(&reply, into);
+    buffer_release(&changes);
+}
+
+static void seed_hint_report(struct buffer *into) {
+    struct hint_target target = {.node = 2, .state = HINTS_WAITING, .n = 3, .bytes = 300};
+    struct hint_report report = {.ready = true, .n_targets = 1, .targets = &target};
+    hint_report_encode(&report, into);
+}
+
+static void seed_kept(uint8_t type, struct buffer *into) {
+    struct watch_request watch = {.writer = 1, .turn = 2, .n_begun = 1, .n_ended = 1};
+    struct hint_request hint = {.target = 2, .batch = bytes_of_string("batch")};
+    switch (type) {
+    case MESSAGE_WATCH:
+        watch.begun[0] = bytes_of_string("begun");
+        watch.ended[0] = bytes_of_string("ended");
+        watch_request_encode(&watch, into);
+        return;
+    case MESSAGE_WATCH | MESSAGE_REPLY:
+        seed_watch_reply(into);
+        return;
+    case MESSAGE_HINT:
+        hint_request_encode(&hint, into);
+        return;
+    default:
+        seed_hint_report(into);
+        return;
+    }
+}
+
 static void seed_payload(uint8_t type, struct buffer *into) {
     struct scan_request scan = {.rows_max = 10, .bytes_max = 100};
     struct get_reply row = {.tally = {1, 2}, .versions = bytes_of_string("versions")};
@@ -323,8 +436,11 @@ static void seed_payload(uint8_t type, struct buffer *into) {
     case MESSAGE_HELLO | MESSAGE_REPLY:
         hello_reply_encode(&hello, into);
         return;
-    default:
+    case MESSAGE_STATS | MESSAGE_REPLY:
         stats_encode(stats, 2, into);
+        return;
+    default:
+        seed_kept(type, into);
         return;
     }
 }
@@ -339,6 +455,10 @@ int fuzz_seed(uint32_t n, struct buffer *into) {
         MESSAGE_SCAN | MESSAGE_REPLY,
         MESSAGE_HELLO | MESSAGE_REPLY,
         MESSAGE_STATS | MESSAGE_REPLY,
+        MESSAGE_WATCH,
+        MESSAGE_WATCH | MESSAGE_REPLY,
+        MESSAGE_HINT,
+        MESSAGE_HINTS | MESSAGE_REPLY,
     };
     if (n >= 2 * sizeof(types)) {
         return 0;
