@@ -18,6 +18,7 @@
 struct reap_note {
     uint64_t id;
     int64_t since_ns;
+    int64_t asked_ns; /* last */
 };
 
 struct reap_notes {
@@ -39,7 +40,8 @@ static uint64_t note_id(const struct reap_row *row) {
     return id != 0 ? id : 1;
 }
 
-/* The note of a tombstone, or the place for it: a free one, else NULL. */
+/* The note of a tombstone, or the best place for it: a free one, else the one that was asked about
+ * longest ago. */
 static struct reap_note *find_note(struct reap_notes *notes, uint64_t id) {
     struct reap_note *place = NULL;
     if (notes->notes == NULL) {
@@ -50,29 +52,35 @@ static struct reap_note *find_note(struct reap_notes *notes, uint64_t id) {
         if (note->id == id) {
             return note;
         }
-        place = place == NULL && note->id == 0 ? note : place;
+        bool better = place == NULL ||
+                      (place->id != 0 && (note->id == 0 || note->asked_ns < place->asked_ns));
+        place = better ? note : place;
     }
     return place;
 }
 
-/* Notes that a tombstone is held, and says since when it is; `now` when there is no room. */
-static int64_t held_since(struct node *node, const struct reap_row *row) {
-    int64_t now_ns = node_now(node);
-    uint64_t id = note_id(row);
-    struct reap_note *note = find_note(node->reap_notes, id);
-    if (note == NULL) {
+int64_t reap_notes_since(struct reap_notes *notes, uint64_t id, int64_t now_ns, int64_t stale_ns) {
+    struct reap_note *note = find_note(notes, id);
+    if (note->id != id && note->id != 0 && now_ns - note->asked_ns < stale_ns) {
         return now_ns;
     }
-    if (note->id == 0) {
-        *note = (struct reap_note){id, now_ns};
+    if (note->id != id) {
+        *note = (struct reap_note){.id = id, .since_ns = now_ns};
     }
+    note->asked_ns = now_ns;
     return note->since_ns;
+}
+
+/* Notes that a tombstone is held, and says since when it is. */
+static int64_t held_since(struct node *node, const struct reap_row *row) {
+    int64_t stale_ns = (int64_t)node->config.reap_hold_ms * REAP_STALE_HOLDS * NS_PER_MS;
+    return reap_notes_since(node->reap_notes, note_id(row), node_now(node), stale_ns);
 }
 
 static void forget(struct node *node, const struct reap_row *row) {
     uint64_t id = note_id(row);
     struct reap_note *note = find_note(node->reap_notes, id);
-    if (note != NULL && note->id == id) {
+    if (note->id == id) {
         *note = (struct reap_note){0};
     }
 }

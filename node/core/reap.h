@@ -22,8 +22,11 @@
  * again, which does no harm: it is asked about again. A client that still knows a version from
  * before the deletion cannot match against the row that is gone (condition.h). */
 enum {
-    REAP_NOTED_MAX = 1 << 16, /* tombstones that a replica can be holding at once, 1 MiB */
-    REAP_PROBES_MAX = 16,     /* places that one may be noted at */
+    /* Tombstones that a replica can be holding at once, 1.5 MiB. Those that find no room wait. */
+    REAP_NOTED_MAX = 1 << 16,
+    REAP_PROBES_MAX = 16,  /* places that one may be noted at */
+    REAP_STALE_HOLDS = 16, /* a note that nobody asked about for so many holds makes room: its row
+                              was written again, or went elsewhere */
 };
 
 struct reap_notes;
@@ -31,6 +34,10 @@ struct reap_notes;
 /* Nothing is noted; memory is taken with the first. */
 struct reap_notes *reap_notes_new(void);
 void reap_notes_free(struct reap_notes *notes);
+
+/* Since when the tombstone `id` (not 0) is held, which is noted now if it was not; `now_ns` when
+ * there is no room. A note not asked about for `stale_ns` makes room. */
+int64_t reap_notes_since(struct reap_notes *notes, uint64_t id, int64_t now_ns, int64_t stale_ns);
 
 /* REAP from a peer. */
 void reap_receive(struct node *node, const struct endpoint *from, const struct message *message);
