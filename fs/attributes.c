@@ -108,23 +108,35 @@ int64_t attributes_left_ns(struct mount *mount, uint64_t ino) {
     return left_ns > 0 ? left_ns : 0;
 }
 
-/* How long names in a directory (may be NULL) are believed, at most `ns`. */
-static int64_t names_ns(const struct mount *mount, const struct inode *directory, int64_t ns) {
+static int64_t least_ns(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Whether what the name stands for (0: nothing) is known for certain, and changes of it are told to
+ * the kernel. */
+static bool holds_long(struct mount *mount, struct inode *directory, const char *name,
+                       uint64_t ino) {
+    uint64_t known = 0;
+    int64_t now_ns = mount_now_ns(mount);
+    enum name_answer found = watch_find(directory, name, now_ns - mount->config.watched_ns, &known);
+    bool same = found == NAME_MISSING ? ino == 0 : found == NAME_PRESENT && known == ino;
+    return same && watch_give_name(&mount->inodes.watches, directory, name, now_ns);
+}
+
+int64_t attributes_name_ns(struct mount *mount, uint64_t directory_ino, const char *name,
+                           uint64_t ino) {
+    const struct mount_config *config = &mount->config;
+    struct inode *directory = inodes_find(&mount->inodes, directory_ino);
     const struct watch *watch = directory != NULL ? directory->watch : NULL;
-    bool watched = watch != NULL && watch->since != 0;
-    int64_t most_ns = watched ? ATTRIBUTES_NAME_WATCHED_NS : mount->config.attributes_ns;
-    return ns < most_ns ? ns : most_ns;
-}
-
-int64_t attributes_name_ns(const struct mount *mount, uint64_t ino) {
-    const struct inode *inode = inodes_find(&mount->inodes, ino);
-    const struct inode *directory =
-        inode != NULL ? inodes_directory(&mount->inodes, &inode->parent) : NULL;
-    return names_ns(mount, directory, mount->config.attributes_ns);
-}
-
-int64_t attributes_missing_ns(const struct mount *mount, uint64_t directory) {
-    return names_ns(mount, inodes_find(&mount->inodes, directory), ATTRIBUTES_MISSING_NS);
+    int64_t ns = config->attributes_ns;
+    if (watch != NULL && watch->since != 0) {
+        ns = least_ns(ns, ATTRIBUTES_NAME_WATCHED_NS);
+        if (config->names_ns > ns && holds_long(mount, directory, name, ino)) {
+            return least_ns(config->names_ns, config->watched_ns);
+        }
+        ns = least_ns(ns, config->names_ns);
+    }
+    return ino == 0 ? least_ns(ns, ATTRIBUTES_MISSING_NS) : ns;
 }
 
 struct setting {

@@ -16,14 +16,14 @@ void attributes_of(const struct inode *inode, struct stat *ret);
 /* From memory when it was read within the mount's attributes_ns, else from the store. */
 int attributes_get(struct mount *mount, uint64_t ino, struct stat *ret);
 
-/* How long the kernel may believe names in a watched directory: it asks again soon, and is answered
- * from memory. */
+/* How long the kernel may believe names in a watched directory that it would not be told of: it
+ * asks again soon, and is answered from memory. */
 #define ATTRIBUTES_NAME_WATCHED_NS 100000000
-/* How long it may believe that the last name it was told of an inode stands for it. */
-int64_t attributes_name_ns(const struct mount *mount, uint64_t ino);
-/* How long it may believe that there is no such name in a directory. */
+/* How long it may believe where nothing is watched that a name is missing. */
 #define ATTRIBUTES_MISSING_NS 250000000
-int64_t attributes_missing_ns(const struct mount *mount, uint64_t directory);
+/* How long it may believe that a name in a directory stands for an inode, or (`ino` 0) for none. It
+ * counts as told so: watch_give_name(). */
+int64_t attributes_name_ns(struct mount *mount, uint64_t directory, const char *name, uint64_t ino);
 /* How long what attributes_get() answered may be believed, so that nobody sees attributes older
  * than the mount's attributes_ns. */
 int64_t attributes_left_ns(struct mount *mount, uint64_t ino);

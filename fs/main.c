@@ -243,6 +243,7 @@ static int open_root(void *context) {
         .timeout_ns = p->options.hard ? HARD_TIMEOUT_NS : p->options.timeout_ns,
         .attributes_ns = p->options.attributes_ns,
         .watched_ns = WATCHED_NS,
+        .names_ns = p->options.names_ns,
         .watcher = p->watch != NULL ? &p->watcher : NULL,
         .believes_at_open = p->options.nocto,
         .atime = p->options.strict_atime     ? ATIME_ALWAYS
@@ -419,6 +420,7 @@ static int start_mount(struct program *p) {
         .cluster = &p->cluster,
         .mountpoint = p->mountpoint,
         .kernel_fd = p->place != NULL ? p->place->kernel_fd : -1,
+        .device = p->survivor != NULL ? (dev_t)survivor_header(p->survivor)->device : 0,
         .kernel_options = (const char *)p->options.kernel.data,
         .debug = p->options.debug,
         .lease_ns = p->options.local_locks ? 0 : p->options.lease_ns,

@@ -35,6 +35,7 @@ struct mount_config {
     int64_t timeout_ns;            /* of one operation, and of each write in the background */
     int64_t attributes_ns;         /* how long attributes may be answered from memory */
     int64_t watched_ns;            /* the same while the cluster tells of changes */
+    int64_t names_ns;              /* how long the kernel may hold names of which it is told */
     const struct watcher *watcher; /* borrowed; NULL = it does not */
     bool believes_at_open;         /* an opening does not ask while changes are told */
     enum atime_policy atime;

@@ -50,6 +50,7 @@ static void init(void *userdata, struct fuse_conn_info *conn) {
     conn->max_background = BACKGROUND_MAX;
     conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     conn->time_gran = 1;
+    kernel_names_start(&ops->names, ops->fd, conn->proto_minor);
     /* Splicing costs more than it saves at these sizes. Pages are dropped at open, by version: not
      * whenever an mtime is news, which after each write of our own it is. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
@@ -275,15 +276,33 @@ static void start_locks(struct ops *ops) {
     locks_start(ops->config.mount, &config);
 }
 
+/* ---- what the watched directories tell the kernel: kernel_notices ---- */
+static void doubt_attributes(void *self, uint64_t ino) {
+    struct ops *ops = self;
+    pages_doubt(ops->pages, ino);
+}
+
+static bool may_hold_names(void *self) {
+    struct ops *ops = self;
+    return kernel_names_may_be_held(&ops->names);
+}
+
+static void take_back_names(void *self) {
+    struct ops *ops = self;
+    kernel_names_take_back(&ops->names);
+}
+
 int ops_start(const struct ops_config *config, struct ops **ret) {
     struct ops *ops = memory_new(1, sizeof *ops);
     ops->config = *config;
+    kernel_names_init(&ops->names, config->mountpoint, config->device);
     int status = mount_session(ops);
     if (status != 0) {
         if (ops->session != NULL) {
             fuse_session_unmount(ops->session);
             fuse_session_destroy(ops->session);
         }
+        kernel_names_end(&ops->names);
         free(ops);
         return status;
     }
@@ -292,7 +311,8 @@ int ops_start(const struct ops_config *config, struct ops **ret) {
         start_locks(ops);
         ops_locks_resume(ops);
     }
-    config->mount->inodes.watches.kernel = (struct kernel_notices){ops->pages, pages_doubt};
+    config->mount->inodes.watches.kernel =
+        (struct kernel_notices){ops, doubt_attributes, may_hold_names, take_back_names};
     inodes_doubt_kernel(&config->mount->inodes);
     loop_add_turn_end(config->loop, read_on, ops);
     *ret = ops;
@@ -332,6 +352,7 @@ void ops_stop(struct ops *ops) {
     ops->config.mount->inodes.watches.kernel = (struct kernel_notices){0};
     loop_remove_turn_end(ops->config.loop, read_on, ops);
     pages_free(ops->pages);
+    kernel_names_end(&ops->names);
     fuse_session_destroy(ops->session);
     free(ops->buffer.mem);
     free(ops);

@@ -29,6 +29,7 @@ struct ops_config {
     int kernel_fd; /* of a mount that stands, with what the survivor remembers of it; -1 = mount */
     const char *kernel_options; /* separated by commas */
     bool debug;
+    dev_t device; /* of a mount that stands; 0 = not known */
     /* 0 = locks are the kernel's own, on this mount only; else how long the mount's lease is. */
     int64_t lease_ns;
     /* One line for the log; level 0 error, 1 warning, 2 info. */

@@ -20,7 +20,7 @@ static void create_run(struct request *request) {
         request_answer(request, status);
         return;
     }
-    struct fuse_entry_param entry = request_entry(request->ops, &stat);
+    struct fuse_entry_param entry = request_entry(request, request->name, &stat);
     struct fuse_file_info info = {.keep_cache = 1};
     info.fh = request_opened(request, SURVIVOR_FILE, stat.st_ino, handle);
     info.direct_io = handle_past_pages(request->maker.flags);
@@ -238,9 +238,9 @@ static bool fill(void *context, const char *name, const struct stat *stat, uint6
     size_t left = request->size - filling->used;
     size_t size;
     if (filling->plus) {
-        struct fuse_entry_param entry = request_entry(request->ops, stat);
-        if (stat->st_nlink == 0) {
-            entry.ino = 0; /* a name only: no look-up is counted */
+        struct fuse_entry_param entry = {.attr = *stat}; /* a name only: no look-up is counted */
+        if (stat->st_nlink != 0) {
+            entry = request_entry(request, name, stat);
         }
         size = fuse_add_direntry_plus(request->fuse, at, left, name, &entry, (off_t)next_offset);
     } else {

@@ -15,7 +15,7 @@ static void lookup_run(struct request *request) {
         request_answer_entry(request, status, &stat);
         return;
     }
-    int64_t timeout_ns = attributes_missing_ns(mount_of(request), request->ino);
+    int64_t timeout_ns = attributes_name_ns(mount_of(request), request->ino, request->name, 0);
     struct fuse_entry_param none = {.entry_timeout = (double)timeout_ns / 1e9};
     fuse_reply_entry(request->fuse, &none);
     request->fuse = NULL;

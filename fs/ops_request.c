@@ -310,9 +310,11 @@ void request_answer(struct request *request, int status) {
     request->fuse = NULL;
 }
 
-struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat) {
-    struct mount *mount = ops->config.mount;
-    double timeout_s = (double)attributes_name_ns(mount, stat->st_ino) / 1e9;
+struct fuse_entry_param request_entry(const struct request *request, const char *name,
+                                      const struct stat *stat) {
+    struct mount *mount = request->ops->config.mount;
+    uint64_t directory = request->new_parent != 0 ? request->new_parent : request->ino;
+    double timeout_s = (double)attributes_name_ns(mount, directory, name, stat->st_ino) / 1e9;
     int64_t left_ns = attributes_left_ns(mount, stat->st_ino);
     return (struct fuse_entry_param){
         .ino = stat->st_ino,
@@ -327,7 +329,7 @@ void request_answer_entry(struct request *request, int status, const struct stat
         request_answer(request, status);
         return;
     }
-    struct fuse_entry_param entry = request_entry(request->ops, stat);
+    struct fuse_entry_param entry = request_entry(request, request->name, stat);
     if (fuse_reply_entry(request->fuse, &entry) != 0) {
         inodes_forget(&request->ops->config.mount->inodes, stat->st_ino, 1);
     }

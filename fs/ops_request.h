@@ -8,6 +8,7 @@
 #include "fs/attributes.h"
 #include "fs/cluster_files.h"
 #include "fs/directory.h"
+#include "fs/kernel_names.h"
 #include "fs/locks.h"
 #include "fs/ops.h"
 #include "fs/tree.h"
@@ -19,6 +20,7 @@ struct ops {
     struct ops_config config;
     struct fuse_session *session;
     struct pages *pages;
+    struct kernel_names names;
     struct fuse_buf buffer; /* what the kernel's requests are read into */
     int fd;
     bool reading;      /* the loop watches the descriptor */
@@ -100,8 +102,10 @@ void request_answer(struct request *request, int status); /* 0, or the error */
 void request_answer_entry(struct request *request, int status, const struct stat *stat);
 void request_answer_attributes(struct request *request, int status, const struct stat *stat);
 
-/* fuse_entry_param of an inode. */
-struct fuse_entry_param request_entry(const struct ops *ops, const struct stat *stat);
+/* fuse_entry_param of an inode, as what the name in the directory that the request is about stands
+ * for. */
+struct fuse_entry_param request_entry(const struct request *request, const char *name,
+                                      const struct stat *stat);
 
 /* Fill in the operations on names, on files, on extended attributes on locks and on
  * ranges. */

@@ -36,6 +36,8 @@ static const struct own_option {
     {"timeo", SECONDS, FIELD(timeout_ns), "SECONDS", "how long soft waits (10)"},
     {"attr_timeout", SECONDS, FIELD(attributes_ns), "SECONDS",
      "how long names and attributes may be cached (1)"},
+    {"entry_timeout", SECONDS, FIELD(names_ns), "SECONDS",
+     "how long the kernel holds names whose changes are told (10)"},
     {"locks", TEXT, FIELD(locks), "SCOPE",
      "flock and fcntl locks hold on all mounts (cluster, default), or on this one (local)"},
     {"lease", SECONDS, FIELD(lease_ns), "SECONDS",
@@ -398,6 +400,7 @@ enum options_answer options_parse(int argc, char *const *argv, bool is_root, str
     *ret = (struct options){
         .timeout_ns = 10 * SECOND_NS,
         .attributes_ns = SECOND_NS,
+        .names_ns = 10 * SECOND_NS,
         .lease_ns = 15 * SECOND_NS,
         .sweep_ns = SECONDS_MAX * SECOND_NS,
         .allow_other = is_root,

@@ -32,6 +32,7 @@ struct options {
     bool relative_atime, strict_atime; /* neither: none is kept */
     int64_t timeout_ns;                /* timeo=SECONDS */
     int64_t attributes_ns;             /* attr_timeout=SECONDS */
+    int64_t names_ns;                  /* entry_timeout=SECONDS */
     bool strict;         /* mode=strict: nothing is changed or read without a majority */
     bool hide_conflicts; /* conflicts=hide */
     bool nocto;

@@ -104,8 +104,9 @@ static void print_config(void *context, struct buffer *into) {
     text_put(into, "version %s\naddresses %s\nmountpoint %s\n", RINGFS_VERSION, o->addresses,
              report->mountpoint);
     text_put(into, "subdir %s\n", o->subdir != NULL ? o->subdir : "/");
-    text_put(into, "hard %s\ntimeo %.3f\nattr_timeout %.3f\n", o->hard ? "yes" : "no",
-             (double)o->timeout_ns / 1e9, (double)o->attributes_ns / 1e9);
+    text_put(into, "hard %s\ntimeo %.3f\nattr_timeout %.3f\nentry_timeout %.3f\n",
+             o->hard ? "yes" : "no", (double)o->timeout_ns / 1e9, (double)o->attributes_ns / 1e9,
+             (double)o->names_ns / 1e9);
     text_put(into, "atime %s\n",
              o->strict_atime     ? "strict"
              : o->relative_atime ? "relative"

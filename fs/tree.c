@@ -527,7 +527,9 @@ static void other_moved(struct mount *mount, const struct id128 *directory, cons
 static int rename_between(struct mount *mount, struct inode *from, const char *name,
                           struct inode *to, const char *new_name, unsigned flags) {
     struct entry moved, replaced;
+    struct watches *watches = &mount->inodes.watches;
     uint64_t began = inodes_clock(&mount->inodes);
+    bool held = watch_holds_name(watches, from, name);
     int status = namespace_rename(mount->config.ns, &from->directory, name, &to->directory,
                                   new_name, flags, &moved, &replaced);
     bool certain = status == 0 && (flags & RENAME_EXCHANGE) == 0 && !moved.linked;
@@ -536,6 +538,9 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
               certain ? record_ino(&moved.record) : 0, began);
     if (status != 0) {
         return status;
+    }
+    if (held) {
+        watch_moved_name(watches, to, new_name);
     }
     bool any_replaced = replaced.name[0] != '\0';
     bool exchanged = (flags & RENAME_EXCHANGE) != 0;

@@ -16,13 +16,24 @@ struct known_name {
     UT_hash_handle hh;
     uint64_t ino; /* 0 = there is no such name */
     int64_t read_ns;
-    uint64_t at;   /* the clock when this mount made or removed it; 0 = it was read */
-    bool doubtful; /* it has changed since: unknown */
+    uint64_t at;    /* the clock when this mount made or removed it; 0 = it was read */
+    uint64_t given; /* the last epoch in which the kernel was given it for long; 0 = never */
+    bool doubtful;  /* it has changed since: unknown */
     char text[];
 };
 
 void watches_init(struct watches *watches, struct inodes *inodes, const struct watcher *watcher) {
-    *watches = (struct watches){.inodes = inodes, .watcher = watcher};
+    *watches = (struct watches){.inodes = inodes, .watcher = watcher, .epoch = 1};
+}
+
+/* ---- what the kernel holds ---- */
+
+/* What was given in this epoch is not good any more. */
+static void take_back(struct watches *watches, uint64_t given) {
+    if (given == watches->epoch && watches->kernel.names != NULL) {
+        watches->epoch++;
+        watches->kernel.names(watches->kernel.self);
+    }
 }
 
 /* ---- names ---- */
@@ -85,11 +96,19 @@ enum name_answer watch_find(const struct inode *directory, const char *text, int
     return name->ino == 0 ? NAME_MISSING : NAME_PRESENT;
 }
 
+/* The last epoch in which the kernel was given the name for long, there or missing. */
+static uint64_t given_of(const struct watch *watch, const char *text) {
+    const struct known_name *name = find_name(watch, text);
+    bool among_all = name == NULL || name->given == 0;
+    return among_all ? watch->given_all : name->given;
+}
+
 void watch_doubt_name(struct watches *watches, struct inode *directory, const char *text) {
     struct watch *watch = directory->watch;
     if (watch == NULL) {
         return;
     }
+    uint64_t given = given_of(watch, text);
     struct known_name *name =
         watch->complete ? take_name(watches, watch, text) : find_name(watch, text);
     if (name != NULL) {
@@ -97,6 +116,7 @@ void watch_doubt_name(struct watches *watches, struct inode *directory, const ch
     } else {
         watch->complete = false;
     }
+    take_back(watches, given);
 }
 
 void watch_learn_name(struct watches *watches, struct inode *directory, const char *text,
@@ -134,6 +154,45 @@ void watch_made_name(struct watches *watches, struct inode *directory, const cha
     name->read_ns = now_ns;
     name->at = ++watches->inodes->clock;
     name->doubtful = !certain;
+}
+
+/* Whether nothing was told of late, as far as the last time this was asked shows. */
+static bool is_quiet(struct watch *watch, int64_t now_ns) {
+    if (watch->told != watch->told_seen) {
+        watch->told_seen = watch->told;
+        watch->quiet_ns = now_ns + WATCH_QUIET_NS;
+    }
+    return now_ns >= watch->quiet_ns;
+}
+
+bool watch_give_name(struct watches *watches, struct inode *directory, const char *text,
+                     int64_t now_ns) {
+    struct watch *watch = directory->watch;
+    const struct kernel_notices *kernel = &watches->kernel;
+    bool may = kernel->may_hold_names != NULL && watch != NULL && watch->since != 0;
+    if (!may || !is_quiet(watch, now_ns) || !kernel->may_hold_names(kernel->self)) {
+        return false;
+    }
+    struct known_name *name = find_name(watch, text);
+    *(name != NULL ? &name->given : &watch->given_all) = watches->epoch;
+    watch->given = watches->epoch;
+    return true;
+}
+
+bool watch_holds_name(const struct watches *watches, const struct inode *directory,
+                      const char *text) {
+    const struct watch *watch = directory->watch;
+    return watch != NULL && given_of(watch, text) == watches->epoch;
+}
+
+void watch_moved_name(struct watches *watches, struct inode *directory, const char *text) {
+    struct watch *watch = directory->watch;
+    struct known_name *name = watch != NULL ? find_name(watch, text) : NULL;
+    if (name != NULL && watch->since != 0 && !name->doubtful) {
+        name->given = watch->given = watches->epoch;
+    } else {
+        take_back(watches, watches->epoch); /* nobody would tell of it */
+    }
 }
 
 bool watch_wants_names(const struct inode *directory) {
@@ -196,6 +255,7 @@ static void become(struct watches *watches, struct watch *watch, bool live) {
     }
     watch->n_covered = 0;
     watch->since = live ? ++watches->inodes->clock : 0;
+    take_back(watches, watch->given);
 }
 
 void watch_end(struct watches *watches, struct inode *directory) {
@@ -212,15 +272,21 @@ void watch_end(struct watches *watches, struct inode *directory) {
     free(watch);
 }
 
+/* Many at once: each may cost the kernel all names. */
+static void end_oldest(struct watches *watches) {
+    bool full = watches->n >= WATCH_DIRECTORIES_MAX;
+    for (int i = 0; full && i < WATCH_ENDED_AT_ONCE; i++) {
+        watch_end(watches, watches->newest->newer->inode); /* the list is a ring */
+    }
+}
+
 void watch_use(struct watches *watches, struct inode *directory) {
     struct watch *watch = directory->watch;
     if (watches->watcher == NULL || directory->gone) {
         return;
     }
     if (watch == NULL) {
-        while (watches->n >= WATCH_DIRECTORIES_MAX) {
-            watch_end(watches, watches->newest->newer->inode); /* the oldest: the list is a ring */
-        }
+        end_oldest(watches);
         watch = memory_new(1, sizeof *watch);
         watch->inode = directory;
         directory->watch = watch;

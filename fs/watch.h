@@ -13,10 +13,17 @@
  * exist, without asking. Names of versions in conflict (namespace_conflicts.h) are never kept: they
  * come and go with another row.
  *
+ * The kernel may hold names for long that are known here (watch_give_name()): when a change of one
+ * of them is told, or can be told no longer, all names of the mount are taken back, and which were
+ * given counts from then on: an epoch. Where changes have been told of late, no names are given
+ * for long, so that others' work in a directory does not cost the whole mount its names.
+ *
  * Bounds: WATCH_DIRECTORIES_MAX; WATCH_NAMES_MAX in one, WATCH_NAMES_ALL_MAX in all. What finds no
  * room is simply not known here. One thread; nothing here suspends. */
+#define WATCH_QUIET_NS 10000000000 /* without a change, before names are given for long again */
 enum {
     WATCH_DIRECTORIES_MAX = 4096,
+    WATCH_ENDED_AT_ONCE = 256, /* of those used longest ago, when there is no room for another */
     WATCH_NAMES_MAX = 4096,
     WATCH_NAMES_ALL_MAX = 65536,
     WATCH_TOLD_MAX = 32, /* changes of a directory remembered by name */
@@ -34,11 +41,13 @@ struct watcher {
     void (*end)(void *self, struct bytes partition_key);
 };
 
-/* What is told to the kernel: that attributes which it was given for long are not good any more.
- * Must not wait for it. */
+/* What is told to the kernel: that attributes, or all names, which it was given for long are not
+ * good any more. Must not wait for it. */
 struct kernel_notices {
     void *self;
     void (*attributes)(void *self, uint64_t ino);
+    bool (*may_hold_names)(void *self); /* for long; NULL = no */
+    void (*names)(void *self);
 };
 
 struct told {
@@ -57,6 +66,10 @@ struct watch {
     uint32_t n_told;
     uint32_t n_live;    /* of its partitions */
     uint32_t n_covered; /* readings that count as the latest because of it */
+    uint64_t given;     /* the last epoch in which the kernel was given names for long... */
+    uint64_t given_all; /* ...that a name is missing which is not among those known */
+    uint64_t told_seen; /* `told` when a name was last to be given */
+    int64_t quiet_ns;   /* from when on they are given for long */
     bool complete;      /* all names are known... */
     int64_t read_ns;    /* ...and were read then */
     bool large;         /* too many names to be complete */
@@ -69,6 +82,7 @@ struct watches {
     struct inodes *inodes;
     const struct watcher *watcher; /* NULL = nothing is watched */
     struct kernel_notices kernel;  /* attributes NULL = nobody to tell */
+    uint64_t epoch;                /* of names that the kernel holds, from 1 */
     struct watch *newest;
     uint32_t n, n_names;
     uint64_t n_told; /* changes, for the log */
@@ -115,6 +129,16 @@ void watch_made_name(struct watches *watches, struct inode *directory, const cha
                      uint64_t ino, uint64_t began, int64_t now_ns);
 /* What this mount knew of it may not be so any more. */
 void watch_doubt_name(struct watches *watches, struct inode *directory, const char *name);
+/* Whether the kernel may hold for long what watch_find() says of the name just now. When it is so,
+ * what is given counts as given: it is taken back before anything else can be true. */
+bool watch_give_name(struct watches *watches, struct inode *directory, const char *name,
+                     int64_t now_ns);
+/* Whether the kernel holds the name for long. */
+bool watch_holds_name(const struct watches *watches, const struct inode *directory,
+                      const char *name);
+/* This mount has renamed something that the kernel held for long under its old name: it does so
+ * under the new one. */
+void watch_moved_name(struct watches *watches, struct inode *directory, const char *new_name);
 /* Whether all names should be listed, because several were asked for that did not exist. */
 bool watch_wants_names(const struct inode *directory);
 /* A listing of all names that began at `began` has come to its end; each was learnt. `all` false:

@@ -38,6 +38,7 @@ static void defaults_are_for_plain_use(void **state) {
     assert_string_equal(options.mountpoint, "/mnt");
     assert_true(options.timeout_ns == 10000000000);
     assert_true(options.attributes_ns == 1000000000);
+    assert_true(options.names_ns == 10000000000);
     assert_false(options.foreground);
     assert_true(has_kernel("default_permissions") && has_kernel("subtype=ringfs"));
     assert_true(has_kernel("fsname=ipc:///a"));
@@ -49,10 +50,11 @@ static void defaults_are_for_plain_use(void **state) {
 static void options_come_in_any_order_and_number(void **state) {
     (void)state;
     assert_int_equal(PARSE(true, "-o", "timeo=2.5,ro", "a", "-f", "/m", "-ofsname=x#y,noatime",
-                           "-o", "key_file=/k,noallow_other,attr_timeout=0"),
+                           "-o", "key_file=/k,noallow_other,attr_timeout=0,entry_timeout=2"),
                      OPTIONS_RUN);
     assert_true(options.timeout_ns == 2500000000);
     assert_true(options.attributes_ns == 0);
+    assert_true(options.names_ns == 2000000000);
     assert_true(options.foreground && options.read_only);
     assert_string_equal(options.key_file, "/k");
     assert_true(has_kernel("fsname=x#y") && has_kernel("noatime") && has_kernel("ro"));

@@ -6,7 +6,8 @@
 #include "tests/unit/fs/world.h"
 
 /* Mount `a` is told of changes when a test says so; mount `b` is the other one that makes them. */
-static uint32_t n_begun, n_ended, n_noticed;
+static uint32_t n_begun, n_ended, n_noticed, n_taken_back;
+static bool may_hold;
 
 static int fake_begin(void *self, struct bytes partition_key) {
     (void)self, (void)partition_key;
@@ -24,6 +25,16 @@ static void fake_attributes(void *self, uint64_t ino) {
     n_noticed++;
 }
 
+static bool fake_may_hold(void *self) {
+    (void)self;
+    return may_hold;
+}
+
+static void fake_names(void *self) {
+    (void)self;
+    n_taken_back++;
+}
+
 static const struct watcher fake = {NULL, fake_begin, fake_end};
 
 static struct watches *watches_of(struct mount *mount) {
@@ -39,10 +50,13 @@ static void tell_live(struct mount *mount, const struct id128 *directory, bool l
 
 /* Makes the root of `a` watched and live. */
 static void watch_root(struct world *w) {
-    n_begun = n_ended = n_noticed = 0;
+    n_begun = n_ended = n_noticed = n_taken_back = 0;
+    may_hold = true;
     w->a.config.watched_ns = 60 * SECOND_NS;
+    w->a.config.names_ns = 10 * SECOND_NS;
     watches_of(&w->a)->watcher = &fake;
-    watches_of(&w->a)->kernel = (struct kernel_notices){NULL, fake_attributes};
+    watches_of(&w->a)->kernel =
+        (struct kernel_notices){NULL, fake_attributes, fake_may_hold, fake_names};
     watch_use(watches_of(&w->a), w->a.inodes.root);
     assert_int_equal(n_begun, namespace_watch_partitions(&namespace_root));
     tell_live(&w->a, &namespace_root, true);
@@ -249,6 +263,104 @@ IN_WORLD(forgetting_all_reads_everything_anew) {
     assert_int_equal(look_up(&w->a, "x", &stat), 0);
 }
 
+/* For how long the kernel is given what is looked up now. */
+static int64_t given_ns(struct world *w, const char *name) {
+    struct stat stat = {0};
+    int status = look_up(&w->a, name, &stat);
+    assert_true(status == 0 || status == ERR_NO_ENTRY);
+    return attributes_name_ns(&w->a, ROOT, name, status == 0 ? stat.st_ino : 0);
+}
+
+IN_WORLD(the_kernel_holds_names_until_a_change_of_one_of_them_is_told) {
+    watch_root(w);
+    make(&w->b, "f");
+    make(&w->b, "g");
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    told(w, "g"); /* which it was not given */
+    assert_int_equal(n_taken_back, 0);
+    told(w, "f");
+    assert_int_equal(n_taken_back, 1);
+    told(w, "f"); /* which it does not hold any more */
+    assert_int_equal(n_taken_back, 1);
+}
+
+IN_WORLD(where_changes_are_told_names_are_not_held_for_long_until_it_is_quiet) {
+    watch_root(w);
+    make(&w->b, "f");
+    told(w, "other");
+    assert_true(given_ns(w, "f") == ATTRIBUTES_NAME_WATCHED_NS);
+    task_sleep(9 * SECOND_NS);
+    assert_true(given_ns(w, "f") == ATTRIBUTES_NAME_WATCHED_NS);
+    task_sleep(2 * SECOND_NS);
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+}
+
+IN_WORLD(names_that_are_missing_are_held_and_taken_back_too) {
+    watch_root(w);
+    assert_true(given_ns(w, "x") == 10 * SECOND_NS);
+    assert_true(given_ns(w, "y") == 10 * SECOND_NS); /* now all names are known */
+    assert_true(given_ns(w, "z") == 10 * SECOND_NS);
+    make(&w->b, "z");
+    told(w, "z");
+    assert_int_equal(n_taken_back, 1);
+    struct stat stat;
+    assert_int_equal(look_up(&w->a, "z", &stat), 0);
+}
+
+IN_WORLD(when_nothing_is_told_any_more_names_are_taken_back) {
+    watch_root(w);
+    make(&w->b, "f");
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    watch_live(watches_of(&w->a), &namespace_root, false);
+    assert_int_equal(n_taken_back, 1);
+    assert_true(given_ns(w, "f") == SECOND_NS);
+    watch_live(watches_of(&w->a), &namespace_root, true);
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    watch_forget_all(watches_of(&w->a));
+    assert_int_equal(n_taken_back, 2);
+}
+
+IN_WORLD(a_renamed_file_is_held_under_its_new_name) {
+    watch_root(w);
+    make(&w->b, "f");
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    assert_int_equal(tree_rename(&w->a, ROOT, "f", ROOT, "g", 0), 0);
+    assert_int_equal(n_taken_back, 0);
+    told(w, "g");
+    assert_int_equal(n_taken_back, 1);
+}
+
+IN_WORLD(a_file_that_moves_to_where_nobody_watches_is_taken_back) {
+    watch_root(w);
+    struct stat d;
+    make(&w->b, "f");
+    assert_int_equal(tree_mkdir(&w->b, ROOT, "d", &maker_file, &d), 0);
+    assert_int_equal(look_up(&w->a, "d", &d), 0);
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    assert_int_equal(tree_rename(&w->a, ROOT, "f", d.st_ino, "f", 0), 0);
+    assert_int_equal(n_taken_back, 1);
+}
+
+IN_WORLD(a_name_whose_change_came_while_it_was_read_is_not_held_for_long) {
+    watch_root(w);
+    make(&w->b, "f");
+    assert_true(given_ns(w, "f") == 10 * SECOND_NS);
+    watch_doubt_name(watches_of(&w->a), w->a.inodes.root, "f");
+    assert_int_equal(n_taken_back, 1);
+    uint64_t ino = ino_of(&w->b, "f");
+    assert_true(attributes_name_ns(&w->a, ROOT, "f", ino) == ATTRIBUTES_NAME_WATCHED_NS);
+    assert_true(attributes_name_ns(&w->a, ROOT, "f", 0) == ATTRIBUTES_NAME_WATCHED_NS);
+}
+
+IN_WORLD(names_are_held_only_while_they_can_be_taken_back) {
+    watch_root(w);
+    make(&w->b, "f");
+    may_hold = false;
+    assert_true(given_ns(w, "f") == ATTRIBUTES_NAME_WATCHED_NS);
+    told(w, "f");
+    assert_int_equal(n_taken_back, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attributes_are_kept_until_a_change_is_told),
@@ -263,6 +375,14 @@ int main(void) {
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
+        cmocka_unit_test(the_kernel_holds_names_until_a_change_of_one_of_them_is_told),
+        cmocka_unit_test(where_changes_are_told_names_are_not_held_for_long_until_it_is_quiet),
+        cmocka_unit_test(names_that_are_missing_are_held_and_taken_back_too),
+        cmocka_unit_test(when_nothing_is_told_any_more_names_are_taken_back),
+        cmocka_unit_test(a_renamed_file_is_held_under_its_new_name),
+        cmocka_unit_test(a_file_that_moves_to_where_nobody_watches_is_taken_back),
+        cmocka_unit_test(a_name_whose_change_came_while_it_was_read_is_not_held_for_long),
+        cmocka_unit_test(names_are_held_only_while_they_can_be_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
