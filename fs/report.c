@@ -84,6 +84,8 @@ static void print_stats(void *context, struct buffer *into) {
         {"messages_sent", c.messages_sent},
         {"messages_received", c.messages_received},
         {"retries", c.retries},
+        {"quorum_reads", c.quorum_reads},
+        {"quorum_fallbacks", c.quorum_fallbacks},
         {"links_reopened", c.links_reopened},
         {"inodes", mount->inodes.n},
         {"inodes_known", mount->inodes.n_known},

@@ -20,8 +20,8 @@ uint64_t client_time_ns(const struct client *client) {
 
 /* ---- ends ---- */
 
-static void request_finish(struct client *client, struct client_request *request, int status,
-                           struct bytes payload) {
+void request_finish(struct client *client, struct client_request *request, int status,
+                    struct bytes payload) {
     request_detach(client, request);
     uint16_t slot = (uint16_t)(request->id % CLIENT_REQUESTS_MAX);
     assert(client->slots[slot] == request);
@@ -164,14 +164,25 @@ static void note_unsent(const struct client *client, struct client_request *requ
     }
 }
 
+static void note_unanswered(const struct client *client, struct client_request *request) {
+    if (request->state == REQUEST_READING_ALONE) {
+        client_quorum_silent(client, request);
+    }
+    note_silence(client, request);
+    note_unsent(client, request);
+}
+
 /* The deadline, the end of an attempt, or the end of a pause. */
 static void request_timer(void *context) {
     struct client_request *request = context;
     struct client *client = request->client;
     if (now_of(client) >= request->deadline_ns) {
-        note_silence(client, request);
-        note_unsent(client, request);
+        note_unanswered(client, request);
         request_finish(client, request, request_verdict(request), (struct bytes){0});
+        return;
+    }
+    if (request->state == REQUEST_READING_ALONE) {
+        client_quorum_late(client, request);
         return;
     }
     request->uncertain |= request->state == REQUEST_SENT;
@@ -251,7 +262,9 @@ static void reply_received(struct client *client, int32_t index, const struct me
         return; /* late or doubled */
     }
     int status = -(int)message->status;
-    if (status == 0) {
+    if (request->state == REQUEST_READING_ALONE) {
+        client_quorum_heard(client, request, index, message);
+    } else if (status == 0) {
         request_finish(client, request, 0, message->payload);
     } else if (request->state == REQUEST_SENT && request->link == index) {
         request_refused(client, request, status, message->payload);
@@ -320,6 +333,7 @@ int client_new(const struct client_config *config, const struct env *env, struct
     client->env = env;
     client->timers = timers;
     client->n_links = 1;
+    client->coordinated_reads = config->coordinated_reads;
     client->writer = env->random(env->self);
     client->generation = 1 + env->random(env->self) % (UINT64_C(1) << 40);
     for (uint32_t i = 0; i < CLIENT_REQUESTS_MAX; i++) {
@@ -393,6 +407,11 @@ static int request_check(const struct client *client, const struct client_reques
     return client->n_free_slots == 0 ? ERR_BUSY : 0;
 }
 
+void request_renew_id(struct client *client, struct client_request *request) {
+    uint64_t slot = request->id % CLIENT_REQUESTS_MAX;
+    request->id = client->generation++ * CLIENT_REQUESTS_MAX + slot;
+}
+
 int client_submit(struct client *client, struct client_request *request) {
     assert(request->done != NULL);
     int status = request_check(client, request);
@@ -409,7 +428,10 @@ int client_submit(struct client *client, struct client_request *request) {
     request->sent_once = request->uncertain = false;
     request->last_error = ERR_TIMEOUT;
     request->missed = (struct shortfall){0};
-    request_dispatch(client, request);
+    request->row = (struct bytes){0};
+    if (!client_quorum_ask(client, request)) {
+        request_dispatch(client, request);
+    }
     return 0;
 }
 

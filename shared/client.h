@@ -25,6 +25,13 @@
  * At the deadline: a BATCH that was sent is ERR_UNKNOWN, unless every attempt was answered as not
  * applied (then the last of these answers); a read is what was last answered, else ERR_TIMEOUT.
  *
+ * A read of one row at quorum asks as many replicas as R says at once for what each has itself
+ * (MESSAGE_OWN): the first for the row, the others for its digest. When all have the same, that is
+ * the answer. When they differ, one refuses or takes longer than CLIENT_QUORUM_MS, it goes on as
+ * above: a node coordinates it, and repairs. One that refused or was late is left out of such reads
+ * for CLIENT_AVOID_MS; they are not tried when R is 1 or was not told, when too few replicas are
+ * alive, or when the answers would have to wait for credit.
+ *
  * Credits: nanomsg's raw REP drops replies silently when a connection is full, so at most
  * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit
  * waits here in order (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a
@@ -39,12 +46,23 @@ enum {
     CLIENT_TICK_MS = 100, /* how often the links are looked at */
     CLIENT_PING_MS = 300,
     CLIENT_SILENCE_MS = 1200,
+    CLIENT_QUORUM_MS = 20,   /* for the replicas of a quorum read that are asked at once */
+    CLIENT_AVOID_MS = 1000,  /* one that was later than that is not asked like this for so long */
+    CLIENT_WIDE_ONE_IN = 16, /* of such reads one asks another replica than the order says */
     CLIENT_BUDGET_MAX_MS = 60000, /* told to nodes; the caller's deadline may be later */
     CLIENT_REPLY_SMALL = 1 << 10,
     CLIENT_CREDIT_DEFAULT = 64 << 10, /* until a node has told its own */
 };
 
 struct client;
+
+/* A replica that is asked for its own answer to a quorum read (client_quorum.c). */
+struct client_leg {
+    int32_t link;
+    uint32_t cost;  /* of the link's credit while it is out */
+    uint16_t place; /* in the preference list */
+    uint8_t state;
+};
 
 /* One request. The caller's memory from client_submit() until `done` was called. */
 struct client_request {
@@ -78,11 +96,17 @@ struct client_request {
     /* Why the last try fell short, for UNAVAILABLE, UNKNOWN and TIMEOUT: as the node said; without
      * such an answer only who was silent. */
     struct shortfall missed;
+    struct client_leg legs[RING_REPLICAS_MAX];
+    uint8_t n_legs;
+    uint8_t digest[ROW_DIGEST_SIZE]; /* of the row, as the replicas say that answered so far */
+    struct tally tally;              /* the latest that they told */
+    struct bytes row;                /* owned: the first one's answer, while others are out */
 };
 
 struct client_config {
     const char *const *addresses; /* bootstrap; copied */
     uint16_t n_addresses;
+    bool coordinated_reads; /* leave quorum reads to the nodes */
 };
 
 /* What a mount or ringctl wants to know of one node. */
@@ -125,9 +149,11 @@ uint64_t client_writer(const struct client *client);
  * count as another's. */
 void client_renew_writer(struct client *client);
 /* Counters since the start: requests answered (WATCH is not counted), messages sent, retries. For
- * round trips per operation. */
+ * round trips per operation. Of the reads that were asked of R replicas at once: those answered so,
+ * and those that a node had to coordinate after all. */
 struct client_counters {
     uint64_t requests, messages_sent, messages_received, retries, links_reopened;
+    uint64_t quorum_reads, quorum_fallbacks;
 };
 void client_counters(const struct client *client, struct client_counters *ret);
 

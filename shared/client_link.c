@@ -39,7 +39,7 @@ void request_list_remove(struct request_list *list, struct client_request *reque
 
 /* ---- sending ---- */
 
-static int send_on(struct client *client, int32_t index, struct message *message) {
+int client_send(struct client *client, int32_t index, struct message *message) {
     const struct env *env = client->env;
     struct endpoint to = {.kind = ENDPOINT_NODE, .node = (uint16_t)index};
     uint64_t now_ns = client_time_ns(client);
@@ -57,7 +57,7 @@ static int send_on(struct client *client, int32_t index, struct message *message
 static void ask(struct client *client, int32_t index, uint8_t type) {
     struct message message = {.type = type, .id = ID_OF_LINK, .budget_ms = CLIENT_SILENCE_MS};
     client->links[index].asked_ns = now_of(client);
-    send_on(client, index, &message);
+    client_send(client, index, &message);
 }
 
 void link_hello(struct client *client, int32_t index) {
@@ -65,7 +65,7 @@ void link_hello(struct client *client, int32_t index) {
     ask(client, index, MESSAGE_HELLO);
 }
 
-static uint32_t budget_ms(const struct client_request *request, int64_t now) {
+uint32_t request_budget_ms(const struct client_request *request, int64_t now) {
     int64_t left = (request->deadline_ns - now + CLIENT_MS - 1) / CLIENT_MS;
     if (left > CLIENT_BUDGET_MAX_MS) {
         return CLIENT_BUDGET_MAX_MS;
@@ -88,7 +88,7 @@ static void send_request(struct client *client, int32_t index, struct client_req
         .type = request->type,
         .flags = request->flags,
         .id = request->id,
-        .budget_ms = budget_ms(request, now),
+        .budget_ms = request_budget_ms(request, now),
         .key = request->key,
         .payload = request->payload,
     };
@@ -97,7 +97,7 @@ static void send_request(struct client *client, int32_t index, struct client_req
         message.stamp_ns = request->stamp_ns;
         message.age_ms = age_ms(client, request);
     }
-    if (send_on(client, index, &message) != 0) {
+    if (client_send(client, index, &message) != 0) {
         request->last_error = ERR_BUSY;
         request_pause(client, request);
         return;
@@ -115,8 +115,8 @@ static void send_request(struct client *client, int32_t index, struct client_req
                attempt_ends < request->deadline_ns ? attempt_ends : request->deadline_ns);
 }
 
-static bool fits(const struct link *link, const struct client_request *request) {
-    return link->outstanding == 0 || link->outstanding + request->cost <= link->credit;
+bool link_fits(const struct link *link, uint32_t cost) {
+    return link->outstanding == 0 || link->outstanding + cost <= link->credit;
 }
 
 void link_take(struct client *client, int32_t index, struct client_request *request) {
@@ -127,7 +127,7 @@ void link_take(struct client *client, int32_t index, struct client_request *requ
         reply = MESSAGE_PAYLOAD_MAX;
     }
     request->cost = reply + MESSAGE_HEADER_SIZE;
-    if (link->queued.first == NULL && fits(link, request)) {
+    if (link->queued.first == NULL && link_fits(link, request->cost)) {
         send_request(client, index, request);
         return;
     }
@@ -137,11 +137,13 @@ void link_take(struct client *client, int32_t index, struct client_request *requ
     timers_set(client->timers, &request->timer, request->deadline_ns);
 }
 
-/* Credit came back: sends what fits now, in order. */
-static void link_pump(struct client *client, int32_t index) {
+void link_pump(struct client *client, int32_t index) {
     struct link *link = &client->links[index];
-    while (link->queued.first != NULL && fits(link, link->queued.first)) {
+    while (link->alive && link->queued.first != NULL && link_fits(link, link->queued.first->cost)) {
         struct client_request *request = link->queued.first;
+        if (now_of(client) >= request->deadline_ns) {
+            return; /* its timer is about to end it, and comes here again */
+        }
         request_list_remove(&link->queued, request);
         send_request(client, index, request);
     }
@@ -153,6 +155,9 @@ void request_detach(struct client *client, struct client_request *request) {
     switch (request->state) {
     case REQUEST_IDLE:
         request_list_remove(&client->idle, request);
+        return;
+    case REQUEST_READING_ALONE:
+        client_quorum_leave(client, request);
         return;
     case REQUEST_QUEUED:
         request_list_remove(&link->queued, request);
@@ -166,7 +171,7 @@ void request_detach(struct client *client, struct client_request *request) {
     }
     int32_t index = request->link;
     request->link = -1;
-    if (link->alive && !client->closing) {
+    if (!client->closing) {
         link_pump(client, index);
     }
 }
@@ -176,6 +181,7 @@ void request_detach(struct client *client, struct client_request *request) {
 void link_lost(struct client *client, int32_t index) {
     struct link *link = &client->links[index];
     link->alive = false;
+    client_quorum_link_lost(client, index);
     while (link->sent.first != NULL) {
         struct client_request *request = link->sent.first;
         request->uncertain = true;
@@ -402,6 +408,7 @@ void link_greeted(struct client *client, int32_t index, const struct message *me
     struct link *link = &client->links[index];
     link->greeted = true;
     link->credit = reply.credit_bytes > 0 ? reply.credit_bytes : CLIENT_CREDIT_DEFAULT;
+    link->read_quorum = reply.read_quorum;
     bool known = !client->has_ring || ring.seed == client->ring.seed;
     bool open = !known || link_claim(client, index, reply.node);
     if (!ring_offer(client, &ring)) {

@@ -5,16 +5,18 @@
 #include "shared/client.h"
 #include "shared/hlc.h"
 
-/* Only client.c, client_link.c and client_watch.c include this. A request is in exactly one list,
- * by its state:
+/* Only client.c, client_link.c, client_quorum.c and client_watch.c include this. A request is in
+ * exactly one list, by its state:
  *
  *   IDLE    client.idle      waits for the ring, or for its pause to end
  *   QUEUED  link.queued      its node is chosen, its reply does not fit the link's credit yet
- *   SENT    link.sent        an answer, its attempt's end or the deadline comes next */
+ *   SENT    link.sent        an answer, its attempt's end or the deadline comes next
+ *   READING_ALONE  client.quorum_reads  out on several links, one for each of its legs */
 enum request_state {
     REQUEST_IDLE = 1,
     REQUEST_QUEUED = 2,
     REQUEST_SENT = 3,
+    REQUEST_READING_ALONE = 4,
 };
 
 /* Links are numbered from 1: to a transport 0 is "no node". */
@@ -36,6 +38,8 @@ struct link {
     int64_t asked_ns, greeted_ns; /* the last HELLO or PING, the last HELLO sent */
     uint32_t credit, outstanding; /* bytes of replies */
     uint32_t n_sent;
+    uint8_t read_quorum;    /* as HELLO told; 0 = not told */
+    int64_t avoid_until_ns; /* no quorum reads of the client's own until then */
     struct request_list queued, sent;
 };
 
@@ -52,7 +56,9 @@ struct client {
     int32_t member_link[RING_MEMBERS_MAX]; /* by index into ring.members */
     struct link links[CLIENT_LINKS_MAX];
     uint32_t n_links; /* places in use, holes included */
-    struct request_list idle;
+    struct request_list idle, quorum_reads;
+    uint64_t n_quorum_reads; /* tried */
+    bool coordinated_reads;
     struct client_request *slots[CLIENT_REQUESTS_MAX]; /* by the low bits of a request's id */
     uint16_t free_slots[CLIENT_REQUESTS_MAX];
     uint32_t n_free_slots;
@@ -79,10 +85,39 @@ void link_hello(struct client *client, int32_t index);
 void link_greeted(struct client *client, int32_t index, const struct message *message);
 /* Sends the request on this link, or queues it there until its reply fits. */
 void link_take(struct client *client, int32_t index, struct client_request *request);
+/* Whether an answer of this cost fits the credit. */
+bool link_fits(const struct link *link, uint32_t cost);
+/* Credit came back: sends what fits now, in order, unless the link is dead. */
+void link_pump(struct client *client, int32_t index);
+/* Sends a message with the client's ring and time. 0 or ERR_BUSY. */
+int client_send(struct client *client, int32_t index, struct message *message);
+/* How long the asker will still wait, as a message tells it; 1 at least. */
+uint32_t request_budget_ms(const struct client_request *request, int64_t now_ns);
 /* Takes the request off its list and gives its credit back; it is then in no list. */
 void request_detach(struct client *client, struct client_request *request);
 
+/* ---- client_quorum.c ---- */
+/* Asks R replicas for their own answers. False when the request is not one for that, or it cannot
+ * be done now: it is then in no list, and waits for request_dispatch(). */
+bool client_quorum_ask(struct client *client, struct client_request *request);
+/* An answer to a request in READING_ALONE came on this link. May end the request. */
+void client_quorum_heard(struct client *client, struct client_request *request, int32_t index,
+                         const struct message *message);
+/* Its time for that is up: a node is to coordinate it. */
+void client_quorum_late(struct client *client, struct client_request *request);
+/* Notes who is still out, for what the request tells at its deadline. */
+void client_quorum_silent(const struct client *client, struct client_request *request);
+/* A dead link answers no more. */
+void client_quorum_link_lost(struct client *client, int32_t index);
+/* request_detach() of a request in READING_ALONE. It gets another id: an answer for one replica
+ * must not be taken for that of a quorum. */
+void client_quorum_leave(struct client *client, struct client_request *request);
+
 /* ---- client.c ---- */
+void request_finish(struct client *client, struct client_request *request, int status,
+                    struct bytes payload);
+/* Another id in the same slot. */
+void request_renew_id(struct client *client, struct client_request *request);
 /* The nodes' hybrid logical time as far as it was heard: their latest stamp and what has passed
  * since; 0 before any was heard. Never ahead of all nodes, whatever this machine's clock says. */
 uint64_t client_time_ns(const struct client *client);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "shared/err.h"
 
 /* The fewest bytes that one element takes, so that a count is believed only as far as the bytes
@@ -283,6 +285,12 @@ int get_reply_decode(struct bytes payload, struct get_reply *ret) {
     return 0;
 }
 
+void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
+    XXH128_hash_t hash = XXH3_128bits(versions.data, versions.size);
+    bytes_store_u64(ret, hash.low64);
+    bytes_store_u64(ret + 8, hash.high64);
+}
+
 /* ---- SCAN and READ_SCAN ---- */
 
 void scan_request_encode(const struct scan_request *request, struct buffer *into) {
@@ -395,6 +403,7 @@ int scan_reply_decode(struct bytes payload, struct scan_reply *ret) {
 void hello_reply_encode(const struct hello_reply *reply, struct buffer *into) {
     buffer_put_u16(into, reply->node);
     buffer_put_u32(into, reply->credit_bytes);
+    buffer_put_u8(into, reply->read_quorum);
     buffer_put_sized32(into, reply->ring);
 }
 
@@ -404,6 +413,7 @@ int hello_reply_decode(struct bytes payload, struct hello_reply *ret) {
     *ret = reply;
     reply.node = reader_u16(&r);
     reply.credit_bytes = reader_u32(&r);
+    reply.read_quorum = reader_u8(&r);
     reply.ring = reader_sized32(&r);
     if (reader_end(&r) != 0) {
         return ERR_INVALID;

@@ -122,6 +122,10 @@ struct get_reply {
 };
 void get_reply_encode(const struct get_reply *reply, struct buffer *into);
 int get_reply_decode(struct bytes payload, struct get_reply *ret);
+/* The digest of an encoded row. Equal versions encode to equal bytes, so it is of those; a value
+ * that differs although its dot does not, differs here too. */
+enum { ROW_DIGEST_SIZE = 16 };
+void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]);
 
 /* ---- SCAN and READ_SCAN: a page of a partition's rows in sort-key order ---- */
 struct scan_request {
@@ -161,6 +165,7 @@ void scan_reply_release(struct scan_reply *reply);
 struct hello_reply {
     uint16_t node;
     uint32_t credit_bytes; /* reply bytes that may be outstanding on one connection */
+    uint8_t read_quorum;   /* R: replicas that a read at quorum asks; 0 = not told */
     struct bytes ring;     /* encoded */
 };
 void hello_reply_encode(const struct hello_reply *reply, struct buffer *into);

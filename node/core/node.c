@@ -316,6 +316,7 @@ static void answer_hello(struct node *node, const struct asker *asker) {
     ring_encode(membership_ring(node->membership), &ring);
     struct hello_reply reply = {.node = node->config.id,
                                 .credit_bytes = node->config.credit_bytes,
+                                .read_quorum = node->config.read_quorum,
                                 .ring = buffer_bytes(&ring)};
     buffer_clear(&node->encoded);
     hello_reply_encode(&reply, &node->encoded);
@@ -361,6 +362,11 @@ static bool receive_from_client(struct node *node, const struct endpoint *from,
                                 const struct message *message) {
     switch (message->type) {
     case MESSAGE_GET:
+        if ((message->flags & MESSAGE_OWN) != 0) {
+            node->counters.own_gets++;
+            replica_read(node, from, message);
+            return true;
+        }
         node->counters.gets++;
         break;
     case MESSAGE_BATCH:

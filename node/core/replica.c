@@ -1,10 +1,8 @@
-/* replica: what coordinators read of this node: READ and READ_SCAN. */
+/* replica: what is read of this node alone: READ, READ_SCAN, and GET with OWN. */
 #include "node/core/replica.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include <xxhash.h>
 
 #include "node/core/condition.h"
 #include "node/core/page.h"
@@ -25,12 +23,6 @@ struct reading {
     int64_t deadline_ns;
     struct rows_hold hold; /* READ: the row, the tally, the pending */
 };
-
-void row_digest(struct bytes versions, uint8_t ret[ROW_DIGEST_SIZE]) {
-    XXH128_hash_t hash = XXH3_128bits(versions.data, versions.size);
-    bytes_store_u64(ret, hash.low64);
-    bytes_store_u64(ret + 8, hash.high64);
-}
 
 static void reading_drop(struct work *work) {
     struct reading *reading = (struct reading *)(void *)work;

@@ -155,8 +155,10 @@ void world_greet(int link, uint16_t node, bool garbage) {
         encoded.data[encoded.size / 2] ^= 0xff;
         encoded.size -= 3;
     }
-    struct hello_reply hello = {
-        .node = node, .credit_bytes = CREDIT, .ring = buffer_bytes(&encoded)};
+    struct hello_reply hello = {.node = node,
+                                .credit_bytes = CREDIT,
+                                .read_quorum = world.read_quorum,
+                                .ring = buffer_bytes(&encoded)};
     hello_reply_encode(&hello, &payload);
     world_reply(link, MESSAGE_HELLO, 1, 0, buffer_bytes(&payload));
     buffer_release(&encoded);
@@ -199,6 +201,10 @@ static void done(struct client_request *request, int status, struct bytes payloa
     outcome->n_done++;
     outcome->status = status;
     outcome->size = payload.size;
+    if (payload.size > 0) {
+        memcpy(outcome->answer, payload.data,
+               payload.size < sizeof outcome->answer ? payload.size : sizeof outcome->answer);
+    }
 }
 
 struct client_request world_request(uint8_t type, const char *key, struct outcome *outcome) {

@@ -35,6 +35,7 @@ struct world {
     char address[LINKS_MAX][RING_ADDRESS_MAX]; /* "" = not open */
     uint32_t n_reopened[LINKS_MAX];
     bool full;              /* send answers BUSY */
+    uint8_t read_quorum;    /* told in HELLO; 0 unless the test sets it before world_ready() */
     int64_t nodes_ahead_ns; /* of the nodes' stamps */
 };
 extern struct world world;
@@ -47,6 +48,7 @@ struct outcome {
     int n_done;
     int status;
     size_t size;
+    uint8_t answer[64]; /* the first bytes of it */
 };
 
 /* Setup and teardown; the client is freed when the test has not done it. */

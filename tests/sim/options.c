@@ -168,6 +168,7 @@ void options_draw(uint64_t seed, struct options *ret) {
     uint32_t reap_ms = (uint32_t)dice_between(&dice, 20000, 40000);
     bool reaps = dice_chance(&dice, 400000) && ret->n_strict_partitions == 0;
     ret->reap_ms = reaps && ret->repair_round_ms > 0 ? reap_ms : 0;
+    ret->coordinated_reads = dice_chance(&dice, 250000);
 }
 
 void options_set_nodes(struct options *o, uint16_t n_nodes) {
@@ -197,6 +198,7 @@ void options_print(const struct options *o) {
            o->n_rows);
     print_ms("message delay", o->net.delay_base_ns + o->net.delay_mean_ns);
     printf("  anti-entropy each %u ms, tombstones held %u ms\n", o->repair_round_ms, o->reap_ms);
+    printf("  quorum reads by %s\n", o->coordinated_reads ? "coordinators" : "clients");
     print_ppm("long tail", o->net.tail_ppm);
     print_ppm("loss", o->net.loss_ppm);
     print_ppm("doubled", o->net.double_ppm);

@@ -56,6 +56,8 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "stand-ins counted",
     "client retries",
     "links reopened",
+    "quorum reads by clients",
+    "quorum reads given to nodes",
     "final retries",
     "strict reads",
     "linear operations",
@@ -303,7 +305,7 @@ void world_client_start(struct world_client *client) {
         snprintf(text[i], sizeof(text[i]), "sim://%u", id);
         addresses[i] = text[i];
     }
-    struct client_config config = {addresses, n};
+    struct client_config config = {addresses, n, world->options.coordinated_reads};
     int err = client_new(&config, &client->env, &client->process.timers, &client->client);
     assert(err == 0);
     sim_process_settle(&client->process);
@@ -316,6 +318,8 @@ void world_client_crash(struct world_client *client) {
     client_counters(dying, &counters);
     client->world->coverage[COVER_CLIENT_RETRIES] += counters.retries;
     client->world->coverage[COVER_LINKS_REOPENED] += counters.links_reopened;
+    client->world->coverage[COVER_QUORUM_READS] += counters.quorum_reads;
+    client->world->coverage[COVER_QUORUM_FALLBACKS] += counters.quorum_fallbacks;
     client_free(dying);
     client->client = NULL;
     sim_process_kill(&client->process);

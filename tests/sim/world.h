@@ -89,6 +89,8 @@ enum coverage {
     COVER_STAND_INS,           /* writes acknowledged with stand-ins */
     COVER_CLIENT_RETRIES,
     COVER_LINKS_REOPENED,
+    COVER_QUORUM_READS,
+    COVER_QUORUM_FALLBACKS,
     COVER_FINAL_RETRIES,
     COVER_STRICT_READS,
     COVER_LINEAR_OPS,       /* conditional batches judged for linearizability */

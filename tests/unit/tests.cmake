@@ -31,6 +31,7 @@ unit_test(${U}/node/disk_power_test.c ringfs_disk)
 unit_test(${U}/node/disk_directory_test.c ringfs_disk)
 unit_test(${U}/node/disk_committer_test.c ringfs_disk)
 unit_test(${U}/shared/client_test.c ringfs_testlib)
+unit_test(${U}/shared/client_quorum_test.c ringfs_testlib)
 unit_test(${U}/shared/client_link_test.c ringfs_testlib)
 unit_test(${U}/shared/client_random_test.c ringfs_shared)
 # The namespace, over a store in memory.

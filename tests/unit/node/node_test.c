@@ -20,6 +20,7 @@ static void hello_tells_the_ring_and_the_credit(void **state) {
     assert_int_equal(hello_reply_decode(answer.payload, &reply), 0);
     assert_int_equal(reply.node, 2);
     assert_int_equal(reply.credit_bytes, 1 << 20);
+    assert_int_equal(reply.read_quorum, 2);
     assert_int_equal(ring_decode(reply.ring, &ring), 0);
     assert_int_equal(ring.n_members, 3);
     ring_release(&ring);
@@ -35,6 +36,30 @@ static void a_put_is_read_back_through_every_node(void **state) {
         assert_int_equal(row.status, 0);
         assert_string_equal(row.value, "hello");
         assert_int_equal(row.tally.n_live, 1);
+    }
+    cluster_free(c);
+}
+
+/* So that a client can make up a quorum itself. */
+static void a_replica_asked_for_its_own_answer_gives_what_it_has(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(4, 3);
+    const struct ring *ring = cluster_ring(c);
+    uint16_t slice = ring_slice(ring, bytes_of_string("p"));
+    uint16_t lagging = ring->members[ring_preference(ring, slice)[2]].id;
+    cluster_lose(c, lagging, MESSAGE_REPLICATE);
+    uint16_t first = ring->members[ring_preference(ring, slice)[0]].id;
+    assert_int_equal(do_write(c, &(struct write){.node = first, .value = "new"}, NULL), 0);
+    cluster_release(c);
+    uint64_t asked = cluster_stat(c, first, "reads") + cluster_stat(c, lagging, "reads");
+    assert_string_equal(do_get(c, first, NULL, NULL, MESSAGE_OWN).value, "new");
+    assert_int_equal(do_get(c, lagging, NULL, NULL, MESSAGE_OWN).n_siblings, 0);
+    assert_int_equal(cluster_stat(c, first, "own_gets"), 1);
+    assert_int_equal(cluster_stat(c, first, "reads") + cluster_stat(c, lagging, "reads"), asked);
+    for (uint16_t id = 1; id <= 4; id++) {
+        if (!ring_is_replica(ring, slice, id)) { /* it is not passed on either */
+            assert_int_equal(do_get(c, id, NULL, NULL, MESSAGE_OWN).status, ERR_WRONG_RING);
+        }
     }
     cluster_free(c);
 }
@@ -277,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_tells_the_ring_and_the_credit),
         cmocka_unit_test(a_put_is_read_back_through_every_node),
+        cmocka_unit_test(a_replica_asked_for_its_own_answer_gives_what_it_has),
         cmocka_unit_test(a_row_nobody_wrote_is_empty_and_no_error),
         cmocka_unit_test(an_acknowledged_put_is_readable_with_one_node_down),
         cmocka_unit_test(writes_go_on_with_one_node_down),

@@ -170,6 +170,7 @@ static void until_both_others_were_read_it_answers_for_nothing(void **state) {
     assert_int_equal(stored_row(c, 3, NULL, NULL).n_live, 1);
     assert_int_equal(do_get(c, 1, NULL, NULL, 0).status, ERR_UNAVAILABLE);
     assert_int_equal(do_get(c, 3, NULL, NULL, LEVEL_ONE).status, 0); /* node 1 answers */
+    assert_int_equal(do_get(c, 3, NULL, NULL, MESSAGE_OWN).status, ERR_RECOVERING);
     assert_true(cluster_stat(c, 3, "recovering") > 0);
     assert_int_equal(do_write(c, &(struct write){.value = "y", .sort_key = "2"}, NULL),
                      ERR_UNAVAILABLE);

@@ -63,6 +63,7 @@ static void what_is_pending_is_read_and_repairs_nobody(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
     create_and_lose_steward(c);
+    assert_string_equal(do_get(c, 2, NULL, "a", MESSAGE_OWN).value, "a");
     assert_string_equal(do_get(c, 2, NULL, "a", 0).value, "a");
     cluster_run(c);
     assert_int_equal(stored_row(c, 3, NULL, "a").n_siblings, 0);

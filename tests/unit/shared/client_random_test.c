@@ -111,8 +111,10 @@ static void deliver(void *context) {
     struct buffer encoded = {0}, payload = {0};
     if (mail->type == MESSAGE_HELLO) {
         ring_encode(&ring, &encoded);
-        struct hello_reply hello = {
-            .node = node_at(mail->link), .credit_bytes = 20 << 10, .ring = buffer_bytes(&encoded)};
+        struct hello_reply hello = {.node = node_at(mail->link),
+                                    .credit_bytes = 20 << 10,
+                                    .read_quorum = 2,
+                                    .ring = buffer_bytes(&encoded)};
         hello_reply_encode(&hello, &payload);
         if (!world.calm && roll(10) == 0) {
             payload.size = roll(payload.size); /* garbage */

@@ -91,10 +91,11 @@ static void a_scan_reply(void **state) {
 
 static void a_hello_reply(void **state) {
     (void)state;
-    struct hello_reply reply = {.node = 258, .credit_bytes = 16, .ring = bytes_of_string("r")};
+    struct hello_reply reply = {
+        .node = 258, .credit_bytes = 16, .read_quorum = 2, .ring = bytes_of_string("r")};
     struct buffer b = {0};
     hello_reply_encode(&reply, &b);
-    assert_hex(&b, "0201 10000000 01000000 72");
+    assert_hex(&b, "0201 10000000 02 01000000 72");
 }
 
 static void stats(void **state) {
