@@ -47,6 +47,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "closed",
     "sibling reads",
     "regressions",
+    "lost pendings read",
     "orphans",
     "twin losses",
     "twin revivals",

@@ -80,6 +80,7 @@ enum coverage {
     COVER_CLOSED,
     COVER_SIBLING_READS,       /* reads that met two siblings or more */
     COVER_REGRESSIONS,         /* a session's later read knew less than its earlier one */
+    COVER_LOST_PENDINGS,       /* a plain read showed what was proposed and refused */
     COVER_ORPHANS,             /* entries in directories that were removed */
     COVER_TWIN_LOSSES,         /* a write served twice replaced one acknowledged after it */
     COVER_TWIN_REVIVALS,       /* a replaced write came back under a second dot */
