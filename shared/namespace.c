@@ -158,6 +158,19 @@ static void header_row_own(struct header_row *row, struct bytes seen) {
     row->header.xattrs = bytes_of(held + seen.size, xattrs.size);
 }
 
+/* What a minority may have changed of a directory beside what the header that counts says. */
+static void header_unite(const struct versions *versions, const struct sibling *winner,
+                         struct header *header) {
+    for (uint32_t i = 0; i < versions->n_siblings; i++) {
+        const struct sibling *sibling = &versions->siblings[i];
+        struct header other;
+        if (sibling != winner && !(sibling->flags & SIBLING_TOMBSTONE) &&
+            header_decode(sibling->value, &other) == 0) {
+            header_merge_attributes(header, &other);
+        }
+    }
+}
+
 static int header_from_row(const struct id128 *directory, const struct store_row *row,
                            struct header_row *ret) {
     const struct sibling *winner = versions_winner(&row->versions);
@@ -166,6 +179,7 @@ static int header_from_row(const struct id128 *directory, const struct store_row
         if (header_decode(winner->value, &ret->header) < 0) {
             return ERR_CORRUPT;
         }
+        header_unite(&row->versions, winner, &ret->header);
         ret->found = true;
     } else if (id128_equal(directory, &namespace_root)) {
         ret->header = root_header;

@@ -149,7 +149,7 @@ static void note_shared(struct face *faces, uint32_t n) {
 }
 
 /* The versions that differ in their contents, the one that shows first; of those that do not, the
- * later one. free() them. */
+ * later one, with what was changed later of each one's attributes. free() them. */
 static uint32_t faces_of(const struct versions *versions, struct face **ret) {
     struct face *faces = memory_new(versions->n_siblings + 1, sizeof *faces);
     uint32_t n_live = 0, n = 0;
@@ -166,6 +166,10 @@ static uint32_t faces_of(const struct versions *versions, struct face **ret) {
         bool met = false;
         for (uint32_t k = 0; k < n && !met; k++) {
             met = face_same(&faces[k], &faces[i]);
+            if (met && faces[k].sound && !S_ISDIR(faces[k].record.mode) &&
+                faces[k].record.contents_kind != CONTENTS_LINKED) {
+                record_merge_attributes(&faces[k].record, &faces[i].record);
+            }
         }
         if (!met) {
             faces[n++] = faces[i];

@@ -316,7 +316,9 @@ static int change_run(const struct directory_change *change, struct header_row *
         unsigned set = (unsigned)mask;
         /* Left as they are they would point into the copy. */
         set &= attributes.xattrs.data == copied.data ? ~(unsigned)ATTRIBUTE_XATTRS : ~0u;
+        const struct header before = row->header;
         attributes_apply(row, set, &attributes, now_ns);
+        header_mark_changes(&before, &row->header, (uint64_t)now_ns);
     }
     free((void *)copied.data);
     return mask < 0 ? mask : 0;

@@ -259,6 +259,7 @@ static int update_try(struct namespace *ns, struct entry *now, const struct upda
         err = ERR_INVALID;
     }
     if (err == 0) {
+        record_mark_changes(&now->record, &changed, ns->store->wall_ns(ns->store->self));
         store_options options = u->synced ? MESSAGE_SYNCED : 0;
         options |= update_available(ns, now, &changed) ? STORE_AVAILABLE : 0;
         err = entry_replace(ns, now, &changed, options);

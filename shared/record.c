@@ -10,8 +10,10 @@
 
 enum {
     RECORD_VERSION = 1,
+    RECORD_VERSION_CHANGED = 2, /* says when attributes were changed, at least one */
     HEADER_VERSION = 1,
-    HEADER_VERSION_XATTRS = 2, /* has extended attributes, at least one */
+    HEADER_VERSION_XATTRS = 2,  /* has extended attributes, at least one */
+    HEADER_VERSION_CHANGED = 3, /* may have some, and says when attributes were changed */
 
     RECORD_MOVING = 1, /* flags */
     RECORD_ARRIVED = 2,
@@ -78,6 +80,44 @@ static int read_name(struct reader *r, bool may_be_empty, char ret[NAME_SIZE_MAX
         return may_be_empty ? 0 : ERR_INVALID;
     }
     return name_check(ret) == 0 ? 0 : ERR_INVALID;
+}
+
+/* ---- when attributes were changed ---- */
+
+enum { STAMPS = sizeof(struct attribute_stamps) / sizeof(uint64_t) };
+
+static bool any_changed(const struct attribute_stamps *changed) {
+    return (changed->mode_ns | changed->owner_ns | changed->times_ns | changed->xattrs_ns) != 0;
+}
+
+/* One byte, a bit for each that there is, and these. */
+static void put_stamps(struct buffer *into, const struct attribute_stamps *changed) {
+    const uint64_t stamps[STAMPS] = {changed->mode_ns, changed->owner_ns, changed->times_ns,
+                                     changed->xattrs_ns};
+    unsigned mask = 0;
+    for (unsigned i = 0; i < STAMPS; i++) {
+        mask |= stamps[i] != 0 ? 1u << i : 0;
+    }
+    buffer_put_u8(into, (uint8_t)mask);
+    for (unsigned i = 0; i < STAMPS; i++) {
+        if (stamps[i] != 0) {
+            buffer_put_u64(into, stamps[i]);
+        }
+    }
+}
+
+static int read_stamps(struct reader *r, struct attribute_stamps *ret) {
+    uint64_t stamps[STAMPS] = {0};
+    uint8_t mask = reader_u8(r);
+    bool sound = mask != 0 && mask < 1u << STAMPS;
+    for (unsigned i = 0; i < STAMPS; i++) {
+        if (mask & 1u << i) {
+            stamps[i] = reader_u64(r);
+            sound = sound && stamps[i] != 0;
+        }
+    }
+    *ret = (struct attribute_stamps){stamps[0], stamps[1], stamps[2], stamps[3]};
+    return sound ? 0 : ERR_INVALID;
 }
 
 /* ---- record ---- */
@@ -165,7 +205,8 @@ static void put_rare(const struct record *record, struct buffer *into) {
 
 void record_encode(const struct record *record, struct buffer *into) {
     assert(record_check(record) == 0);
-    buffer_put_u8(into, RECORD_VERSION);
+    bool changed = any_changed(&record->changed);
+    buffer_put_u8(into, changed ? RECORD_VERSION_CHANGED : RECORD_VERSION);
     buffer_put_u8(into, flags_of(record));
     buffer_put_u8(into, (uint8_t)record->contents_kind);
     buffer_put_u8(into, record->n_lineage);
@@ -186,6 +227,9 @@ void record_encode(const struct record *record, struct buffer *into) {
         buffer_put_u64(into, record->lineage[i]);
     }
     put_rare(record, into);
+    if (changed) {
+        put_stamps(into, &record->changed);
+    }
 }
 
 static int read_arrival(struct reader *r, struct record_arrival *ret) {
@@ -244,8 +288,9 @@ int record_decode(struct bytes encoded, struct record *ret) {
     uint8_t flags = reader_u8(&r);
     uint8_t kind = reader_u8(&r);
     record.n_lineage = reader_u8(&r);
-    if (version != RECORD_VERSION || (flags & ~RECORD_FLAGS) || kind > CONTENTS_LINKED ||
-        record.n_lineage > RECORD_LINEAGE_MAX) {
+    bool changed = version == RECORD_VERSION_CHANGED;
+    if ((version != RECORD_VERSION && !changed) || (flags & ~RECORD_FLAGS) ||
+        kind > CONTENTS_LINKED || record.n_lineage > RECORD_LINEAGE_MAX) {
         return ERR_INVALID;
     }
     record.contents_kind = (enum contents_kind)kind;
@@ -265,6 +310,9 @@ int record_decode(struct bytes encoded, struct record *ret) {
         record.lineage[i] = reader_u64(&r);
     }
     int rare = read_rare(&r, flags, &record);
+    if (rare == 0 && changed) {
+        rare = read_stamps(&r, &record.changed);
+    }
     if (reader_end(&r) < 0 || rare < 0 || record_check(&record) < 0) {
         return ERR_INVALID;
     }
@@ -435,8 +483,11 @@ uint64_t record_ino(const struct record *record) {
 
 void header_encode(const struct header *header, struct buffer *into) {
     bool xattrs = header->xattrs.size > 0;
+    bool changed = any_changed(&header->changed);
     assert(header->xattrs.size <= RECORD_XATTRS_MAX);
-    buffer_put_u8(into, xattrs ? HEADER_VERSION_XATTRS : HEADER_VERSION);
+    buffer_put_u8(into, changed  ? HEADER_VERSION_CHANGED
+                        : xattrs ? HEADER_VERSION_XATTRS
+                                 : HEADER_VERSION);
     buffer_put_u8(into, (uint8_t)header->state);
     buffer_put_u8(into, header->shard_bits);
     buffer_put_u8(into, 0);
@@ -449,8 +500,11 @@ void header_encode(const struct header *header, struct buffer *into) {
     buffer_put_u64(into, header->mtime_tally_ns);
     put_id(into, &header->parent);
     put_name(into, header->name);
-    if (xattrs) {
+    if (xattrs || changed) {
         buffer_put_sized32(into, header->xattrs);
+    }
+    if (changed) {
+        put_stamps(into, &header->changed);
     }
 }
 
@@ -460,8 +514,9 @@ int header_decode(struct bytes encoded, struct header *ret) {
     uint8_t version = reader_u8(&r);
     uint8_t state = reader_u8(&r);
     header.shard_bits = reader_u8(&r);
+    bool changed = version == HEADER_VERSION_CHANGED;
     bool xattrs = version == HEADER_VERSION_XATTRS;
-    if ((version != HEADER_VERSION && !xattrs) ||
+    if ((version != HEADER_VERSION && !xattrs && !changed) ||
         (state != DIRECTORY_LIVE && state != DIRECTORY_DYING) ||
         header.shard_bits > SHARD_BITS_MAX || reader_u8(&r) != 0) {
         return ERR_INVALID;
@@ -476,9 +531,11 @@ int header_decode(struct bytes encoded, struct header *ret) {
     header.mtime_tally_ns = reader_u64(&r);
     header.parent = read_id(&r);
     int name = read_name(&r, true, header.name);
-    header.xattrs = xattrs ? reader_sized32(&r) : (struct bytes){0};
-    if (reader_end(&r) < 0 || name < 0 || header.mode > 07777 ||
-        xattrs != (header.xattrs.size > 0) || header.xattrs.size > RECORD_XATTRS_MAX) {
+    header.xattrs = xattrs || changed ? reader_sized32(&r) : (struct bytes){0};
+    int stamps = changed ? read_stamps(&r, &header.changed) : 0;
+    if (reader_end(&r) < 0 || name < 0 || stamps < 0 || header.mode > 07777 ||
+        (!changed && xattrs != (header.xattrs.size > 0)) ||
+        header.xattrs.size > RECORD_XATTRS_MAX) {
         return ERR_INVALID;
     }
     *ret = header;

@@ -61,6 +61,13 @@ struct record_arrival {
     char from_name[NAME_SIZE_MAX + 1];
 };
 
+/* When groups of attributes were last changed, ns since 1970; 0 = not since it was made. `times`
+ * are atime and mtime; a file's 0 there means that they were changed with the contents, at mtime.
+ */
+struct attribute_stamps {
+    uint64_t mode_ns, owner_ns, times_ns, xattrs_ns;
+};
+
 struct record {
     uint32_t mode; /* type and permission bits, as st_mode */
     uint32_t uid, gid;
@@ -87,6 +94,7 @@ struct record {
     /* Another record may name the same contents (a file that both sides of a partition changed in
      * place): whoever gives them up leaves the blocks to the sweeper. */
     bool contents_shared;
+    struct attribute_stamps changed;
     bool linking; /* frozen: the file is about to get a row of its own */
     /* The versions that it came from, latest first (the first half of their writes' operation ids):
      * a writer whose answer got lost finds out here whether its write took place. */
@@ -148,10 +156,22 @@ struct header {
     char name[NAME_SIZE_MAX + 1]; /* in the parent, when it was made or moved last; root: empty */
     uint8_t shard_bits;
     struct bytes xattrs; /* encoded list (xattrs.h), at most RECORD_XATTRS_MAX; borrowed */
+    struct attribute_stamps changed;
 };
 /* shard_bits at most SHARD_BITS_MAX; other bounds as in records. ERR_INVALID as there. */
 void header_encode(const struct header *header, struct buffer *into);
 /* xattrs borrow `encoded`. */
 int header_decode(struct bytes encoded, struct header *ret);
+
+/* ---- record_merge.c: attributes that two sides changed ---- */
+
+/* Stamps what differs from `before`, after each change: with `now_ns`, or just later than before.
+ */
+void record_mark_changes(const struct record *before, struct record *record, uint64_t now_ns);
+void header_mark_changes(const struct header *before, struct header *header, uint64_t now_ns);
+/* Of two versions: each group of attributes that was changed later in `other` is taken from there
+ * (bytes are borrowed). The mode and an access ACL, which say the same, go together. */
+void record_merge_attributes(struct record *record, const struct record *other);
+void header_merge_attributes(struct header *header, const struct header *other);
 
 #endif

@@ -123,17 +123,23 @@ mount_side() { # DIRECTORY PREFIX-OF-NAMESPACE
     echo before >"$A/edited"
     echo before >"$A/left"
     mkdir "$A/d"
-    [ "$(cat "$B/both.txt")" = before ]
+    echo same >"$A/attributes"
+    [ "$(cat "$B/both.txt" "$B/attributes")" = $'before\nsame' ]
+    touch "$B/d" # known there
     cut
     echo majority >"$A/both.txt"
     rm "$A/edited"
     mv "$A/left" "$A/d/moved"
     echo same >"$A/same"
     echo one >"$A/new"
+    chmod 600 "$A/attributes"
+    chmod 700 "$A/d"
     echo minority >"$B/both.txt"
     echo edit >>"$B/edited"
     echo edit >>"$B/left"
     echo same >"$B/same"
+    chown 1234 "$B/attributes" "$B/d"
+    setfattr -n user.side -v minority "$B/attributes"
     head -c 100000 /dev/zero >"$B/new"
     [ "$(cat "$A/both.txt")" = majority ]
     [ "$(cat "$B/both.txt")" = minority ]
@@ -150,6 +156,9 @@ mount_side() { # DIRECTORY PREFIX-OF-NAMESPACE
         [ "$(cat "$side/left")" = $'before\nedit' ]
         [ "$(cat "$side/d/moved")" = before ]
         [ "$(cat "$side/same")" = same ]
+        [ "$(stat -c '%a %u' "$side/attributes")" = '600 1234' ]
+        [ "$(getfattr --only-values -n user.side "$side/attributes")" = minority ]
+        [ "$(stat -c '%a %u' "$side/d")" = '700 1234' ]
         [ "$(stat -c %s "$side"/new* | sort -n | paste -sd' ')" = "4 100000" ]
         [ "$(stat -c %i "$side/left" "$side/d/moved" | sort -u | wc -l)" -eq 2 ]
     done

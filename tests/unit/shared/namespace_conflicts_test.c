@@ -12,6 +12,8 @@
 
 #include "shared/err.h"
 #include "shared/namespace_conflicts.h"
+#include "shared/namespace_rows.h"
+#include "shared/xattrs.h"
 #include "tests/lib/namespace_world.h"
 
 static const struct id128 *root = &namespace_root;
@@ -114,6 +116,138 @@ IN_WORLD(identical_contents_are_no_conflict_and_the_later_attributes_stay) {
     assert_int_equal(entry.record.mode & 0777, 0600);
     entry_release(&entry);
     assert_int_equal(count_names(w->ns, root, 10), 1);
+}
+
+/* One side of a partition changed what is under the name; `stamp_ns` is its clock then. */
+static struct record *version_of(const struct record *base, struct record *copy) {
+    record_copy(base, copy);
+    return copy;
+}
+
+static void meet(struct world *w, const struct record *base, struct record *changed,
+                 uint64_t stamp_ns) {
+    record_mark_changes(base, changed, stamp_ns);
+    put_beside(w, "/a", changed);
+    record_release(changed);
+}
+
+/* "\1n\1\0v": the attribute n with the value v. */
+static struct bytes attribute(const char *name, const char *value, uint8_t into[64]) {
+    struct buffer list = {0};
+    assert_int_equal(
+        xattrs_set((struct bytes){0}, bytes_of_string(name), bytes_of_string(value), &list), 0);
+    memcpy(into, list.data, list.size);
+    struct bytes set = bytes_of(into, list.size);
+    buffer_release(&list);
+    return set;
+}
+
+IN_WORLD(attributes_that_two_sides_changed_of_equal_contents_are_all_there) {
+    struct entry base, entry;
+    struct record one, two;
+    uint8_t list[64];
+    assert_int_equal(make_file(w->ns, root, "a", "same"), 0);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &base), 0);
+    version_of(&base.record, &one)->mode = S_IFREG | 0600;
+    one.mtime_ns = 5;
+    one.ctime_ns = base.record.ctime_ns + 7;
+    version_of(&base.record, &two)->uid = 1000;
+    record_set_xattrs(&two, attribute("user.n", "v", list));
+    meet(w, &base.record, &one, 200);
+    meet(w, &base.record, &two, 100); /* written later, by a clock that is behind */
+    assert_int_equal(namespace_lookup(w->other, root, "a", &entry), 0);
+    assert_int_equal(entry.n_conflicts, 0);
+    assert_int_equal(entry.record.mode & 07777, 0600);
+    assert_int_equal(entry.record.uid, 1000);
+    assert_true(bytes_equal(entry.record.xattrs, attribute("user.n", "v", list)));
+    assert_true(entry.record.mtime_ns == base.record.mtime_ns); /* in 2026: later than 200 */
+    assert_true(entry.record.ctime_ns == base.record.ctime_ns + 7);
+    assert_true(entry.record.file_id == base.record.file_id);
+    entry_release(&entry);
+    /* The next change makes one version of them, and keeps both. */
+    assert_int_equal(append_text(w->ns, root, "a", "!"), 0);
+    assert_int_equal(namespace_lookup(w->other, root, "a", &entry), 0);
+    assert_int_equal(entry.record.mode & 07777, 0600);
+    assert_int_equal(entry.record.uid, 1000);
+    assert_int_equal(entry.record.xattrs.size, attribute("user.n", "v", list).size);
+    entry_release(&entry);
+    entry_release(&base);
+    assert_int_equal(count_names(w->ns, root, 10), 1);
+}
+
+IN_WORLD(of_one_attribute_that_both_sides_changed_the_later_value_stays) {
+    struct entry base, entry;
+    struct record one, two;
+    int64_t future_ns = 4000000000000000000;
+    assert_int_equal(make_file(w->ns, root, "a", "same"), 0);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &base), 0);
+    version_of(&base.record, &one)->mode = S_IFREG | 0600;
+    one.atime_ns = one.mtime_ns = 77;
+    version_of(&base.record, &two)->mode = S_IFREG | 0640;
+    two.gid = 5;
+    meet(w, &base.record, &one, (uint64_t)future_ns);
+    meet(w, &base.record, &two, (uint64_t)future_ns - 1);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &entry), 0);
+    assert_int_equal(entry.record.mode & 07777, 0600);
+    assert_int_equal(entry.record.gid, 5);
+    assert_true(entry.record.mtime_ns == 77 && entry.record.atime_ns == 77);
+    entry_release(&entry);
+    entry_release(&base);
+}
+
+IN_WORLD(a_mode_and_an_acl_that_two_sides_changed_stay_what_one_of_them_said) {
+    struct entry base, entry;
+    struct record one, two;
+    uint8_t list[64];
+    assert_int_equal(make_file(w->ns, root, "a", "same"), 0);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &base), 0);
+    version_of(&base.record, &one)->mode = S_IFREG | 0600;
+    version_of(&base.record, &two)->mode = S_IFREG | 0670;
+    record_set_xattrs(&two, attribute("system.posix_acl_access", "x", list));
+    meet(w, &base.record, &two, 100);
+    meet(w, &base.record, &one, 200);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &entry), 0);
+    assert_int_equal(entry.record.mode & 07777, 0600);
+    assert_int_equal(entry.record.xattrs.size, 0);
+    entry_release(&entry);
+    entry_release(&base);
+}
+
+IN_WORLD(attributes_of_a_directory_that_two_sides_changed_are_all_there) {
+    struct id128 id;
+    struct directory_attributes attributes, answer;
+    assert_int_equal(make_directory(w->ns, root, "d", &id), 0);
+    struct key partition = {.size = 18}, sort = {.data = {'h'}, .size = 1};
+    partition.data[0] = 'd';
+    memcpy(partition.data + 1, id.bytes, sizeof id.bytes);
+    struct header base = {.state = DIRECTORY_LIVE, .mode = 0755, .parent = *root, .name = "d"};
+    struct header one = base, two = base;
+    one.mode = 0700;
+    two.uid = 1000;
+    two.mtime_ns = 4000000000000000000;
+    two.mtime_tally_ns = UINT64_MAX;
+    header_mark_changes(&base, &one, 200);
+    header_mark_changes(&base, &two, 100);
+    const struct header *const sides[] = {&two, &one};
+    for (int i = 0; i < 2; i++) {
+        struct buffer value = {0};
+        struct context nothing = {0};
+        header_encode(sides[i], &value);
+        store_mem_put(w->mem, bytes_of(partition.data, partition.size),
+                      bytes_of(sort.data, sort.size), &nothing, buffer_bytes(&value));
+        buffer_release(&value);
+    }
+    assert_int_equal(namespace_attributes(w->other, &id, &attributes), 0);
+    assert_int_equal(attributes.mode & 07777, 0700);
+    assert_int_equal(attributes.uid, 1000);
+    assert_true(attributes.mtime_ns == two.mtime_ns);
+    attributes.gid = 7;
+    assert_int_equal(namespace_set_attributes(w->ns, &id, ATTRIBUTE_GID, &attributes, &answer), 0);
+    assert_int_equal(answer.mode & 07777, 0700);
+    assert_int_equal(answer.uid, 1000);
+    assert_int_equal(answer.gid, 7);
+    directory_attributes_release(&attributes);
+    directory_attributes_release(&answer);
 }
 
 IN_WORLD(a_version_that_does_not_decode_hides_none_that_does) {
@@ -321,6 +455,10 @@ int main(void) {
         cmocka_unit_test(showing_conflicts_writes_nothing),
         cmocka_unit_test(inode_numbers_differ_and_stay_when_the_loser_gets_a_row),
         cmocka_unit_test(identical_contents_are_no_conflict_and_the_later_attributes_stay),
+        cmocka_unit_test(attributes_that_two_sides_changed_of_equal_contents_are_all_there),
+        cmocka_unit_test(of_one_attribute_that_both_sides_changed_the_later_value_stays),
+        cmocka_unit_test(a_mode_and_an_acl_that_two_sides_changed_stay_what_one_of_them_said),
+        cmocka_unit_test(attributes_of_a_directory_that_two_sides_changed_are_all_there),
         cmocka_unit_test(a_version_that_does_not_decode_hides_none_that_does),
         cmocka_unit_test(names_too_long_for_a_mark_have_losers_too),
         cmocka_unit_test(a_directory_that_lost_against_a_file_is_reached_by_its_own_name),

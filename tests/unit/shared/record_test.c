@@ -226,6 +226,41 @@ static void a_header_with_xattrs_is_of_version_2_and_one_without_of_version_1(vo
     buffer_release(&encoded);
 }
 
+static void when_attributes_were_changed_comes_back_in_records_and_headers(void **state) {
+    (void)state;
+    struct header header = {.state = DIRECTORY_LIVE,
+                            .mode = 0755,
+                            .name = "n",
+                            .changed = {.owner_ns = 3, .xattrs_ns = UINT64_MAX}},
+                  back_header;
+    struct record record = {.mode = S_IFREG | 0600, .changed = {1, 2, 3, 4}}, back;
+    struct buffer encoded = {0};
+    for (unsigned mask = 1; mask < 16; mask++) {
+        record.changed = (struct attribute_stamps){mask & 1 ? 11 : 0, mask & 2 ? 12 : 0,
+                                                   mask & 4 ? 13 : 0, mask & 8 ? 14 : 0};
+        buffer_clear(&encoded);
+        record_encode(&record, &encoded);
+        assert_int_equal(encoded.data[0], 2);
+        assert_int_equal(record_decode(buffer_bytes(&encoded), &back), 0);
+        assert_memory_equal(&back.changed, &record.changed, sizeof back.changed);
+        for (size_t size = 0; size < encoded.size; size++) {
+            assert_int_equal(record_decode(bytes_of(encoded.data, size), &back), ERR_INVALID);
+        }
+    }
+    encoded.data[encoded.size - 1 - 4 * 8] = 16; /* a bit that stands for nothing */
+    assert_int_equal(record_decode(buffer_bytes(&encoded), &back), ERR_INVALID);
+    buffer_clear(&encoded);
+    header_encode(&header, &encoded);
+    assert_int_equal(encoded.data[0], 3);
+    for (size_t size = 0; size < encoded.size; size++) {
+        assert_int_equal(header_decode(bytes_of(encoded.data, size), &back_header), ERR_INVALID);
+    }
+    assert_int_equal(header_decode(buffer_bytes(&encoded), &back_header), 0);
+    assert_memory_equal(&back_header.changed, &header.changed, sizeof header.changed);
+    assert_int_equal(back_header.xattrs.size, 0);
+    buffer_release(&encoded);
+}
+
 static void a_header_comes_back_and_malformed_ones_are_refused(void **state) {
     (void)state;
     struct header header = {.state = DIRECTORY_DYING,
@@ -283,6 +318,7 @@ int main(void) {
         cmocka_unit_test(a_name_with_a_slash_or_a_nul_in_a_record_is_refused),
         cmocka_unit_test(a_copy_owns_its_bytes_and_setting_data_keeps_xattrs),
         cmocka_unit_test(inode_numbers_are_never_0_and_1_is_the_root),
+        cmocka_unit_test(when_attributes_were_changed_comes_back_in_records_and_headers),
         cmocka_unit_test(a_header_with_xattrs_is_of_version_2_and_one_without_of_version_1),
         cmocka_unit_test(a_header_comes_back_and_malformed_ones_are_refused),
         cmocka_unit_test(names_are_1_to_255_bytes_of_anything_but_slash),
