@@ -167,6 +167,6 @@ mount_side() { # DIRECTORY PREFIX-OF-NAMESPACE
     many conflicts keep /both.txt 1
     many conflicts keep /new winner
     [ -z "$(many conflicts ls)" ]
-    wait_for 10 bash -c "[ \"\$(ls $B | wc -l)\" -eq 7 ]"
+    wait_for 10 bash -c "[ \"\$(ls $B | wc -l)\" -eq 8 ]"
     [ "$(cat "$B/both.txt")" = "$(cat "$A/both.txt")" ]
 }
