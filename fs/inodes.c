@@ -238,7 +238,7 @@ static uint64_t covered_by(struct inodes *inodes, struct inode *inode, uint64_t 
     }
     struct inode *directory = inodes_directory(inodes, &inode->parent);
     /* The record of a file with several names is in none of their directories. */
-    if (directory == NULL || known->entry.linked) {
+    if (directory == NULL || known->entry.linked || inode->gone) {
         return 0;
     }
     watch_learn_name(&inodes->watches, directory, inode->name, inode->ino, began, known->read_ns);
@@ -246,10 +246,12 @@ static uint64_t covered_by(struct inodes *inodes, struct inode *inode, uint64_t 
     return told ? watch_covers(directory->watch, inode->name, began) : 0;
 }
 
-/* That it is not to believe the attributes that it was given. */
+/* That it is not to believe the attributes that it was given, if it was; that the last name went it
+ * knows. */
 static void tell_kernel(const struct inodes *inodes, const struct inode *inode) {
     const struct kernel_notices *kernel = &inodes->watches.kernel;
-    if (kernel->attributes != NULL) {
+    bool given = (inode->n_lookups > 0 || inode == inodes->root) && !inode->gone;
+    if (kernel->attributes != NULL && given) {
         kernel->attributes(kernel->self, inode->ino);
     }
 }
@@ -273,10 +275,14 @@ void inodes_cover(struct inodes *inodes, struct inode *inode, uint64_t began) {
 }
 
 void inodes_uncover(struct inodes *inodes, struct known *known) {
-    struct watch *watch = watch_of(inodes, known->inode);
     if (known->covered != 0) {
         tell_kernel(inodes, known->inode);
     }
+    inodes_uncover_ours(inodes, known);
+}
+
+void inodes_uncover_ours(struct inodes *inodes, struct known *known) {
+    struct watch *watch = watch_of(inodes, known->inode);
     if (known->covered != 0 && watch != NULL && watch->since == known->covered) {
         watch->n_covered--;
     }

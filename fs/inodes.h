@@ -125,6 +125,8 @@ bool inodes_is_covered(const struct inodes *inodes, const struct inode *inode);
 void inodes_cover(struct inodes *inodes, struct inode *inode, uint64_t began);
 /* It may be old from now on; the kernel is told when it may believe otherwise. */
 void inodes_uncover(struct inodes *inodes, struct known *known);
+/* The same by an operation of this mount, after which the kernel asks by itself. */
+void inodes_uncover_ours(struct inodes *inodes, struct known *known);
 
 /* Tells the kernel to believe no attributes: a former process of the mount may have given it some
  * for long. */

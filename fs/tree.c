@@ -3,11 +3,13 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/holds.h"
 #include "fs/xattr.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_link.h"
 
 #ifndef RENAME_EXCHANGE
@@ -46,7 +48,7 @@ static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_mo
      * of a directory with a size below 0 the kernel answers EIO from then on, without asking. */
     bool outdated = known != NULL && n_more < 0 && known->attributes.n_entries == 0;
     if (known != NULL && (changed_ns == 0 || outdated)) {
-        inodes_uncover(&mount->inodes, known);
+        inodes_uncover_ours(&mount->inodes, known);
     } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
         known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
     }
@@ -441,11 +443,11 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
     struct inode *inode = inodes_find(&mount->inodes, record_ino(record));
     if (inode != NULL) {
+        inodes_gone(&mount->inodes, inode);
         if (!inode->is_directory) {
             inodes_learn(&mount->inodes, inode, entry, inodes_clock(&mount->inodes),
                          mount_now_ns(mount));
         }
-        inodes_gone(&mount->inodes, inode);
     }
     bool open =
         inode != NULL && (inode->file != NULL || handles_hold(&mount->handles, record_ino(record)));
@@ -459,22 +461,33 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
 }
 
+/* What memory says of a name that is to be changed: the entry, copied, or that there is none
+ * (record.mode 0). False when it says nothing, or of a directory. */
+static bool copy_known(struct mount *mount, const struct inode *parent, const char *name,
+                       struct entry *ret) {
+    uint64_t ino;
+    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
+    enum name_answer found = watch_find(parent, name, since_ns, &ino);
+    const struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
+    bool here = inode != NULL && !inode->is_directory && is_at(inode, parent, name) &&
+                inodes_is_covered(&mount->inodes, inode);
+    *ret = (struct entry){.directory = parent->directory};
+    if (here) {
+        entry_copy(&inode->known->entry, ret);
+    } else {
+        snprintf(ret->name, sizeof ret->name, "%s", name);
+    }
+    return here || found == NAME_MISSING;
+}
+
 /* Removes a name, in one step when what stands under it is known. */
 static int unlink_in(struct mount *mount, struct inode *parent, const char *name,
                      struct entry *ret_removed) {
     struct namespace *ns = mount->config.ns;
-    uint64_t ino;
-    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
-    bool present = watch_find(parent, name, since_ns, &ino) == NAME_PRESENT;
-    const struct inode *inode = present ? inodes_find(&mount->inodes, ino) : NULL;
-    bool here = inode != NULL && !inode->is_directory && is_at(inode, parent, name) &&
-                inodes_is_covered(&mount->inodes, inode);
-    if (!here) {
-        return namespace_unlink(ns, &parent->directory, name, ret_removed);
-    }
     struct entry known;
-    entry_copy(&inode->known->entry, &known);
-    int status = namespace_unlink_known(ns, &known, ret_removed);
+    bool present = copy_known(mount, parent, name, &known) && known.record.mode != 0;
+    int status = present ? namespace_unlink_known(ns, &known, ret_removed)
+                         : namespace_unlink(ns, &parent->directory, name, ret_removed);
     entry_release(&known);
     return status;
 }
@@ -514,6 +527,12 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     return status;
 }
 
+struct renaming_in {
+    const struct inode *from, *to;
+    const char *name, *new_name;
+    unsigned flags;
+};
+
 /* The other side of an exchange. When it cannot be read, whoever uses it next meets ERR_STALE. */
 static void other_moved(struct mount *mount, const struct id128 *directory, const char *name) {
     struct entry entry;
@@ -524,14 +543,30 @@ static void other_moved(struct mount *mount, const struct id128 *directory, cons
     }
 }
 
+/* Renames, without reading the names first when they are known. */
+static int rename_in(struct mount *mount, const struct renaming_in *in, struct entry *ret_moved,
+                     struct entry *ret_replaced) {
+    struct namespace *ns = mount->config.ns;
+    struct entry from = {0}, to = {0};
+    bool known = (in->flags & RENAME_EXCHANGE) == 0 &&
+                 copy_known(mount, in->from, in->name, &from) && from.record.mode != 0 &&
+                 copy_known(mount, in->to, in->new_name, &to);
+    int status = known ? namespace_rename_known(ns, &from, &to, in->flags, ret_moved, ret_replaced)
+                       : namespace_rename(ns, &in->from->directory, in->name, &in->to->directory,
+                                          in->new_name, in->flags, ret_moved, ret_replaced);
+    entry_release(&from);
+    entry_release(&to);
+    return status;
+}
+
 static int rename_between(struct mount *mount, struct inode *from, const char *name,
                           struct inode *to, const char *new_name, unsigned flags) {
     struct entry moved, replaced;
     struct watches *watches = &mount->inodes.watches;
     uint64_t began = inodes_clock(&mount->inodes);
     bool held = watch_holds_name(watches, from, name);
-    int status = namespace_rename(mount->config.ns, &from->directory, name, &to->directory,
-                                  new_name, flags, &moved, &replaced);
+    const struct renaming_in in = {from, to, name, new_name, flags};
+    int status = rename_in(mount, &in, &moved, &replaced);
     bool certain = status == 0 && (flags & RENAME_EXCHANGE) == 0 && !moved.linked;
     note_name(mount, from, name, certain ? 0 : ERR_UNKNOWN, 0, began);
     note_name(mount, to, new_name, certain ? 0 : ERR_UNKNOWN,
@@ -544,8 +579,12 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
     }
     bool any_replaced = replaced.name[0] != '\0';
     bool exchanged = (flags & RENAME_EXCHANGE) != 0;
-    touch_parent(mount, from, from == to || exchanged ? 0 : -1, 0);
-    touch_parent(mount, to, from == to || any_replaced || exchanged ? 0 : 1, 0);
+    int64_t changed_ns = from == to ? moved.directory_changed_ns : 0;
+    int64_t n_from = exchanged ? 0 : from == to ? -(int64_t)any_replaced : -1;
+    touch_parent(mount, from, n_from, changed_ns);
+    if (from != to) {
+        touch_parent(mount, to, any_replaced || exchanged ? 0 : 1, 0);
+    }
     if (any_replaced) {
         lost_name(mount, &replaced);
     }

@@ -48,8 +48,8 @@ struct entry {
     /* It was written or removed without a majority: versions that nobody here has seen may name the
      * blocks that it named before, which are not to be removed. */
     bool alone;
-    /* Of what namespace_create(), _mkdir() and _unlink() answer: the directory's mtime after it; 0
-     * = the entry was only read. */
+    /* Of what namespace_create(), _mkdir(), _unlink() and _rename() within a partition answer: the
+     * directory's mtime after it; 0 = it has to be read. */
     int64_t directory_changed_ns;
 };
 void entry_release(struct entry *entry);
@@ -81,9 +81,6 @@ int namespace_update(struct namespace *ns, struct entry *entry,
  * nobody has the file open. */
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed);
-/* The same for a name that was read already, in one step when `known` is still what stands. */
-int namespace_unlink_known(struct namespace *ns, const struct entry *known,
-                           struct entry *ret_removed);
 /* Renames within and across directories, replacing what is there as rename(2) says.
  * RENAME_NOREPLACE and RENAME_EXCHANGE. ERR_LOOP. `ret_replaced` (may be NULL; its name is empty
  * when nothing was replaced) as in unlink; `ret_moved` (may be NULL) is the entry at its new place;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_rows.h"
 
 enum { LOOKUPS_MAX = 16 };
@@ -455,8 +456,7 @@ int namespace_unlink(struct namespace *ns, const struct id128 *directory, const 
     return err < 0 ? err : unlink_run(ns, &u, ret_removed);
 }
 
-/* Whether what is known of an entry is all that its removal needs. */
-static bool is_plain(const struct entry *entry) {
+bool entry_is_plain(const struct entry *entry) {
     const struct record *record = &entry->record;
     return entry->seen.size > 0 && entry->n_conflicts == 0 && !entry->linked &&
            !S_ISDIR(record->mode) && record->contents_kind != CONTENTS_LINKED && !record->linking &&
@@ -467,7 +467,7 @@ int namespace_unlink_known(struct namespace *ns, const struct entry *known,
                            struct entry *ret_removed) {
     struct unlinking u = {.directory = &known->directory, .name = known->name};
     int err = ERR_CONFLICT;
-    if (is_plain(known)) {
+    if (entry_is_plain(known)) {
         entry_copy(known, &u.doomed);
         u.doomed.n_links = 0;
         err = entry_delete(ns, &u.doomed, &u.doomed.directory_changed_ns, &u.doubtful);

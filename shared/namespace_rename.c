@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_rows.h"
 #include "shared/sweep_barrier.h"
 #include "shared/task.h"
@@ -19,6 +20,7 @@ struct rename {
     struct entry to;   /* record.mode 0: nothing there */
     /* What they point to, when they do; `linked` false: they do not. */
     struct entry from_file, to_file;
+    bool to_missing; /* nothing was read there: it is known that there is none */
     bool same_place;
     /* A try thought lost may have moved `from` already. */
     bool doubtful;
@@ -154,6 +156,7 @@ static int rename_within(struct namespace *ns, struct rename *r) {
     record_encode(&moved, &to_value);
     struct commit commit = {.n = 2};
     commit.ops[0] = put_op(&to_key, &r->to, &to_value);
+    commit.ops[0].condition = r->to_missing ? ROW_IF_ABSENT : ROW_IF_MATCH;
     if (r->flags & RENAME_EXCHANGE) {
         struct record back = record_moved(ns, &r->to);
         record_encode(&back, &from_value);
@@ -166,6 +169,9 @@ static int rename_within(struct namespace *ns, struct rename *r) {
     if (err == 0) {
         entry_copy(&r->to, &r->moved);
         entry_stored(&r->moved, &moved, &commit, 0);
+        bool counted = (r->flags & RENAME_EXCHANGE) == 0; /* a name went */
+        uint64_t changed_ns = counted ? commit.outcome.reply.tally.changed_ns : 0;
+        r->moved.directory_changed_ns = (int64_t)changed_ns;
     }
     r->doubtful = r->doubtful || commit.doubtful;
     commit_release(&commit);
@@ -231,6 +237,7 @@ static int arrive_try(struct namespace *ns, struct rename *r, const struct recor
     if (err == 0) {
         entry_copy(&r->to, &r->moved);
         entry_stored(&r->moved, record, &commit, 0);
+        r->moved.directory_changed_ns = 0; /* of a shard */
     }
     commit_release(&commit);
     free((void *)header_seen.data);
@@ -440,6 +447,7 @@ static int rename_try(struct namespace *ns, struct rename *r) {
 
 /* Between tries: nothing read is kept but what a doubtful try may have moved. */
 static void rename_forget(struct rename *r) {
+    r->to_missing = false;
     if (r->doubtful && r->from.record.mode != 0) {
         record_release(&r->doubted);
         record_copy(&r->from.record, &r->doubted);
@@ -481,43 +489,76 @@ static int rename_check(const struct rename *r) {
     return err;
 }
 
+static struct rename rename_of(const struct id128 *from_directory, const char *from_name,
+                               const struct id128 *to_directory, const char *to_name,
+                               unsigned flags) {
+    bool same = id128_equal(from_directory, to_directory) && strcmp(from_name, to_name) == 0;
+    return (struct rename){.from_directory = from_directory,
+                           .to_directory = to_directory,
+                           .from_name = from_name,
+                           .to_name = to_name,
+                           .flags = flags,
+                           .same_place = same};
+}
+
+/* Reads, tries, and again, unless a try on what was known came to an end: `err`. Frees all. */
+static int rename_run(struct namespace *ns, struct rename *r, int err, struct entry *ret_moved,
+                      struct entry *ret_replaced) {
+    for (int i = 0; conflict_again(ns, i, &err); i++) {
+        rename_forget(r);
+        err = rename_try(ns, r);
+    }
+    if (err == 0) {
+        files_result(ns, r);
+    }
+    if (err == 0 && ret_moved) {
+        *ret_moved = r->moved;
+    } else {
+        entry_release(&r->moved);
+    }
+    bool replaced = err == 0 && to_exists(r) && !(r->flags & RENAME_EXCHANGE);
+    if (ret_replaced) {
+        *ret_replaced = replaced ? r->to : (struct entry){0};
+    }
+    if (!replaced || !ret_replaced) {
+        entry_release(&r->to);
+    }
+    entry_release(&r->from);
+    entry_release(&r->from_file);
+    entry_release(&r->to_file);
+    record_release(&r->doubted);
+    return err;
+}
+
 int namespace_rename(struct namespace *ns, const struct id128 *from_directory,
                      const char *from_name, const struct id128 *to_directory, const char *to_name,
                      unsigned flags, struct entry *ret_moved, struct entry *ret_replaced) {
-    struct rename r = {.from_directory = from_directory,
-                       .to_directory = to_directory,
-                       .from_name = from_name,
-                       .to_name = to_name,
-                       .flags = flags,
-                       .same_place = id128_equal(from_directory, to_directory) &&
-                                     strcmp(from_name, to_name) == 0};
+    struct rename r = rename_of(from_directory, from_name, to_directory, to_name, flags);
+    int err = rename_check(&r);
+    return err < 0 ? err : rename_run(ns, &r, ERR_CONFLICT, ret_moved, ret_replaced);
+}
+
+/* Whether what is known is all that the renaming needs; what it must not do is told by a reading.
+ */
+static bool known_suffices(const struct rename *r) {
+    bool to_known = !to_exists(r) || entry_is_plain(&r->to);
+    bool conflicts =
+        namespace_conflict_name(r->from_name, NULL) || namespace_conflict_name(r->to_name, NULL);
+    return entry_is_plain(&r->from) && to_known && !conflicts && one_partition(r) &&
+           !r->same_place && (r->flags & RENAME_EXCHANGE) == 0 && check_kinds(r) == 0 &&
+           !(to_exists(r) && record_same_file(&r->from.record, &r->to.record));
+}
+
+int namespace_rename_known(struct namespace *ns, const struct entry *from, const struct entry *to,
+                           unsigned flags, struct entry *ret_moved, struct entry *ret_replaced) {
+    struct rename r = rename_of(&from->directory, from->name, &to->directory, to->name, flags);
     int err = rename_check(&r);
     if (err < 0) {
         return err;
     }
-    err = ERR_CONFLICT;
-    for (int i = 0; conflict_again(ns, i, &err); i++) {
-        rename_forget(&r);
-        err = rename_try(ns, &r);
-    }
-    if (err == 0) {
-        files_result(ns, &r);
-    }
-    if (err == 0 && ret_moved) {
-        *ret_moved = r.moved;
-    } else {
-        entry_release(&r.moved);
-    }
-    bool replaced = err == 0 && to_exists(&r) && !(flags & RENAME_EXCHANGE);
-    if (ret_replaced) {
-        *ret_replaced = replaced ? r.to : (struct entry){0};
-    }
-    if (!replaced || !ret_replaced) {
-        entry_release(&r.to);
-    }
-    entry_release(&r.from);
-    entry_release(&r.from_file);
-    entry_release(&r.to_file);
-    record_release(&r.doubted);
-    return err;
+    entry_copy(from, &r.from);
+    entry_copy(to, &r.to);
+    r.to_missing = !to_exists(&r);
+    err = known_suffices(&r) ? rename_move(ns, &r) : ERR_CONFLICT;
+    return rename_run(ns, &r, err, ret_moved, ret_replaced);
 }

@@ -84,6 +84,9 @@ void record_succeed(struct record *record, const struct entry *entry);
  * too often since to tell whether this write took place. May suspend. */
 int entry_replace(struct namespace *ns, struct entry *entry, const struct record *record,
                   store_options options);
+/* Whether what was read of an entry is all that its removal or renaming needs: no directory, one
+ * name, one version, nothing under way. */
+bool entry_is_plain(const struct entry *entry);
 /* Whether two records are of one file or directory. */
 bool record_same_file(const struct record *a, const struct record *b);
 

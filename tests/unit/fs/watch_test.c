@@ -5,6 +5,10 @@
 #include "shared/namespace_watch.h"
 #include "tests/unit/fs/world.h"
 
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#endif
+
 /* Mount `a` is told of changes when a test says so; mount `b` is the other one that makes them. */
 static uint32_t n_begun, n_ended, n_noticed, n_taken_back;
 static bool may_hold;
@@ -221,6 +225,78 @@ IN_WORLD(what_is_known_costs_nothing_to_look_up_and_one_call_to_remove) {
     assert_int_equal(store_mem_calls(w->mem) - before, 2);
 }
 
+IN_WORLD(a_name_that_was_removed_here_is_missing_without_asking) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->a, "f");
+    assert_int_equal(look_up(&w->a, "f", &stat), 0);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f"), 0);
+    uint64_t before = store_mem_calls(w->mem);
+    assert_int_equal(look_up(&w->a, "f", &stat), ERR_NO_ENTRY);
+    assert_int_equal(store_mem_calls(w->mem), before);
+    assert_int_equal(n_noticed, 0); /* the kernel knows */
+    inodes_forget(&w->a.inodes, stat.st_ino, 3);
+    assert_int_equal(n_noticed, 0);
+}
+
+static uint64_t directory_of(struct world *w) {
+    struct stat stat;
+    struct maker maker = {.mode = S_IFDIR | 0755};
+    assert_int_equal(tree_mkdir(&w->a, ROOT, "d", &maker, &stat), 0);
+    struct inode *inode = inodes_find(&w->a.inodes, stat.st_ino);
+    watch_use(watches_of(&w->a), inode);
+    tell_live(&w->a, &inode->directory, true);
+    return stat.st_ino;
+}
+
+static void make_in(struct mount *mount, uint64_t directory, const char *name) {
+    struct stat stat;
+    struct handle *handle;
+    assert_int_equal(tree_create(mount, directory, name, &maker_file, &stat, &handle), 0);
+    close_handle(handle);
+}
+
+IN_WORLD(known_names_are_renamed_in_one_call) {
+    struct stat stat, before, after;
+    watch_root(w);
+    uint64_t d = directory_of(w);
+    make_in(&w->a, d, "f");
+    assert_int_equal(tree_lookup(&w->a, d, "g", &stat), ERR_NO_ENTRY);
+    assert_int_equal(attributes_get(&w->a, d, &before), 0);
+    uint64_t calls = store_mem_calls(w->mem);
+    assert_int_equal(tree_rename(&w->a, d, "f", d, "g", 0), 0);
+    assert_int_equal(store_mem_calls(w->mem), calls + 1);
+    assert_int_equal(tree_lookup(&w->a, d, "g", &stat), 0);
+    assert_int_equal(tree_lookup(&w->a, d, "f", &stat), ERR_NO_ENTRY);
+    assert_int_equal(attributes_get(&w->a, d, &after), 0);
+    assert_int_equal(store_mem_calls(w->mem), calls + 1);
+    assert_int_equal(after.st_size, before.st_size);
+    make_in(&w->a, d, "h");
+    calls = store_mem_calls(w->mem);
+    assert_int_equal(tree_rename(&w->a, d, "h", d, "g", 0), 0);
+    assert_int_equal(store_mem_calls(w->mem), calls + 1);
+    assert_int_equal(attributes_get(&w->a, d, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+}
+
+IN_WORLD(what_is_known_and_old_is_renamed_as_it_is) {
+    struct stat stat;
+    watch_root(w);
+    uint64_t d = directory_of(w);
+    make_in(&w->a, d, "f");
+    assert_int_equal(tree_lookup(&w->a, d, "g", &stat), ERR_NO_ENTRY);
+    uint64_t there;
+    assert_int_equal(tree_lookup(&w->b, ROOT, "d", &stat), 0);
+    there = stat.st_ino;
+    make_in(&w->b, there, "g"); /* and nobody is told */
+    assert_int_equal(tree_rename(&w->a, d, "f", d, "g", RENAME_NOREPLACE), ERR_EXISTS);
+    assert_int_equal(tree_rename(&w->a, d, "f", d, "g", 0), 0);
+    assert_int_equal(tree_lookup(&w->b, there, "f", &stat), ERR_NO_ENTRY);
+    assert_int_equal(tree_lookup(&w->a, d, "g", &stat), 0);
+    assert_int_equal(tree_unlink(&w->b, there, "g"), 0);
+    assert_int_equal(tree_rename(&w->a, d, "g", d, "f", 0), ERR_NO_ENTRY);
+}
+
 IN_WORLD(openings_ask_unless_they_are_told_not_to) {
     watch_root(w);
     struct handle *handle = create(&w->b, "f");
@@ -372,6 +448,9 @@ int main(void) {
         cmocka_unit_test(what_changes_while_it_is_read_is_good_for_one_answer),
         cmocka_unit_test(an_entry_known_to_be_old_is_unlinked_all_the_same),
         cmocka_unit_test(what_is_known_costs_nothing_to_look_up_and_one_call_to_remove),
+        cmocka_unit_test(a_name_that_was_removed_here_is_missing_without_asking),
+        cmocka_unit_test(known_names_are_renamed_in_one_call),
+        cmocka_unit_test(what_is_known_and_old_is_renamed_as_it_is),
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),

@@ -1,0 +1,18 @@
+/* namespace_known: changes of names that the caller has read already. */
+#ifndef RINGFS_SHARED_NAMESPACE_KNOWN_H
+#define RINGFS_SHARED_NAMESPACE_KNOWN_H
+
+#include "shared/namespace.h"
+
+/* As their namesakes in namespace.h, which read the names first; in one step when what is known
+ * still stands, and like them when it does not. May suspend. */
+
+/* Removes the name of `known`. */
+int namespace_unlink_known(struct namespace *ns, const struct entry *known,
+                           struct entry *ret_removed);
+/* Renames `from` to the directory and name of `to`, where what `to` says stands; record.mode 0:
+ * nothing. Saves nothing between partitions, and with RENAME_EXCHANGE. */
+int namespace_rename_known(struct namespace *ns, const struct entry *from, const struct entry *to,
+                           unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
+
+#endif
