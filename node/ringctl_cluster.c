@@ -43,11 +43,45 @@ static void print_sentences(const struct answer *a) {
         if (stat_value(a, "recovery_left_ms") > 0) {
             printf(", about %llu s left", stat_value(a, "recovery_left_ms") / 1000ull + 1);
         }
-        printf("; the others answer for the rest\n");
+        printf("\n");
     }
     if (a->status == 0 && stat_value(a, "read_only") > 0) {
         printf("node %u is read-only until its disk takes writes again: %s\n", a->member->id,
                err_text(-(int)stat_value(a, "read_only_error")));
+    }
+}
+
+/* What the nodes that recover wait for, told once for all. */
+static void print_waits(const struct answer *answers, uint32_t n) {
+    uint32_t n_recovering = 0;
+    uint32_t n_serving = 0;
+    uint64_t n_recovered = 0;
+    char silent[80] = "";
+    for (uint32_t i = 0; i < n; i++) {
+        const struct answer *a = &answers[i];
+        size_t size = strlen(silent);
+        uint64_t left = stat_value(a, "slices_recovering");
+        if (a->status != 0) {
+            snprintf(silent + size, sizeof silent - size, size > 0 ? ", %u" : "%u", a->member->id);
+            continue;
+        }
+        n_recovering += left > 0 ? 1 : 0;
+        n_serving += left > 0 ? 0 : 1;
+        n_recovered += stat_value(a, "slices_held") - left;
+    }
+    if (n_recovering > 0 && n_serving > 0) {
+        printf("the other nodes answer for slices that are not recovered yet\n");
+    }
+    if (n_recovering > 0 && silent[0] != '\0') {
+        printf(
+            "slices that recovering nodes share with node %s wait for it: start it, with an empty "
+            "data directory if it has lost its own\n",
+            silent);
+    }
+    if (n_recovering > 0 && silent[0] != '\0' && n_recovered == 0) {
+        printf(
+            "a new cluster serves when all its nodes have answered once; only if it holds nothing "
+            "yet, nodes started with --trust-disk serve before\n");
     }
 }
 
@@ -96,6 +130,7 @@ static void print_status(const struct ctl *ctl, const struct answer *answers, ui
     for (uint32_t i = 0; i < n; i++) {
         print_sentences(&answers[i]);
     }
+    print_waits(answers, n);
 }
 
 int ctl_status(struct ctl *ctl) {
