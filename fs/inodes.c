@@ -59,6 +59,8 @@ static void known_drop(struct inodes *inodes, struct known *known) {
     free(known);
 }
 
+static void leave_alone(struct inodes *inodes, struct inode *inode);
+
 static void evict(struct inodes *inodes, const struct known *keep) {
     for (int i = 0; i < EVICTIONS_MAX && (inodes->n_known > inodes->known_max ||
                                           inodes->n_known_bytes > INODES_KNOWN_BYTES_MAX);
@@ -68,7 +70,9 @@ static void evict(struct inodes *inodes, const struct known *keep) {
             known_unlink(inodes, known);
             known_push(inodes, known);
         } else {
+            struct inode *inode = known->inode;
             known_drop(inodes, known);
+            leave_alone(inodes, inode);
         }
     }
 }
@@ -130,9 +134,17 @@ static void inode_free(struct inodes *inodes, struct inode *inode) {
 }
 
 static void inode_free_unused(struct inodes *inodes, struct inode *inode) {
-    if (inode->n_lookups == 0 && inode->n_pins == 0 && inode != inodes->root) {
+    if (inode->n_lookups == 0 && inode->n_pins == 0 && !inode->ahead && inode != inodes->root) {
         assert(inode->file == NULL);
         inode_free(inodes, inode);
+    }
+}
+
+/* What was read ahead of it is not known any more. */
+static void leave_alone(struct inodes *inodes, struct inode *inode) {
+    if (inode->ahead) {
+        inode->ahead = false;
+        inode_free_unused(inodes, inode);
     }
 }
 
@@ -379,6 +391,7 @@ struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint6
 }
 
 void inodes_looked_up(struct inode *inode) {
+    inode->ahead = false;
     set_lookups(inode, inode->n_lookups + 1);
 }
 
@@ -418,6 +431,16 @@ bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry
     inodes_cover(inodes, inode, began);
     known_count(inodes, known, entry->record.data.size + entry->record.xattrs.size);
     return true;
+}
+
+void inodes_learn_ahead(struct inodes *inodes, const struct entry *entry, uint64_t began,
+                        int64_t now_ns) {
+    struct inode *inode = inodes_add(inodes, entry, began);
+    inode_pin(inode);
+    if (inodes_learn(inodes, inode, entry, began, now_ns) && inode->n_lookups == 0) {
+        inode->ahead = true;
+    }
+    inode_unpin(inodes, inode);
 }
 
 bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
@@ -496,7 +519,9 @@ void inodes_check(const struct inodes *inodes) {
         for (struct inode *inode = inodes->buckets[i]; inode != NULL; inode = inode->next) {
             n++;
             n_known += inode->known != NULL;
-            assert(inode->n_lookups > 0 || inode->n_pins > 0 || inode == inodes->root);
+            assert(inode->n_lookups > 0 || inode->n_pins > 0 || inode->ahead ||
+                   inode == inodes->root);
+            assert(!inode->ahead || inode->known != NULL);
             assert(inode->known == NULL || inode->known->inode == inode);
             assert(inode->changed <= inodes->clock);
         }

@@ -10,13 +10,14 @@
  * an inode met again under another name is the same inode, and a number never comes back for
  * another file (generation is always 0).
  *
- * An inode lives while the kernel has looked it up or somebody here pins it. What was read of it
+ * An inode lives while the kernel has looked it up or somebody here pins it, or while it was read
+ * ahead and what was read is known. What was read of it
  * (`known`) is a cache: at most `known_max` are kept, the least recently used goes first, those of
  * open files stay. It is never taken from a reading that began before a change made by this mount
  * was done: readings and changes are ordered by a clock (inodes_clock()). One thread; nothing here
  * suspends. */
 enum {
-    INODES_KNOWN_MAX = 8192,           /* about 1 KiB each, and beside that in all: */
+    INODES_KNOWN_MAX = 16384,          /* about 1 KiB each, and beside that in all: */
     INODES_KNOWN_BYTES_MAX = 48 << 20, /* inline contents and extended attributes */
 };
 
@@ -40,6 +41,7 @@ struct inode {
     uint32_t n_pins;    /* operations under way, open files */
     uint64_t changed;   /* the clock after this mount's last change of it */
     bool is_directory;
+    bool ahead;                  /* it was read before the kernel looked it up */
     bool gone;                   /* its last name was removed or replaced by this mount */
     bool linked;                 /* it has several names or had: read by number, not by name */
     struct id128 directory;      /* directories: their id */
@@ -104,6 +106,10 @@ uint64_t inodes_clock(const struct inodes *inodes);
  * this mount has changed the inode since. */
 bool inodes_learn(struct inodes *inodes, struct inode *inode, const struct entry *entry,
                   uint64_t began, int64_t now_ns);
+/* The same of an entry (of no directory) that the kernel may look up soon: its inode is made when
+ * there is none, and lives as long as it is known. */
+void inodes_learn_ahead(struct inodes *inodes, const struct entry *entry, uint64_t began,
+                        int64_t now_ns);
 bool inodes_learn_directory(struct inodes *inodes, struct inode *inode,
                             const struct directory_attributes *attributes, uint64_t began,
                             int64_t now_ns);

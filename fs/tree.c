@@ -9,6 +9,7 @@
 
 #include "fs/holds.h"
 #include "fs/xattr.h"
+#include "shared/namespace_conflicts.h"
 #include "shared/namespace_known.h"
 #include "shared/namespace_link.h"
 
@@ -109,29 +110,52 @@ static int lookup_known(struct mount *mount, struct inode *parent, const char *n
     return status == ERR_STALE ? ERR_CONFLICT : status;
 }
 
-/* Learns all names of a directory in which several were asked for that do not exist. */
+/* What a page of a listing that began at `began` says. Answers the cookie to go on from. */
+static uint64_t learn_page(struct mount *mount, struct inode *parent, const struct listing *page,
+                           uint64_t began) {
+    int64_t now_ns = mount_now_ns(mount);
+    uint64_t cookie = 0;
+    for (uint32_t i = 0; i < page->n; i++) {
+        const struct entry *entry = &page->entries[i].entry;
+        watch_learn_name(&mount->inodes.watches, parent, entry->name, record_ino(&entry->record),
+                         began, now_ns);
+        bool itself = !S_ISDIR(entry->record.mode) &&
+                      entry->record.contents_kind != CONTENTS_LINKED &&
+                      !namespace_conflict_name(entry->name, NULL);
+        if (itself) {
+            inodes_learn_ahead(&mount->inodes, entry, began, now_ns);
+        }
+        cookie = page->entries[i].cookie;
+    }
+    return cookie;
+}
+
+/* Learns all names of a directory in which several were asked for, and what they stand for. */
 static void learn_names(struct mount *mount, struct inode *parent) {
-    struct watches *watches = &mount->inodes.watches;
     uint64_t began = inodes_clock(&mount->inodes);
     uint64_t cookie = 0;
     int n_pages = 0;
     bool all = false;
+    watch_begin_listing(parent);
     for (int status = 0; status == 0 && !all && n_pages < NAMES_PAGES_MAX; n_pages++) {
         struct listing page;
         status = namespace_list(mount->config.ns, &parent->directory, cookie, NAMES_PAGE, &page);
         if (status != 0) {
             return;
         }
-        for (uint32_t i = 0; i < page.n; i++) {
-            const struct entry *entry = &page.entries[i].entry;
-            watch_learn_name(watches, parent, entry->name, record_ino(&entry->record), began,
-                             mount_now_ns(mount));
-            cookie = page.entries[i].cookie;
-        }
+        cookie = learn_page(mount, parent, &page, began);
         all = page.end;
         listing_release(&page);
     }
     watch_listed(parent, began, all, mount_now_ns(mount));
+}
+
+/* Whether it is worth it to list the directory, now that another name was asked for by itself. */
+static bool wants_names(const struct mount *mount, struct inode *parent, bool found) {
+    if (found) {
+        watch_asked(parent);
+    }
+    return watch_wants_names(parent, mount_now_ns(mount) - mount->config.watched_ns);
 }
 
 static int lookup_in(struct mount *mount, struct inode *parent, const char *name,
@@ -151,9 +175,9 @@ static int lookup_in(struct mount *mount, struct inode *parent, const char *name
                              mount_now_ns(mount));
         } else if (status == ERR_NO_ENTRY) {
             watch_learn_name(watches, parent, name, 0, began, mount_now_ns(mount));
-            if (watch_wants_names(parent)) {
-                learn_names(mount, parent);
-            }
+        }
+        if ((status == 0 || status == ERR_NO_ENTRY) && wants_names(mount, parent, status == 0)) {
+            learn_names(mount, parent);
         }
         if (status != 0) {
             return status;

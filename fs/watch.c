@@ -195,10 +195,32 @@ void watch_moved_name(struct watches *watches, struct inode *directory, const ch
     }
 }
 
-bool watch_wants_names(const struct inode *directory) {
+void watch_asked(struct inode *directory) {
+    if (directory->watch != NULL && directory->watch->since != 0) {
+        directory->watch->n_asked++;
+    }
+}
+
+/* Whether it is worth it to list what the directory has with its attributes. */
+static bool wants_ahead(const struct inode *directory) {
+    if (directory->known == NULL) {
+        return false;
+    }
+    uint64_t n = directory->known->attributes.n_entries;
+    return n <= WATCH_NAMES_MAX && directory->watch->n_asked >= WATCH_ASKED + n / WATCH_ASKED_PART;
+}
+
+bool watch_wants_names(const struct inode *directory, int64_t since_ns) {
     const struct watch *watch = directory->watch;
-    return watch != NULL && watch->since != 0 && !watch->complete && !watch->large &&
-           watch->n_misses >= WATCH_MISSES;
+    if (watch == NULL || watch->since == 0 || watch->large ||
+        (watch->complete && watch->read_ns >= since_ns)) {
+        return false;
+    }
+    return watch->n_misses >= WATCH_MISSES || wants_ahead(directory);
+}
+
+void watch_begin_listing(struct inode *directory) {
+    directory->watch->n_misses = directory->watch->n_asked = 0;
 }
 
 void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now_ns) {
@@ -206,7 +228,6 @@ void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now
     if (watch == NULL) {
         return;
     }
-    watch->n_misses = 0;
     if (!all) {
         watch->large = true;
     } else if (watch_covers(watch, NULL, began) != 0 && watch->refused <= began) {

@@ -24,10 +24,14 @@
 enum {
     WATCH_DIRECTORIES_MAX = 4096,
     WATCH_ENDED_AT_ONCE = 256, /* of those used longest ago, when there is no room for another */
-    WATCH_NAMES_MAX = 4096,
+    WATCH_NAMES_MAX = 8192,
     WATCH_NAMES_ALL_MAX = 65536,
     WATCH_TOLD_MAX = 32, /* changes of a directory remembered by name */
     WATCH_MISSES = 2,    /* names that did not exist, before all are asked for */
+    /* Names that did exist, before all are asked for with what they stand for: so many, and one of
+     * as many names as there are. Not where there are more than WATCH_NAMES_MAX. */
+    WATCH_ASKED = 4,
+    WATCH_ASKED_PART = 64,
 };
 
 struct inode;
@@ -74,6 +78,7 @@ struct watch {
     int64_t read_ns;    /* ...and were read then */
     bool large;         /* too many names to be complete */
     uint32_t n_misses;
+    uint32_t n_asked; /* names that exist and were asked for one by one */
     struct known_name *names;
     uint32_t n_names;
 };
@@ -139,8 +144,13 @@ bool watch_holds_name(const struct watches *watches, const struct inode *directo
 /* This mount has renamed something that the kernel held for long under its old name: it does so
  * under the new one. */
 void watch_moved_name(struct watches *watches, struct inode *directory, const char *new_name);
-/* Whether all names should be listed, because several were asked for that did not exist. */
-bool watch_wants_names(const struct inode *directory);
+/* A name was asked for by itself, and exists. */
+void watch_asked(struct inode *directory);
+/* Whether all names should be listed, because several were asked for that did not exist, or so many
+ * that did that listing them costs less; not when they were since `since_ns`. */
+bool watch_wants_names(const struct inode *directory, int64_t since_ns);
+/* They are being listed. */
+void watch_begin_listing(struct inode *directory);
 /* A listing of all names that began at `began` has come to its end; each was learnt. `all` false:
  * it was given up, there are too many. */
 void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now_ns);

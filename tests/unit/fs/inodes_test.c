@@ -118,6 +118,26 @@ static void what_is_known_is_bounded_and_the_oldest_goes_first(void **state) {
     assert_null(inode[3]->known);
 }
 
+static void what_is_read_ahead_lives_while_it_is_known(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < 6; i++) {
+        struct entry entry = entry_of(100 + i, "x");
+        inodes_learn_ahead(&inodes, &entry, 0, 0);
+        inodes_check(&inodes);
+    }
+    assert_int_equal(inodes.n, 1 + 4); /* the root, and as many as can be known */
+    struct entry entry = entry_of(105, "x");
+    uint64_t ino = record_ino(&entry.record);
+    struct inode *inode = inodes_find(&inodes, ino);
+    assert_non_null(inode);
+    inode_pin(inode);
+    inodes_looked_up(inode);
+    inode_unpin(&inodes, inode);
+    inodes_forget(&inodes, ino, 1);
+    assert_null(inodes_find(&inodes, ino));
+    inodes_check(&inodes);
+}
+
 static void what_is_known_ages(void **state) {
     (void)state;
     struct inode *inode = add(77, "a");
@@ -173,6 +193,7 @@ int main(void) {
         TEST(a_file_met_under_another_name_is_the_same_inode_at_a_new_place),
         TEST(a_reading_begun_before_a_change_is_not_taken),
         TEST(what_is_known_is_bounded_and_the_oldest_goes_first),
+        TEST(what_is_read_ahead_lives_while_it_is_known),
         TEST(what_is_known_ages),
         TEST(a_path_is_put_together_from_the_places),
         TEST(thousands_of_inodes_are_found),

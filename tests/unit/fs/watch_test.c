@@ -1,6 +1,8 @@
 /* watch: what is answered from memory, and what makes it be asked for again. */
 #include "fs/watch.h"
 
+#include <stdio.h>
+
 #include "fs/attributes.h"
 #include "shared/namespace_watch.h"
 #include "tests/unit/fs/world.h"
@@ -297,6 +299,71 @@ IN_WORLD(what_is_known_and_old_is_renamed_as_it_is) {
     assert_int_equal(tree_rename(&w->a, d, "g", d, "f", 0), ERR_NO_ENTRY);
 }
 
+/* Makes f0, f1, ... on the other mount. */
+static void make_some(struct world *w, int n) {
+    char name[16];
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        make(&w->b, name);
+    }
+}
+
+IN_WORLD(a_directory_that_is_asked_for_name_by_name_is_listed_once) {
+    char name[16];
+    struct stat stat;
+    make_some(w, 50);
+    watch_root(w);
+    assert_int_equal(attributes_get(&w->a, ROOT, &stat), 0);
+    for (int i = 0; i < WATCH_ASKED; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        assert_int_equal(look_up(&w->a, name, &stat), 0);
+    }
+    uint64_t before = store_mem_calls(w->mem);
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        assert_int_equal(look_up(&w->a, name, &stat), 0);
+        assert_true(attributes_left_ns(&w->a, stat.st_ino) > 20 * SECOND_NS);
+    }
+    assert_int_equal(look_up(&w->a, "none", &stat), ERR_NO_ENTRY);
+    assert_int_equal(store_mem_calls(w->mem) - before, 0);
+    inodes_check(&w->a.inodes);
+}
+
+IN_WORLD(what_was_read_ahead_is_not_believed_after_a_change_was_told) {
+    struct stat stat;
+    char name[16];
+    make_some(w, 50);
+    watch_root(w);
+    assert_int_equal(attributes_get(&w->a, ROOT, &stat), 0);
+    for (int i = 0; i < WATCH_ASKED; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        assert_int_equal(look_up(&w->a, name, &stat), 0);
+    }
+    set_mode(&w->b, "f40", 0600);
+    told(w, "f40");
+    assert_int_equal(mode_of(&w->a, "f40"), 0600);
+    assert_int_equal(tree_unlink(&w->b, ROOT, "f41"), 0);
+    told(w, "f41");
+    assert_int_equal(look_up(&w->a, "f41", &stat), ERR_NO_ENTRY);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f42"), 0); /* never looked up by the kernel */
+    assert_int_equal(look_up(&w->a, "f42", &stat), ERR_NO_ENTRY);
+}
+
+IN_WORLD(a_few_names_of_many_do_not_list_the_directory) {
+    struct stat stat;
+    make_some(w, 70);
+    watch_root(w);
+    assert_int_equal(attributes_get(&w->a, ROOT, &stat), 0);
+    for (int i = 0; i < WATCH_ASKED; i++) {
+        assert_int_equal(look_up(&w->a, "f1", &stat), 0);
+        told(w, "f1");
+    }
+    uint64_t before = store_mem_calls(w->mem);
+    assert_int_equal(look_up(&w->a, "f2", &stat), 0); /* the fifth: one and a 64th of 70 */
+    assert_true(store_mem_calls(w->mem) - before > 1);
+    assert_true(w->a.inodes.root->watch->complete);
+}
+
 IN_WORLD(openings_ask_unless_they_are_told_not_to) {
     watch_root(w);
     struct handle *handle = create(&w->b, "f");
@@ -451,6 +518,9 @@ int main(void) {
         cmocka_unit_test(a_name_that_was_removed_here_is_missing_without_asking),
         cmocka_unit_test(known_names_are_renamed_in_one_call),
         cmocka_unit_test(what_is_known_and_old_is_renamed_as_it_is),
+        cmocka_unit_test(a_directory_that_is_asked_for_name_by_name_is_listed_once),
+        cmocka_unit_test(what_was_read_ahead_is_not_believed_after_a_change_was_told),
+        cmocka_unit_test(a_few_names_of_many_do_not_list_the_directory),
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
