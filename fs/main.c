@@ -30,6 +30,7 @@
 #include "fs/sync_cluster.h"
 #include "fs/writeback.h"
 #include "shared/client_watch.h"
+#include "shared/heap.h"
 #include "shared/namespace_watch.h"
 #include "shared/session.h"
 #include "shared/store_available.h"
@@ -56,6 +57,7 @@ struct program {
     struct options options;
     char mountpoint[PATH_MAX];
     struct loop *loop;
+    struct heap *heap;
     struct session *session;
     struct client_watch *watch; /* NULL when nothing may be cached */
     struct watcher watcher;
@@ -510,6 +512,7 @@ static void stop_mount(struct program *p) {
 static int run(struct program *p) {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     p->loop = loop_new();
+    p->heap = heap_keep(p->loop);
     signal(SIGPIPE, SIG_IGN);
     if (loop_on_signals(p->loop, signals, 5, caught, p) != 0) {
         return EXIT_SYSTEM;
@@ -533,6 +536,7 @@ static int run(struct program *p) {
     if (p->session != NULL) {
         session_free(p->session);
     }
+    heap_free(p->heap);
     loop_free(p->loop);
     return code;
 }

@@ -17,6 +17,7 @@
 #include "node/disk_leveldb.h"
 #include "shared/env_system.h"
 #include "shared/err.h"
+#include "shared/heap.h"
 #include "shared/loop.h"
 #include "shared/transport.h"
 
@@ -26,6 +27,7 @@ struct node_server {
     struct disk_directory *directory;
     struct disk_identity identity;
     struct loop *loop;
+    struct heap *heap;
     struct disk_leveldb *disk;
     struct transport *transport;
     struct membership *membership;
@@ -253,6 +255,7 @@ static int data_open(struct node_server *s) {
 static int loop_open(struct node_server *s) {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     s->loop = loop_new();
+    s->heap = heap_keep(s->loop);
     loop_set_spin_us(s->loop, s->options->spin_us);
     signal(SIGPIPE, SIG_IGN);
     return loop_on_signals(s->loop, signals, 3, caught, s);
@@ -365,6 +368,7 @@ static void server_close(struct node_server *s) {
         membership_free(s->membership);
     }
     if (s->loop) {
+        heap_free(s->heap);
         loop_free(s->loop);
     }
     pid_file_remove(s);

@@ -9,14 +9,20 @@
 
 #include "shared/err.h"
 
-struct blob *blob_new(struct bytes bytes) {
-    if (bytes.size == 0) {
-        return NULL;
-    }
+/* Without its checksum. */
+static struct blob *blob_copy(struct bytes bytes) {
     struct blob *blob = memory_resize(NULL, sizeof *blob + bytes.size + BLOB_CHECKSUM_SIZE);
     blob->refs = 1;
     blob->size = bytes.size;
     memcpy(blob->data, bytes.data, bytes.size);
+    return blob;
+}
+
+struct blob *blob_new(struct bytes bytes) {
+    if (bytes.size == 0) {
+        return NULL;
+    }
+    struct blob *blob = blob_copy(bytes);
     bytes_store_u64(blob->data + bytes.size, XXH3_64bits(bytes.data, bytes.size));
     return blob;
 }
@@ -36,8 +42,10 @@ int blob_check(struct bytes stored, struct bytes *ret) {
 int blob_load(struct bytes stored, struct blob **ret) {
     struct bytes bytes = {0};
     int err = stored.size > 0 ? blob_check(stored, &bytes) : 0;
-    if (err == 0) {
-        *ret = blob_new(bytes);
+    *ret = NULL;
+    if (err == 0 && stored.size > 0) {
+        *ret = blob_copy(bytes);
+        memcpy((*ret)->data + bytes.size, bytes.data + bytes.size, BLOB_CHECKSUM_SIZE); /* sound */
     }
     return err;
 }

@@ -18,6 +18,7 @@ unit_test(${U}/shared/fence_test.c ringfs_shared)
 unit_test(${U}/shared/lock_table_test.c ringfs_testlib)
 # The edges: real descriptors and sockets.
 unit_test(${U}/shared/loop_test.c ringfs_transport)
+unit_test(${U}/shared/heap_test.c ringfs_transport)
 unit_test(${U}/shared/frame_test.c ringfs_transport)
 unit_test(${U}/shared/seal_test.c ringfs_transport)
 unit_test(${U}/shared/transport_test.c ringfs_transport)
