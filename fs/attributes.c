@@ -40,9 +40,17 @@ static void of_record(const struct inode *inode, struct stat *ret) {
     ret->st_rdev = (dev_t)record->rdev;
     ret->st_size = (off_t)(file != NULL ? file->size : record->size);
     ret->st_blocks = ((off_t)range_stored(inode) + SECTOR - 1) / SECTOR;
-    ret->st_atim = timespec_of(record->atime_ns);
-    ret->st_mtim = timespec_of(dirty ? file->modified_ns : record->mtime_ns);
-    ret->st_ctim = timespec_of(dirty ? file->modified_ns : record->ctime_ns);
+    struct record times = {
+        .atime_ns = record->atime_ns,
+        .mtime_ns = dirty ? file->modified_ns : record->mtime_ns,
+        .ctime_ns = dirty ? file->modified_ns : record->ctime_ns,
+    };
+    if (file != NULL) {
+        file_times_put(file, &times);
+    }
+    ret->st_atim = timespec_of(times.atime_ns);
+    ret->st_mtim = timespec_of(times.mtime_ns);
+    ret->st_ctim = timespec_of(times.ctime_ns);
 }
 
 static nlink_t n_links(const struct inode *inode) {
@@ -172,13 +180,30 @@ static int set_fields(void *context, struct record *record) {
     return 0;
 }
 
+/* Leaves times to the record that is written next, if they may wait. */
+static bool leave_times(struct file *file, const struct setting *setting) {
+    const struct attributes_change *change = setting->change;
+    unsigned mask = change->mask & (ATTRIBUTE_ATIME | ATTRIBUTE_MTIME);
+    struct file_times times = {mask, change->atime_ns, change->mtime_ns, setting->now_ns};
+    bool wait = mask == change->mask && file_times_may_wait(file, change->process);
+    if (wait) {
+        file_times_wait(file, &times);
+    }
+    return wait;
+}
+
 static int set_file(struct file *file, struct setting *setting) {
     int status = file_lock(file);
     if (status != 0) {
         return status;
     }
+    if (leave_times(file, setting)) {
+        file_unlock(file);
+        return 0;
+    }
     bool alone = !file_pending(file);
     if ((setting->change->mask & ATTRIBUTE_SIZE) != 0) {
+        file_times_outdate(file);
         status = file_truncate(file, setting->change->size);
     }
     if (status == 0) {

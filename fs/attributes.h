@@ -36,8 +36,9 @@ struct attributes_change {
     uint32_t uid, gid;
     int64_t atime_ns, mtime_ns;
     uint64_t size;
+    uint32_t process; /* that asks for it; 0 = unknown */
 };
-/* Stored when it returns; ctime becomes now. */
+/* Stored when it returns, but for times that may wait (file_times.h); ctime becomes now. */
 int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_change *change,
                    struct stat *ret);
 

@@ -45,14 +45,18 @@ void file_take_record(struct file *file, const struct entry *entry) {
     }
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
-    file->record_synced = true;
+    file->record_synced = file->times.mask == 0;
     patches_clear(&file->patches);
-    inode_set_dirt(file->inode, SURVIVOR_CLEAN);
+    inode_set_dirt(file->inode, file->times.mask == 0 ? SURVIVOR_CLEAN : SURVIVOR_WRITTEN);
 }
 
 bool file_pending(const struct file *file) {
     return file->dirty || appends_waiting(&file->appends) ||
            (file->kind == CONTENTS_BLOCKS && blocks_pending(&file->blocks));
+}
+
+bool file_unstored(const struct file *file) {
+    return file_pending(file) || file->times.mask != 0;
 }
 
 static void adopt(struct file *file) {
@@ -142,7 +146,7 @@ static void remove_unnamed(struct file *file) {
 static void finish(void *arg) {
     struct file *file = arg;
     struct mount *mount = file->mount;
-    if (file_pending(file) && !file->inode->gone && file_lock(file) == 0) {
+    if (file_unstored(file) && !file->inode->gone && file_lock(file) == 0) {
         mount->n_writes_lost += file_store(file, false, NULL, NULL) != 0;
         file_unlock(file);
     }
@@ -163,7 +167,7 @@ static void finish(void *arg) {
 
 void file_put(struct file *file) {
     assert(file->n_users > 0);
-    if (file->n_users == 1 && (file_pending(file) || file->inode->gone)) {
+    if (file->n_users == 1 && (file_unstored(file) || file->inode->gone)) {
         mount_background(file->mount, finish, file);
     } else if (--file->n_users == 0) {
         file_free(file);
@@ -221,8 +225,8 @@ int file_take_error(struct file *file) {
 void file_touch(struct file *file) {
     file->modified_ns = mount_wall_ns(file->mount);
     file->record_synced = false;
-    if (!file->dirty) {
-        file->dirty = true;
+    if (!file->dirty && file->times.mask == 0) {
         file->dirty_ns = mount_now_ns(file->mount);
     }
+    file->dirty = true;
 }

@@ -4,6 +4,7 @@
 
 #include "fs/appends.h"
 #include "fs/blocks.h"
+#include "fs/file_times.h"
 #include "fs/patches.h"
 
 /* One per inode that is open, shared by its handles. The contents are either wholly in memory
@@ -62,9 +63,11 @@ struct file {
     /* Contents that the record names and this file has given up: how far they reach may be more
      * than the record says. */
     struct removal left;
-    int64_t modified_ns;      /* wall: the last change, goes into the record */
-    int64_t dirty_ns;         /* monotonic: since when it is dirty */
-    int error;                /* of writing in the background: told once, by the next to ask */
+    int64_t modified_ns;     /* wall: the last change, goes into the record */
+    int64_t dirty_ns;        /* monotonic: since when something is not stored */
+    struct file_times times; /* not stored yet */
+    uint32_t writer; /* the process that opened it for writing last; 0 when somebody closed it */
+    int error;       /* of writing in the background: told once, by the next to ask */
     struct file_locks *locks; /* NULL = nobody has locked it since it was opened */
     uint32_t n_leases_lost;   /* times that locks on it were lost with the mount's lease */
     bool void_changes;        /* what is not stored was written under a lost lock */
@@ -87,7 +90,10 @@ void file_unlock(struct file *file);
 /* Takes what is known of the inode when it is newer and nothing here is unwritten. Whoever looks at
  * the view calls it first. */
 void file_adopt(struct file *file);
+/* Whether contents are not stored yet. */
 bool file_pending(const struct file *file);
+/* The same of contents or times. */
+bool file_unstored(const struct file *file);
 
 /* ---- in its turn; may suspend ---- */
 /* Writes at `offset`, or at the end. ERR_TOO_BIG beyond FILE_SIZE_MAX. */

@@ -136,6 +136,7 @@ static int change_record(void *context, struct record *record) {
         record->mtime_ns = file->modified_ns;
         record->ctime_ns = file->modified_ns;
     }
+    file_times_put(file, record);
     if (status == 0 && storing->change != NULL) {
         status = storing->change(storing->context, record);
     }
@@ -148,6 +149,7 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     struct appends *appends = &file->appends;
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
+    file->times.mask = 0;
     file->record_synced = synced;
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file->version = entry->version;
@@ -245,7 +247,8 @@ int file_store(struct file *file, bool synced, int (*change)(void *context, stru
         if (status != 0) {
             return status;
         }
-        if (!file->dirty && change == NULL && (!synced || file->record_synced)) {
+        if (!file->dirty && file->times.mask == 0 && change == NULL &&
+            (!synced || file->record_synced)) {
             return 0;
         }
         status = store_record(file, &storing, synced);

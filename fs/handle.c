@@ -16,6 +16,12 @@ struct handle *handle_new(struct mount *mount, struct inode *inode, int flags) {
     return handle;
 }
 
+void handle_opened_by(struct handle *handle, uint32_t process) {
+    if ((handle->flags & O_ACCMODE) != O_RDONLY) {
+        handle->file->writer = process;
+    }
+}
+
 bool handle_past_pages(int flags) {
     return (flags & O_APPEND) != 0 && (flags & O_ACCMODE) == O_WRONLY;
 }
@@ -23,6 +29,7 @@ bool handle_past_pages(int flags) {
 static int truncate_to_nothing(struct file *file) {
     int status = file_lock(file);
     if (status == 0) {
+        file_times_outdate(file);
         status = file_truncate(file, 0);
         file_unlock(file);
     }
@@ -73,6 +80,7 @@ int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **re
 
 void handle_release(struct handle *handle) {
     atime_closed(handle->file->mount, handle->file->inode, &handle->atime);
+    handle->file->writer = 0;
     file_put(handle->file);
     free(handle);
 }
@@ -109,6 +117,7 @@ static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes da
     bool first = !handle->wrote && data.size <= FILE_FIRST_WRITE_MAX && whole;
     bool alone = !file_pending(file) || (file->replaced && file->size == 0);
     bool append = (handle->flags & O_APPEND) != 0;
+    file_times_outdate(file);
     status = file_write_at(file, offset, append, data);
     if (status == 0 && first) {
         status = store_first(file, alone);
@@ -135,7 +144,7 @@ int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
 }
 
 static int store_all(struct file *file, bool synced) {
-    if (!file->busy && !file_pending(file) && file->error == 0 &&
+    if (!file->busy && !file_unstored(file) && file->error == 0 &&
         (!synced || file->record_synced)) {
         return 0;
     }
@@ -150,6 +159,7 @@ static int store_all(struct file *file, bool synced) {
 }
 
 int handle_flush(struct handle *handle) {
+    handle->file->writer = 0; /* what is set from now on nobody may ask about again */
     int status = locks_check(handle);
     return status == 0 ? store_all(handle->file, false) : status;
 }

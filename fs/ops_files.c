@@ -22,6 +22,7 @@ static void create_run(struct request *request) {
     }
     struct fuse_entry_param entry = request_entry(request, request->name, &stat);
     struct fuse_file_info info = {.keep_cache = 1};
+    handle_opened_by(handle, request->process);
     info.fh = request_opened(request, SURVIVOR_FILE, stat.st_ino, handle);
     info.direct_io = handle_past_pages(request->maker.flags);
     if (fuse_reply_create(request->fuse, &entry, &info) != 0) {
@@ -66,6 +67,7 @@ static void open_run(struct request *request) {
         fuse_lowlevel_notify_inval_inode(request->ops->session, request->ino, -1, 0);
     }
     struct fuse_file_info info = {.keep_cache = advice.keep};
+    handle_opened_by(handle, request->process);
     info.fh = request_opened(request, SURVIVOR_FILE, request->ino, handle);
     request_note_dirt(handle, SURVIVOR_TRUNCATED);
     info.direct_io = handle_past_pages(request->flags);

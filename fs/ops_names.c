@@ -90,6 +90,7 @@ static void on_setattr(fuse_req_t fuse, fuse_ino_t ino, struct stat *attr, int t
         change->mask |= (to_set & masks[i].fuse) != 0 ? masks[i].ours : 0;
     }
     int64_t now_ns = mount_wall_ns(mount_of(request));
+    change->process = request->process;
     change->mode = attr->st_mode;
     change->uid = attr->st_uid;
     change->gid = attr->st_gid;

@@ -47,6 +47,7 @@ struct request *request_new(fuse_req_t fuse, const char *operation,
     request->maker.uid = caller->uid;
     request->maker.gid = caller->gid;
     request->maker.umask = caller->umask;
+    request->process = (uint32_t)caller->pid;
     request->interrupt.fire = interrupt_late;
     request->interrupt.context = request;
     return request;

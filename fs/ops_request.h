@@ -64,6 +64,7 @@ struct request {
     bool again; /* an earlier worker had it and may have done it */
     struct survivor_request *kept;
     struct maker maker;
+    uint32_t process; /* that asks; 0 = unknown */
     struct attributes_change change;
     struct lock_wish wish;
     bool flock_release; /* release: there was a flock */

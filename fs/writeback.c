@@ -9,7 +9,7 @@ enum { LOOK_NS = 250000000 };
 static struct file *find_old(struct mount *mount, int64_t age_ns) {
     int64_t now_ns = mount_now_ns(mount);
     for (struct file *file = mount->files; file != NULL; file = file->next) {
-        bool pending = !file->inode->gone && file_pending(file);
+        bool pending = !file->inode->gone && file_unstored(file);
         if (pending && !file->busy && now_ns - file->dirty_ns >= age_ns) {
             return file;
         }

@@ -1,0 +1,29 @@
+/* file_times: times that a program has set of a file that it is writing. */
+#ifndef RINGFS_FS_FILE_TIMES_H
+#define RINGFS_FS_FILE_TIMES_H
+
+#include "shared/namespace.h"
+
+/* tar and cp -p make a file, write it, set its times, owner and mode, and close it. The times wait
+ * for the record that is written next (a chmod's, a later write's) and are stored with it; at the
+ * latest at close or fsync, which tell when they could not be, or after MOUNT_WRITEBACK_NS. On this
+ * mount stat(2) shows them at once. */
+struct file_times {
+    unsigned mask; /* ATTRIBUTE_ATIME, ATTRIBUTE_MTIME: those that wait */
+    int64_t atime_ns, mtime_ns;
+    int64_t ctime_ns; /* when the last of them was set */
+};
+
+struct file;
+
+/* Whether times that this process (0 = unknown) sets now may wait: it has opened the file for
+ * writing and has not closed it, so that it will hear of an error. */
+bool file_times_may_wait(const struct file *file, uint32_t process);
+/* In the file's turn: these wait, beside others that do. */
+void file_times_wait(struct file *file, const struct file_times *times);
+/* In the file's turn, before its contents are changed: no mtime that was set earlier is theirs. */
+void file_times_outdate(struct file *file);
+/* What waits, in a record that is about to be stored. */
+void file_times_put(const struct file *file, struct record *record);
+
+#endif

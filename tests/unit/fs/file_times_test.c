@@ -1,0 +1,170 @@
+/* file_times: when times of a file that is being written are stored, and who hears of it. */
+#include "fs/attributes.h"
+#include "tests/unit/fs/world.h"
+
+enum { TAR = 77, OTHER = 78 }; /* processes */
+
+static const struct attributes_change both = {
+    .mask = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME,
+    .atime_ns = 5 * SECOND_NS,
+    .mtime_ns = 7 * SECOND_NS,
+};
+
+/* A new file that TAR has opened and written to. */
+static struct handle *written(struct world *w) {
+    struct handle *handle = create(&w->a, "f");
+    handle_opened_by(handle, TAR);
+    put(handle, 0, "a");
+    store_mem_reset_hooks(w->mem);
+    return handle;
+}
+
+static int set(struct handle *handle, uint32_t process, const struct attributes_change *change) {
+    struct attributes_change asked = *change;
+    struct stat stat;
+    asked.process = process;
+    return attributes_set(handle->file->mount, handle->file->inode->ino, &asked, &stat);
+}
+
+static int64_t mtime_in(struct mount *mount) {
+    struct stat stat;
+    assert_int_equal(attributes_get(mount, ino_of(mount, "f"), &stat), 0);
+    return stat.st_mtim.tv_sec;
+}
+
+static int64_t atime_in(struct mount *mount) {
+    struct stat stat;
+    assert_int_equal(attributes_get(mount, ino_of(mount, "f"), &stat), 0);
+    return stat.st_atim.tv_sec;
+}
+
+IN_WORLD(they_show_at_once_and_are_stored_at_close) {
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    struct stat stat;
+    attributes_of(handle->file->inode, &stat);
+    assert_int_equal(stat.st_mtim.tv_sec, 7);
+    assert_int_equal(stat.st_atim.tv_sec, 5);
+    assert_int_equal(store_mem_calls(w->mem), 0);
+    assert_int_equal(handle_flush(handle), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(mtime_in(&w->b), 7);
+    assert_int_equal(atime_in(&w->b), 5);
+    handle_release(handle);
+}
+
+IN_WORLD(a_chmod_takes_them_along) {
+    struct handle *handle = written(w);
+    struct attributes_change mode = {.mask = ATTRIBUTE_MODE, .mode = 0600};
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_int_equal(set(handle, TAR, &mode), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(mtime_in(&w->b), 7);
+    store_mem_reset_hooks(w->mem);
+    close_handle(handle);
+    assert_int_equal(store_mem_calls(w->mem), 0);
+}
+
+IN_WORLD(writing_after_them_sets_the_mtime_again_and_not_the_atime) {
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    put(handle, 1, "b");
+    close_handle(handle);
+    assert_true(mtime_in(&w->b) > 7);
+    assert_int_equal(atime_in(&w->b), 5);
+}
+
+IN_WORLD(they_are_not_undone_by_what_was_written_before) {
+    struct handle *handle = written(w);
+    put(handle, 1, "b");
+    assert_int_equal(set(handle, TAR, &both), 0);
+    close_handle(handle);
+    assert_int_equal(mtime_in(&w->b), 7);
+    assert_holds(&w->b, "f", "ab");
+}
+
+IN_WORLD(those_of_another_process_are_stored_at_once) {
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, OTHER, &both), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(set(handle, 0, &both), 0);
+    assert_int_equal(store_mem_calls(w->mem), 2);
+    close_handle(handle);
+}
+
+IN_WORLD(after_close_they_are_stored_at_once) {
+    struct handle *handle = written(w);
+    assert_int_equal(handle_flush(handle), 0);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    handle_release(handle);
+}
+
+IN_WORLD(of_a_file_opened_for_reading_they_are_stored_at_once) {
+    close_handle(written(w));
+    struct handle *handle = open_flags(&w->a, "f", O_RDONLY);
+    handle_opened_by(handle, TAR);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    close_handle(handle);
+}
+
+IN_WORLD(they_do_not_wait_for_longer_than_writes) {
+    assert_int_equal(writeback_start(&w->a), 0);
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_true(mtime_in(&w->b) != 7);
+    task_sleep(2 * SECOND_NS);
+    assert_int_equal(mtime_in(&w->b), 7);
+    close_handle(handle);
+}
+
+IN_WORLD(close_tells_that_they_could_not_be_stored_and_can_be_tried_again) {
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    store_mem_fail(w->mem, 1, 1, ERR_TIMEOUT, false);
+    assert_int_equal(handle_flush(handle), ERR_TIMEOUT);
+    assert_int_equal(handle_flush(handle), 0);
+    assert_int_equal(mtime_in(&w->b), 7);
+    handle_release(handle);
+}
+
+IN_WORLD(what_another_mount_writes_meanwhile_stays) {
+    struct handle *handle = written(w);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    struct handle *other = open_flags(&w->b, "f", O_WRONLY);
+    put(other, 1, "b");
+    close_handle(other);
+    close_handle(handle);
+    assert_holds(&w->a, "f", "ab");
+    assert_holds(&w->b, "f", "ab");
+    task_sleep(2 * SECOND_NS);
+    assert_int_equal(mtime_in(&w->b), 7);
+}
+
+IN_WORLD(fsync_stores_them) {
+    struct handle *handle = written(w);
+    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(mtime_in(&w->b), 7);
+    close_handle(handle);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(they_show_at_once_and_are_stored_at_close),
+        cmocka_unit_test(a_chmod_takes_them_along),
+        cmocka_unit_test(writing_after_them_sets_the_mtime_again_and_not_the_atime),
+        cmocka_unit_test(they_are_not_undone_by_what_was_written_before),
+        cmocka_unit_test(those_of_another_process_are_stored_at_once),
+        cmocka_unit_test(after_close_they_are_stored_at_once),
+        cmocka_unit_test(of_a_file_opened_for_reading_they_are_stored_at_once),
+        cmocka_unit_test(they_do_not_wait_for_longer_than_writes),
+        cmocka_unit_test(close_tells_that_they_could_not_be_stored_and_can_be_tried_again),
+        cmocka_unit_test(what_another_mount_writes_meanwhile_stays),
+        cmocka_unit_test(fsync_stores_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
