@@ -90,6 +90,23 @@ static void log_for(void *context, int level, const char *line) {
 }
 
 /* ---- before ---- */
+/* Whether a ringfs is what one sees at a path. From mountinfo, which needs no node's answer. */
+static bool is_mounted(const char *path) {
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[2 * PATH_MAX];
+    bool mounted = false;
+    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
+        char where[PATH_MAX];
+        if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 && strcmp(where, path) == 0) {
+            mounted = strstr(line, " - fuse.ringfs ") != NULL; /* the last one lies on top */
+        }
+    }
+    if (mounts != NULL) {
+        fclose(mounts);
+    }
+    return mounted;
+}
+
 /* The directory, made absolute. A mount whose process has died is cleared away. */
 static int check_mountpoint(struct program *p) {
     const char *given = p->options.mountpoint;
@@ -108,6 +125,10 @@ static int check_mountpoint(struct program *p) {
     }
     if (!S_ISDIR(stat_now.st_mode)) {
         fprintf(stderr, "ringfs: cannot mount at %s: it is not a directory\n", given);
+        return -1;
+    }
+    if (is_mounted(p->mountpoint)) {
+        fprintf(stderr, "ringfs: a ringfs is mounted at %s already: umount it first\n", given);
         return -1;
     }
     if (access("/dev/fuse", F_OK) != 0) {
@@ -287,8 +308,11 @@ static int join_cluster(struct program *p) {
         /* Who takes over waits for the cluster: there is a mount to keep. */
     } while (status != 0 && again && !p->ending);
     if (status != 0 && p->ns == NULL) {
-        log_say(&p->log, 0, "the cluster at %.512s does not answer: %s", p->options.addresses,
-                err_text(status));
+        log_say(&p->log, 0, "the cluster at %.512s does not answer: %s%s", p->options.addresses,
+                err_text(status),
+                strstr(p->options.addresses, "tcp://") != NULL
+                    ? " (nor would one that has another key)"
+                    : "");
     }
     return status;
 }
@@ -522,7 +546,8 @@ static int run(struct program *p) {
         if (start_mount(p) == 0) {
             code = serve(p);
         } else {
-            log_say(&p->log, 0, "cannot mount at %s", p->mountpoint);
+            log_say(&p->log, 0, "cannot mount at %s%s", p->mountpoint,
+                    geteuid() != 0 ? ": other users than root need fusermount3 and /dev/fuse" : "");
         }
         stop_mount(p);
         cluster_files_release(&p->cluster);

@@ -123,8 +123,33 @@ ended_all() { [ -z "$(mount_pid "$MNT")" ]; }
     status=0
     "$BUILD/fs/ringfs" "$SOURCE" "$BASE/nowhere" 2>"$BASE/err" 3>&- || status=$?
     [ $status -eq 32 ]
+    "$BUILD/node/ringctl" keygen "$BASE/key" >/dev/null
+    status=0
+    "$BUILD/fs/ringfs" "tcp://127.0.0.1:$(free_port)" "$MNT" -o "timeo=1,key_file=$BASE/key" 2>"$BASE/err" 3>&- || status=$?
+    [ $status -eq 32 ]
+    grep -q "does not answer: .*another key" "$BASE/err"
     "$BUILD/fs/ringfs" -V | grep -q '^ringfs [0-9]'
     "$BUILD/fs/ringfs" --help | grep -q 'timeo=SECONDS'
+}
+
+@test "what is mounted already is not mounted over, a directory with files in it is, and a busy one stays mounted" {
+    touch "$MNT/below"
+    start_mount "$MNT"
+    echo hello >"$MNT/f"
+    [ "$(ls "$MNT")" = f ]
+    status=0
+    "$BUILD/fs/ringfs" "$SOURCE" "$MNT" 2>"$BASE/err" 3>&- || status=$?
+    [ $status -eq 32 ]
+    grep -q "mounted at $MNT already: umount it first" "$BASE/err"
+    [ "$(grep -cF " $MNT fuse.ringfs " /proc/mounts)" -eq 1 ]
+    cd "$MNT"
+    run umount "$MNT"
+    [ "$status" -ne 0 ]
+    [[ "$output" = *busy* ]]
+    [ "$(cat f)" = hello ]
+    cd /
+    stop_mount
+    [ "$(ls "$MNT")" = below ]
 }
 
 # Fails with EIO by the deadline. ls and cat ask twice, and a busy machine gets time.
