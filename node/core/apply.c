@@ -10,6 +10,7 @@
 #include "node/core/recount.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
+#include "node/core/scrub.h"
 #include "shared/err.h"
 
 struct apply {
@@ -117,6 +118,8 @@ static int check_rows(struct apply *apply) {
         if (status != 0 && !repairable) {
             if (i == 0 && status == ERR_CORRUPT) {
                 recount_start(apply->node, apply->key);
+            } else if (status == ERR_CORRUPT) {
+                scrub_mend(apply->node, rows_held(&apply->hold, i)->key);
             }
             return status;
         }

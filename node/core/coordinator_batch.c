@@ -7,6 +7,7 @@
 #include "node/core/condition.h"
 #include "node/core/merge.h"
 #include "node/core/plant.h"
+#include "node/core/recovery.h"
 #include "node/core/repair.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -145,9 +146,13 @@ static void batch_begin(struct request *request) {
 
 /* ---- COMMITTING ---- */
 
-/* A replica that could not read its own row gets it as it is now. */
+/* A replica that could not read its own row gets it as it is now, where this copy has all that was
+ * acknowledged there; else it reads the row from enough others itself (apply.c). */
 static void repair_corrupt(struct batch_request *batch) {
     struct request *request = &batch->request;
+    if (recovery_others_needed(request->node) > 1) {
+        return;
+    }
     for (uint32_t i = 0; i < request->n_peers; i++) {
         const struct peer *peer = &request->peers[i];
         if (peer->state != PEER_REFUSED || peer->status != ERR_CORRUPT) {

@@ -35,14 +35,15 @@ static void repair(struct quorum_read *read, struct bytes versions) {
     if (versions.size == 0 || read->pending) {
         return;
     }
+    bool whole = quorum_read_is_whole(read);
     for (uint32_t i = 0; i < request->n_peers; i++) {
         struct peer *peer = &request->peers[i];
         struct bytes has = peer->same ? read->local : peer->reply;
-        if (peer->broken || (peer->state == PEER_DONE && !bytes_equal(has, versions))) {
+        if ((peer->broken && whole) || (peer->state == PEER_DONE && !bytes_equal(has, versions))) {
             repair_row(request->node, peer->node, request->key, request->payload, versions);
         }
     }
-    if (!bytes_equal(read->local, versions)) {
+    if (!bytes_equal(read->local, versions) && (read->local_status == 0 || whole)) {
         repair_row(request->node, 0, request->key, request->payload, versions);
     }
 }

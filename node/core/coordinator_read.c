@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "node/core/recovery.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
 
@@ -27,11 +28,16 @@ static uint32_t known(const struct quorum_read *read) {
     return request_count(&read->request, PEER_DONE) + (local_good(read) ? 1 : 0);
 }
 
-/* Too few can answer; yet a row that is corrupt elsewhere need not stay so. */
+bool quorum_read_is_whole(const struct quorum_read *read) {
+    return known(read) >= recovery_others_needed(read->request.node);
+}
+
+/* Too few can answer; yet a row that is corrupt elsewhere need not stay so, if this one copy has
+ * all that was acknowledged there. */
 static void give_up(struct quorum_read *read) {
     struct request *request = &read->request;
     bool mends = !read->pending && read->ask_type == MESSAGE_READ && local_good(read) &&
-                 read->local.size > 0;
+                 read->local.size > 0 && recovery_others_needed(request->node) <= 1;
     for (uint32_t i = 0; mends && i < request->n_peers; i++) {
         if (request->peers[i].broken) {
             repair_row(request->node, request->peers[i].node, request->key, request->payload,

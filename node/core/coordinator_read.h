@@ -32,6 +32,9 @@ void quorum_read_local(struct quorum_read *read, int status, struct bytes local)
  * peer->reply (which this takes over) are set. May end the request. */
 void quorum_read_heard(struct quorum_read *read, struct peer *peer);
 void quorum_read_learn_tally(struct quorum_read *read, const struct tally *tally);
+/* Whether the copies that were read together have all that a replica which cannot read its own may
+ * have acknowledged: it must not be made whole with less. */
+bool quorum_read_is_whole(const struct quorum_read *read);
 /* request_kind.expired of both. */
 void quorum_read_expired(struct request *request);
 

@@ -11,6 +11,7 @@
 #include "node/core/coordinator_batch.h"
 #include "node/core/plant.h"
 #include "node/core/recount.h"
+#include "node/core/recovery.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
 
@@ -182,7 +183,8 @@ static bool is_corrupt(const struct batch_request *batch) {
 }
 
 /* How many answers settle it. A doubtful copy here takes a quorum beside it. A corrupt one takes
- * one copy elsewhere, or all the others to say that they have none. */
+ * those that together have all that was acknowledged here, or all the others to say that they have
+ * none. */
 static uint32_t answers_needed(const struct batch_request *batch) {
     const struct request *request = &batch->request;
     if (!is_corrupt(batch)) {
@@ -190,7 +192,7 @@ static uint32_t answers_needed(const struct batch_request *batch) {
     }
     for (uint32_t i = 0; i < request->n_peers; i++) {
         if (request->peers[i].state == PEER_DONE && request->peers[i].reply.size > 0) {
-            return 1;
+            return recovery_others_needed(request->node);
         }
     }
     return request->n_peers;

@@ -116,6 +116,9 @@ static void add_sources(struct quorum_read *read, struct page_merge *merge,
             sources->broken |= peer_bit(i);
         }
     }
+    if (!quorum_read_is_whole(read)) {
+        sources->broken = 0; /* they would take for everything what is not */
+    }
 }
 
 static uint32_t who_lacks(const struct sources *sources, uint32_t lacking) {

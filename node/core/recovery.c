@@ -70,15 +70,15 @@ bool node_trusts_itself(const struct node *node, uint16_t slice) {
            recovery->trust[slice] == SLICE_TRUSTED;
 }
 
-static uint32_t others(const struct recovery *recovery) {
-    return membership_ring(recovery->node->membership)->n_replicas_held - 1u;
+static uint32_t others(const struct node *node) {
+    return membership_ring(node->membership)->n_replicas_held - 1u;
 }
 
 /* N-W+1, or all there are. Strict batches are acknowledged by a majority, whatever W is. */
-static uint32_t others_needed(const struct recovery *recovery) {
-    uint32_t n = others(recovery) + 1;
+uint32_t recovery_others_needed(const struct node *node) {
+    uint32_t n = others(node) + 1;
     uint32_t majority = n / 2 + 1;
-    uint32_t w = recovery->node->config.write_quorum;
+    uint32_t w = node->config.write_quorum;
     w = w > majority ? majority : w;
     if (PLANTED(ONE_PEER)) {
         return 1;
@@ -95,8 +95,8 @@ static uint32_t count_bits(uint8_t bits) {
 }
 
 static bool recovered(const struct recovery *recovery, uint16_t slice) {
-    return count_bits(recovery->sound[slice]) >= others_needed(recovery) ||
-           count_bits(recovery->pulled[slice]) >= (PLANTED(ONE_PEER) ? 1 : others(recovery));
+    return count_bits(recovery->sound[slice]) >= recovery_others_needed(recovery->node) ||
+           count_bits(recovery->pulled[slice]) >= (PLANTED(ONE_PEER) ? 1 : others(recovery->node));
 }
 
 /* The bit of a member in the slice's preference list. */
@@ -117,7 +117,7 @@ bool recovery_wants(const struct recovery *recovery, uint16_t slice, uint16_t pe
         return false;
     }
     /* A second reading helps where fewer than all others would do, once the peer trusts itself. */
-    bool by_few = others_needed(recovery) < others(recovery);
+    bool by_few = recovery_others_needed(recovery->node) < others(recovery->node);
     return ((by_few ? recovery->sound[slice] : recovery->pulled[slice]) & place) == 0;
 }
 
@@ -335,7 +335,7 @@ static void on_marks(void *context) {
         return;
     }
     bool found = mark_decode(blob_bytes(mark_row(recovery)->durable), &mark) == 0;
-    const char *why = others(recovery) > 0 ? loss(recovery, found, &mark) : NULL;
+    const char *why = others(recovery->node) > 0 ? loss(recovery, found, &mark) : NULL;
     recovery->generation = mark.generation;
     if (node->config.trusts_disk) {
         why = NULL;

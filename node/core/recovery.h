@@ -50,6 +50,10 @@ void recovery_free(struct node *node);
  * the life of the node. */
 bool node_trusts_itself(const struct node *node, uint16_t slice);
 
+/* How many other replicas of a slice together have all that a replica which lost it may have
+ * acknowledged. */
+uint32_t recovery_others_needed(const struct node *node);
+
 /* A number of this node's present life: another one after each loss (another directory, another
  * recovery). What a node said in an earlier life may be lost, so it counts no more: replies of the
  * steward protocol carry it as the incarnation, and requests for slices tell of a new one. */
