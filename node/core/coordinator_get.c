@@ -5,6 +5,7 @@
 #include "node/core/condition.h"
 #include "node/core/coordinator_read.h"
 #include "node/core/pending.h"
+#include "node/core/recount.h"
 #include "node/core/repair.h"
 #include "node/core/replica.h"
 #include "node/core/rowkey.h"
@@ -108,6 +109,9 @@ static void on_local(void *context) {
     }
     get->local = local_row(get, &status);
     quorum_read_learn_tally(&get->read, &tally);
+    if (rows_held(&get->hold, 1)->durable_status == ERR_CORRUPT) {
+        recount_start(get->read.request.node, get->read.request.key);
+    }
     row_digest(blob_bytes(get->local), get->read.digest);
     rows_release(&get->hold);
     quorum_read_local(&get->read, status, blob_bytes(get->local));

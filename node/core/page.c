@@ -9,6 +9,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/pending.h"
+#include "node/core/recount.h"
 #include "node/core/rowkey.h"
 #include "node/core/scrub.h"
 #include "node/core/settle.h"
@@ -88,6 +89,9 @@ static void page_check_end(struct page_read *page) {
             pending_tally(blob_bytes(page->pending), tally_of(blob_bytes(tally_row->durable)));
         bytes_store_u64(page->payload.data, tally.n_live);
         bytes_store_u64(page->payload.data + 8, tally.changed_ns);
+    }
+    if (tally_row->durable_status == ERR_CORRUPT && node->state == NODE_SERVING) {
+        recount_start(node, page->partition_key);
     }
     rows_release(&page->hold);
     work_end(node, &page->work);
