@@ -23,8 +23,9 @@ struct partition_sync {
     struct round round;
     struct buffer payload; /* of the round */
     struct buffer tail;    /* of `from` before the first page */
+    uint16_t life;         /* of `from` when it told its tail */
     struct buffer cursor;
-    bool more;
+    bool more, copied;
     struct rows_hold hold;
     struct bytes key;
     uint8_t bytes[];
@@ -53,7 +54,7 @@ static void sync_end(struct partition_sync *sync, int status) {
     node_check_idle(node);
 }
 
-/* ---- the tail, when all rows are here ---- */
+/* ---- the tail, when all rows are here, and still those that it spoke of ---- */
 
 static void on_committed(void *context, int status) {
     struct partition_sync *sync = context;
@@ -122,6 +123,12 @@ static void ask_page(struct partition_sync *sync) {
     ask(sync, MESSAGE_READ_SCAN);
 }
 
+static void ask_tail(struct partition_sync *sync) {
+    buffer_clear(&sync->payload);
+    buffer_put_u64(&sync->payload, 0);
+    ask(sync, MESSAGE_TAIL);
+}
+
 static void on_applied(void *context, int status) {
     struct partition_sync *sync = context;
     if (status != 0) {
@@ -129,7 +136,8 @@ static void on_applied(void *context, int status) {
     } else if (sync->more) {
         ask_page(sync);
     } else {
-        finish(sync);
+        sync->copied = true;
+        ask_tail(sync);
     }
 }
 
@@ -176,10 +184,15 @@ static void heard(struct round *round, struct round_peer *peer, const struct mes
     round_stop(round);
     if (reply == NULL) {
         take_page(sync, message->payload);
-        return;
+    } else if (!sync->copied) {
+        sync->life = reply->incarnation;
+        buffer_put_bytes(&sync->tail, reply->tail);
+        ask_page(sync);
+    } else if (reply->incarnation == sync->life) {
+        finish(sync);
+    } else {
+        sync_end(sync, ERR_UNAVAILABLE); /* it lost its rows, perhaps before all pages were told */
     }
-    buffer_put_bytes(&sync->tail, reply->tail);
-    ask_page(sync);
 }
 
 static bool under_way(const struct node *node, struct bytes key) {
@@ -219,7 +232,6 @@ bool partition_sync(struct node *node, struct bytes key, uint16_t from,
                                  .heard = heard,
                                  .again = keep_trying,
                                  .context = sync};
-    buffer_put_u64(&sync->payload, 0);
-    ask(sync, MESSAGE_TAIL);
+    ask_tail(sync);
     return true;
 }
