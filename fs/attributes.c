@@ -136,13 +136,12 @@ int64_t attributes_name_ns(struct mount *mount, uint64_t directory_ino, const ch
     const struct mount_config *config = &mount->config;
     struct inode *directory = inodes_find(&mount->inodes, directory_ino);
     const struct watch *watch = directory != NULL ? directory->watch : NULL;
-    int64_t ns = config->attributes_ns;
+    int64_t ns = least_ns(config->attributes_ns, config->names_ns);
     if (watch != NULL && watch->since != 0) {
         ns = least_ns(ns, ATTRIBUTES_NAME_WATCHED_NS);
         if (config->names_ns > ns && holds_long(mount, directory, name, ino)) {
             return least_ns(config->names_ns, config->watched_ns);
         }
-        ns = least_ns(ns, config->names_ns);
     }
     return ino == 0 ? least_ns(ns, ATTRIBUTES_MISSING_NS) : ns;
 }
