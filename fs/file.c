@@ -47,7 +47,7 @@ void file_take_record(struct file *file, const struct entry *entry) {
     file->grown = false;
     file->record_synced = file->times.mask == 0;
     patches_clear(&file->patches);
-    inode_set_dirt(file->inode, file->times.mask == 0 ? SURVIVOR_CLEAN : SURVIVOR_WRITTEN);
+    inode_set_dirt(file->inode, SURVIVOR_CLEAN);
 }
 
 bool file_pending(const struct file *file) {

@@ -149,7 +149,7 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     struct appends *appends = &file->appends;
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
-    file->times.mask = 0;
+    file_times_stored(file);
     file->record_synced = synced;
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file->version = entry->version;

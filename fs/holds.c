@@ -29,13 +29,13 @@ static struct removal *take_first(struct mount *mount) {
 
 /* Its time is over. At the end of the mount nobody is waited for any more: what is held then, or
  * cannot be asked about, is left to the sweeper. */
-static void remove_unless_held(struct mount *mount, struct removal *removal) {
+static int remove_unless_held(struct mount *mount, struct removal *removal) {
     bool held = false;
     task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
     int status = contents_release(mount->config.ns, &removal->contents, &held);
     if ((status != 0 || held) && !mount->stopping) {
         put_off(mount, removal);
-        return;
+        return status;
     }
     if (status == 0 && !held) {
         mount_remove_contents(mount, &removal->contents, &removal->stored);
@@ -43,6 +43,14 @@ static void remove_unless_held(struct mount *mount, struct removal *removal) {
         mount->n_removals_failed++;
     }
     free(removal);
+    return status;
+}
+
+static void leave_all(struct mount *mount) {
+    while (mount->kept != NULL) {
+        mount->n_removals_failed++;
+        free(take_first(mount));
+    }
 }
 
 static void keep(void *arg) {
@@ -52,7 +60,10 @@ static void keep(void *arg) {
         if (wait_ns > 0 && mount_pause(mount, wait_ns)) {
             continue;
         }
-        remove_unless_held(mount, take_first(mount));
+        int status = remove_unless_held(mount, take_first(mount));
+        if (status != 0 && mount->stopping) {
+            leave_all(mount); /* who unmounts does not wait for each of them */
+        }
     }
     mount->keeping = false;
     mount_background_done(mount);

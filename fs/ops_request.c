@@ -158,6 +158,10 @@ int opening_reopen(struct mount *mount, uint64_t number) {
         if (opening->kept != NULL) {
             opening->kept->redo = 0;
         }
+        if (opening->kept != NULL && was.kind == SURVIVOR_FILE) {
+            const struct handle *handle = open;
+            file_times_take_over(handle->file, opening->kept);
+        }
     }
     return opening != NULL ? 0 : ERR_STALE;
 }

@@ -39,7 +39,7 @@ struct survivor {
 };
 
 _Static_assert(sizeof(union slot) == SLOT_SIZE, "the layout of this version");
-_Static_assert(sizeof(struct survivor_handle) == 32, "the layout of this version");
+_Static_assert(sizeof(struct survivor_handle) == 64, "the layout of this version");
 _Static_assert(sizeof(struct survivor_request) == 24, "the layout of this version");
 _Static_assert(sizeof(struct survivor_gone) == 8192, "the layout of this version");
 _Static_assert(sizeof(struct survivor_header) <= HEADER_SIZE, "the layout of this version");

@@ -17,7 +17,7 @@
  * Beyond the bounds below things work as ever and are not remembered: after a take-over they are
  * ESTALE. One thread. */
 enum {
-    SURVIVOR_VERSION = 3,
+    SURVIVOR_VERSION = 4,
     SURVIVOR_INODES_MAX = 1 << 20, /* of 128 bytes; memory is taken as they come */
     SURVIVOR_HANDLES_MAX = 1 << 16,
     SURVIVOR_REQUESTS_MAX = 2048,
@@ -74,6 +74,9 @@ struct survivor_handle {
     uint8_t redo;        /* its truncation was acknowledged and is to be done again */
     uint8_t locked;      /* it was locked through it, now or earlier */
     uint64_t lock_owner; /* whose fcntl lock that was last */
+    /* Times that were set and wait for the file's next record: file_times.h. */
+    int64_t atime_ns, mtime_ns, ctime_ns;
+    uint64_t times; /* mask of those that wait; stored after them */
 };
 
 struct survivor_request {

@@ -192,6 +192,29 @@ END
     diff -r "$BASE/tree" "$MNT/tree"
 }
 
+@test "times that were set before the worker was killed are stored at close, which tells nothing" {
+    cat >"$BASE/times.py" <<'END'
+import os, sys, time
+path, marks = sys.argv[1], sys.argv[2]
+fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+os.write(fd, b"contents")
+os.utime(fd, (5, 7))
+open(marks + "/set", "w").close()
+while not os.path.exists(marks + "/killed"):
+    time.sleep(0.02)
+os.close(fd)
+END
+    python3 "$BASE/times.py" "$MNT/f" "$BASE" 3>&- &
+    LOAD=$!
+    wait_for 10 test -e "$BASE/set"
+    kill_worker
+    : >"$BASE/killed"
+    wait "$LOAD"
+    LOAD=''
+    [ "$(stat -c '%X %Y' "$MNT/f")" = "5 7" ]
+    [ "$(cat "$MNT/f")" = contents ]
+}
+
 @test "SIGUSR2 replaces the program by the one installed, and buffered writes are kept" {
     cp "$BUILD/fs/ringfs" "$BASE/ringfs"
     mkdir "$BASE/second"

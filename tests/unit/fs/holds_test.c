@@ -82,6 +82,21 @@ IN_WORLD(what_waits_goes_when_the_mount_ends) {
     assert_int_equal(blocks(w), 0);
 }
 
+IN_WORLD(without_a_cluster_the_end_of_the_mount_waits_for_one_of_them_only) {
+    handle_release(prepare(w));
+    struct handle *other = create(&w->a, "g");
+    put(other, 0, large);
+    close_handle(other);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f"), 0);
+    assert_int_equal(tree_unlink(&w->a, ROOT, "g"), 0);
+    settle();
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, 1, 100, ERR_TIMEOUT, false);
+    writeback_drain(&w->a);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(w->a.n_removals_failed, 2);
+}
+
 IN_WORLD(a_hold_that_comes_too_late_is_none) {
     struct handle *handle = prepare(w);
     struct stat stat;
@@ -116,6 +131,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_to_a_file_that_is_gone_is_refused),
         cmocka_unit_test(blocks_of_a_file_that_nobody_has_open_go_after_a_while),
         cmocka_unit_test(what_waits_goes_when_the_mount_ends),
+        cmocka_unit_test(without_a_cluster_the_end_of_the_mount_waits_for_one_of_them_only),
         cmocka_unit_test(a_hold_that_comes_too_late_is_none),
         cmocka_unit_test(small_files_are_in_memory),
     };
