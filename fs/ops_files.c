@@ -172,7 +172,8 @@ static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
     const struct opening *opening =
         handles_find(&mount_of(request)->handles, request_set_handle(request, info)->number);
     request->wish.lock.owner = info->lock_owner;
-    request->as_it_is = opening == NULL || opening->kept == NULL || opening->kept->redo == 0;
+    request->as_it_is = opening == NULL || opening->kept == NULL ||
+                        (opening->kept->redo == 0 && opening->kept->times == 0);
     request_start(request);
 }
 
