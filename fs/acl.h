@@ -2,16 +2,13 @@
 #ifndef RINGFS_FS_ACL_H
 #define RINGFS_FS_ACL_H
 
-#include "shared/bytes.h"
+#include "shared/xattrs.h"
 
-/* An ACL is the value of the attribute system.posix_acl_access or system.posix_acl_default: version
+/* An ACL is the value of the attribute ACL_ACCESS or ACL_DEFAULT (xattrs.h): version
  * (4 bytes, 2), then entries of 8 bytes: tag (2), permissions (2), user or group (4). The kernel
  * enforces them (FUSE_CAP_POSIX_ACL); what is left to a filesystem is here: that an ACL and the
  * mode bits tell the same, and what new files inherit. acl(5) is the reference. Pure. */
 enum { ACL_SIZE_MAX = 4096 }; /* what the kernel reads of one: 511 entries */
-
-#define ACL_ACCESS "system.posix_acl_access"
-#define ACL_DEFAULT "system.posix_acl_default"
 
 /* ERR_INVALID for what is no ACL: every other function here takes only what passed. */
 int acl_check(struct bytes acl);

@@ -40,17 +40,15 @@ static void of_record(const struct inode *inode, struct stat *ret) {
     ret->st_rdev = (dev_t)record->rdev;
     ret->st_size = (off_t)(file != NULL ? file->size : record->size);
     ret->st_blocks = ((off_t)range_stored(inode) + SECTOR - 1) / SECTOR;
-    struct record times = {
-        .atime_ns = record->atime_ns,
-        .mtime_ns = dirty ? file->modified_ns : record->mtime_ns,
-        .ctime_ns = dirty ? file->modified_ns : record->ctime_ns,
-    };
+    int64_t atime_ns = record->atime_ns;
+    int64_t mtime_ns = dirty ? file->modified_ns : record->mtime_ns;
+    int64_t ctime_ns = dirty ? file->modified_ns : record->ctime_ns;
     if (file != NULL) {
-        file_times_put(file, &times);
+        file_times_put(&file->times, &atime_ns, &mtime_ns, &ctime_ns);
     }
-    ret->st_atim = timespec_of(times.atime_ns);
-    ret->st_mtim = timespec_of(times.mtime_ns);
-    ret->st_ctim = timespec_of(times.ctime_ns);
+    ret->st_atim = timespec_of(atime_ns);
+    ret->st_mtim = timespec_of(mtime_ns);
+    ret->st_ctim = timespec_of(ctime_ns);
 }
 
 static nlink_t n_links(const struct inode *inode) {

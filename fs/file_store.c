@@ -136,7 +136,7 @@ static int change_record(void *context, struct record *record) {
         record->mtime_ns = file->modified_ns;
         record->ctime_ns = file->modified_ns;
     }
-    file_times_put(file, record);
+    file_times_put(&file->times, &record->atime_ns, &record->mtime_ns, &record->ctime_ns);
     if (status == 0 && storing->change != NULL) {
         status = storing->change(storing->context, record);
     }

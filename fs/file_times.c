@@ -63,15 +63,15 @@ void file_times_outdate(struct file *file) {
     set_mask(file, file->times.mask & ~(unsigned)ATTRIBUTE_MTIME);
 }
 
-void file_times_put(const struct file *file, struct record *record) {
-    const struct file_times *times = &file->times;
+void file_times_put(const struct file_times *times, int64_t *atime_ns, int64_t *mtime_ns,
+                    int64_t *ctime_ns) {
     if ((times->mask & ATTRIBUTE_ATIME) != 0) {
-        record->atime_ns = times->atime_ns;
+        *atime_ns = times->atime_ns;
     }
     if ((times->mask & ATTRIBUTE_MTIME) != 0) {
-        record->mtime_ns = times->mtime_ns;
+        *mtime_ns = times->mtime_ns;
     }
-    if (times->mask != 0 && times->ctime_ns > record->ctime_ns) {
-        record->ctime_ns = times->ctime_ns;
+    if (times->mask != 0 && times->ctime_ns > *ctime_ns) {
+        *ctime_ns = times->ctime_ns;
     }
 }

@@ -29,7 +29,8 @@ void file_times_take_over(struct file *file, const struct survivor_handle *kept)
 void file_times_stored(struct file *file);
 /* In the file's turn, before its contents are changed: no mtime that was set earlier is theirs. */
 void file_times_outdate(struct file *file);
-/* What waits, in a record that is about to be stored. */
-void file_times_put(const struct file *file, struct record *record);
+/* Puts what waits in the place of what is stored, or was written. ns since 1970. */
+void file_times_put(const struct file_times *times, int64_t *atime_ns, int64_t *mtime_ns,
+                    int64_t *ctime_ns);
 
 #endif

@@ -13,15 +13,14 @@
  * themselves. Mounts made in other mount namespaces than this process' are not seen. One thread. */
 struct kernel_names {
     int kernel_fd; /* -1 = it cannot take names back, or nobody has asked it yet */
-    int mounts_fd; /* mountinfo(5); -1 = cannot be read */
+    int mounts_fd; /* mountinfo_open() */
     dev_t device;  /* of the mount; 0 = not known yet */
     bool hidden;   /* something is mounted upon it, or nobody can say */
     const char *mountpoint;
 };
 
 enum {
-    KERNEL_NAMES_MOUNTS_MAX = 256,         /* of this filesystem, as bind mounts; beyond: hidden */
-    KERNEL_NAMES_MOUNTINFO_MAX = 16 << 20, /* bytes; beyond: hidden */
+    KERNEL_NAMES_MOUNTS_MAX = 256, /* of this filesystem, as bind mounts; beyond: hidden */
 };
 
 /* Nothing is held. Borrows `mountpoint`. `device` 0: is found by the mountpoint. */

@@ -22,6 +22,7 @@
 #include "fs/holds.h"
 #include "fs/locks.h"
 #include "fs/log.h"
+#include "fs/mountinfo.h"
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/report.h"
@@ -43,6 +44,9 @@
 enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
 enum { READ_AHEAD_KB = 1024 };
+
+/* How mountinfo names a ringfs. */
+#define FUSE_TYPE "fuse.ringfs "
 
 /* How long what the cluster tells changes of is believed: in case that something goes untold. */
 #define WATCHED_NS 60000000000ll
@@ -90,21 +94,22 @@ static void log_for(void *context, int level, const char *line) {
 }
 
 /* ---- before ---- */
-/* Whether a ringfs is what one sees at a path. From mountinfo, which needs no node's answer. */
+/* What one sees at a path. From mountinfo, which needs no node's answer, nor ours. */
+static bool find_mounted(const char *path, struct mounted *ret) {
+    struct buffer text = {0};
+    int fd = mountinfo_open();
+    bool found = mountinfo_read(fd, &text) && mountinfo_top((const char *)text.data, path, ret);
+    buffer_release(&text);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return found;
+}
+
 static bool is_mounted(const char *path) {
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
-    char line[2 * PATH_MAX];
-    bool mounted = false;
-    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
-        char where[PATH_MAX];
-        if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 && strcmp(where, path) == 0) {
-            mounted = strstr(line, " - fuse.ringfs ") != NULL; /* the last one lies on top */
-        }
-    }
-    if (mounts != NULL) {
-        fclose(mounts);
-    }
-    return mounted;
+    struct mounted mounted;
+    return find_mounted(path, &mounted) &&
+           strncmp(mounted.type, FUSE_TYPE, sizeof FUSE_TYPE - 1) == 0;
 }
 
 /* The directory, made absolute. A mount whose process has died is cleared away. */
@@ -323,24 +328,10 @@ static void ended(void *context) {
     loop_stop(p->loop);
 }
 
-/* The device of what is mounted at our directory, the topmost; 0 when there is nothing. From
- * mountinfo: stat() would ask ourselves. */
+/* The device of what is mounted at our directory; 0 when there is nothing. */
 static dev_t find_device(const struct program *p) {
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
-    char line[2 * PATH_MAX];
-    dev_t device = 0;
-    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
-        unsigned a, b;
-        char where[PATH_MAX];
-        if (sscanf(line, "%*s %*s %u:%u %*s %4095s", &a, &b, where) == 3 &&
-            strcmp(where, p->mountpoint) == 0) {
-            device = makedev(a, b);
-        }
-    }
-    if (mounts != NULL) {
-        fclose(mounts);
-    }
-    return device;
+    struct mounted mounted;
+    return find_mounted(p->mountpoint, &mounted) ? mounted.device : 0;
 }
 
 /* The kernel's own read-ahead for this mount; it cannot be asked for at mount time. */

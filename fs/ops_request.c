@@ -137,6 +137,16 @@ static void close_opened(struct mount *mount, enum survivor_kind kind, void *ope
     }
 }
 
+/* What an earlier worker had promised of an opening that is open now. */
+static void take_over(const struct opening *opening) {
+    struct survivor_handle *kept = opening->kept;
+    if (kept != NULL && opening->kind == SURVIVOR_FILE) {
+        const struct handle *handle = opening->open;
+        kept->redo = 0;
+        file_times_take_over(handle->file, kept);
+    }
+}
+
 int opening_reopen(struct mount *mount, uint64_t number) {
     struct opening *opening = handles_find(&mount->handles, number);
     if (opening == NULL) {
@@ -155,13 +165,7 @@ int opening_reopen(struct mount *mount, uint64_t number) {
         close_opened(mount, was.kind, open); /* another request was faster */
     } else {
         handles_opened(&mount->handles, number, open);
-        if (opening->kept != NULL) {
-            opening->kept->redo = 0;
-        }
-        if (opening->kept != NULL && was.kind == SURVIVOR_FILE) {
-            const struct handle *handle = open;
-            file_times_take_over(handle->file, opening->kept);
-        }
+        take_over(opening);
     }
     return opening != NULL ? 0 : ERR_STALE;
 }

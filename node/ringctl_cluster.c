@@ -90,9 +90,10 @@ static void print_status_line(const struct answer *a) {
         printf("%4u  %-8s %s\n", a->member->id, "silent", a->member->address);
         return;
     }
+    unsigned long long n_gets = stat_value(a, "gets") + stat_value(a, "own_gets");
     printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member->id, state_of(a),
-           a->member->address, (unsigned long long)stat_value(a, "gets"),
-           (unsigned long long)stat_value(a, "batches"), (unsigned long long)stat_value(a, "scans"),
+           a->member->address, n_gets, (unsigned long long)stat_value(a, "batches"),
+           (unsigned long long)stat_value(a, "scans"),
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
 }
 

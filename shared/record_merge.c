@@ -69,8 +69,7 @@ void header_mark_changes(const struct header *before, struct header *header, uin
 
 static bool has_access_acl(const struct attributes *a) {
     struct bytes value;
-    return a->xattrs->size > 0 &&
-           xattrs_find(*a->xattrs, bytes_of_string("system.posix_acl_access"), &value) == 0;
+    return a->xattrs->size > 0 && xattrs_find(*a->xattrs, bytes_of_string(ACL_ACCESS), &value) == 0;
 }
 
 static uint64_t later(uint64_t a, uint64_t b) {

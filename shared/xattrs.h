@@ -14,6 +14,11 @@ enum {
     XATTRS_VALUE_SIZE_MAX = 65535,
 };
 
+/* The attributes under which the kernel has a file's ACL, and that of what is made in a directory.
+ */
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+
 struct xattr {
     struct bytes name, value;
 };

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "node/core/recovery.h"
 #include "shared/err.h"
 
 enum { SYNC_WORK_BYTES = 1 << 10 };
@@ -33,19 +32,9 @@ static void on_synced(struct disk_commit *commit, int status) {
     node_check_idle(node);
 }
 
-static bool trusts_all(const struct node *node) {
-    const struct ring *ring = membership_ring(node->membership);
-    for (uint16_t slice = 0; slice < ring->n_slices; slice++) {
-        if (ring_is_replica(ring, slice, node->config.id) && !node_trusts_itself(node, slice)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void sync_receive(struct node *node, const struct endpoint *from, const struct message *message) {
     struct asker asker = asker_of(from, message);
-    if (!trusts_all(node)) {
+    if (node_recovering(node) > 0) {
         answer_missed(node, &asker, ERR_UNAVAILABLE, &(struct shortfall){0});
         return;
     }
