@@ -91,9 +91,9 @@ static void print_status_line(const struct answer *a) {
         return;
     }
     unsigned long long n_gets = stat_value(a, "gets") + stat_value(a, "own_gets");
+    unsigned long long n_scans = stat_value(a, "scans") + stat_value(a, "own_scans");
     printf("%4u  %-8s %-40s %10llu %10llu %10llu %8.1f GiB\n", a->member->id, state_of(a),
-           a->member->address, n_gets, (unsigned long long)stat_value(a, "batches"),
-           (unsigned long long)stat_value(a, "scans"),
+           a->member->address, n_gets, (unsigned long long)stat_value(a, "batches"), n_scans,
            (double)stat_value(a, "disk_free_bytes") / (1 << 30));
 }
 

@@ -25,12 +25,12 @@
  * At the deadline: a BATCH that was sent is ERR_UNKNOWN, unless every attempt was answered as not
  * applied (then the last of these answers); a read is what was last answered, else ERR_TIMEOUT.
  *
- * A read of one row at quorum asks as many replicas as R says at once for what each has itself
- * (MESSAGE_OWN): the first for the row, the others for its digest. When all have the same, that is
- * the answer. When they differ, one refuses or takes longer than CLIENT_QUORUM_MS, it goes on as
- * above: a node coordinates it, and repairs. One that refused or was late is left out of such reads
- * for CLIENT_AVOID_MS; they are not tried when R is 1 or was not told, when too few replicas are
- * alive, or when the answers would have to wait for credit.
+ * A read of a row or page at quorum asks as many replicas as R says at once for what each has
+ * itself (MESSAGE_OWN): the first for the row or page, the others for its digest. When all have the
+ * same, that is the answer. When they differ, one refuses or takes longer than CLIENT_QUORUM_MS, it
+ * goes on as above: a node coordinates it, and repairs. One that refused or was late is left out of
+ * such reads for CLIENT_AVOID_MS; they are not tried when R is 1 or was not told, when too few
+ * replicas are alive, or when the answers would have to wait for credit.
  *
  * Credits: nanomsg's raw REP drops replies silently when a connection is full, so at most
  * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit
@@ -46,7 +46,8 @@ enum {
     CLIENT_TICK_MS = 100, /* how often the links are looked at */
     CLIENT_PING_MS = 300,
     CLIENT_SILENCE_MS = 1200,
-    CLIENT_QUORUM_MS = 20,   /* for the replicas of a quorum read that are asked at once */
+    CLIENT_QUORUM_MS = 20, /* for the replicas of a quorum read that are asked at once... */
+    CLIENT_QUORUM_BYTES_PER_MS = 16 << 10, /* ...and as much more as a large answer takes */
     CLIENT_AVOID_MS = 1000,  /* one that was later than that is not asked like this for so long */
     CLIENT_WIDE_ONE_IN = 16, /* of such reads one asks another replica than the order says */
     CLIENT_BUDGET_MAX_MS = 60000, /* told to nodes; the caller's deadline may be later */

@@ -1,4 +1,4 @@
-/* client_quorum: a row read at R replicas at once, each answering for itself. */
+/* client_quorum: a row or page read at R replicas at once, each answering for itself. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static int64_t now_of(const struct client *client) {
 
 /* ---- asking ---- */
 
-/* The first is asked for the row, the others for its digest. */
+/* The first is asked for the row or page, the others for its digest. */
 static uint32_t leg_cost(const struct client_request *request, uint32_t leg) {
     uint32_t size = leg == 0 && request->reply_size > CLIENT_REPLY_SMALL ? request->reply_size
                                                                          : CLIENT_REPLY_SMALL;
@@ -59,8 +59,8 @@ static uint8_t choose_legs(struct client *client, struct client_request *request
 static bool leg_send(struct client *client, struct client_request *request, uint8_t at) {
     struct client_leg *leg = &request->legs[at];
     struct message message = {
-        .type = MESSAGE_GET,
-        .flags = (uint16_t)(MESSAGE_OWN | (at == 0 ? 0 : MESSAGE_DIGEST)),
+        .type = request->type,
+        .flags = (uint16_t)(request->flags | MESSAGE_OWN | (at == 0 ? 0 : MESSAGE_DIGEST)),
         .id = request->id,
         .budget_ms = request_budget_ms(request, now_of(client)),
         .key = request->key,
@@ -76,8 +76,17 @@ static bool leg_send(struct client *client, struct client_request *request, uint
 }
 
 static bool wanted(const struct client *client, const struct client_request *request) {
-    return request->type == MESSAGE_GET && request->flags == LEVEL_QUORUM && request->node == 0 &&
-           client->has_ring && !client->coordinated_reads && now_of(client) < request->deadline_ns;
+    uint16_t shows = MESSAGE_KEYS_ONLY | MESSAGE_TOMBSTONES;
+    bool reads = request->type == MESSAGE_GET
+                     ? request->flags == LEVEL_QUORUM
+                     : request->type == MESSAGE_SCAN && (request->flags & ~shows) == LEVEL_QUORUM;
+    return reads && request->node == 0 && client->has_ring && !client->coordinated_reads &&
+           now_of(client) < request->deadline_ns;
+}
+
+/* How long its replicas may take. */
+static int64_t patience_ns(const struct client_request *request) {
+    return (CLIENT_QUORUM_MS + request->reply_size / CLIENT_QUORUM_BYTES_PER_MS) * CLIENT_MS;
 }
 
 bool client_quorum_ask(struct client *client, struct client_request *request) {
@@ -93,7 +102,7 @@ bool client_quorum_ask(struct client *client, struct client_request *request) {
             return false;
         }
     }
-    int64_t ends_ns = now_of(client) + CLIENT_QUORUM_MS * CLIENT_MS;
+    int64_t ends_ns = now_of(client) + patience_ns(request);
     timers_set(client->timers, &request->timer,
                ends_ns < request->deadline_ns ? ends_ns : request->deadline_ns);
     return true;
@@ -174,46 +183,71 @@ void client_quorum_link_lost(struct client *client, int32_t index) {
 
 /* ---- answers ---- */
 
-/* All are equal: the row, with the latest tally of those asked. */
-static void agreed(struct client *client, struct client_request *request, struct bytes row) {
+/* What a replica says. */
+struct told {
+    struct tally tally;
+    uint8_t digest[ROW_DIGEST_SIZE];
+};
+
+static int hear_row(struct bytes payload, bool full, struct told *ret) {
     struct get_reply reply;
-    struct buffer encoded = {0};
-    int status = get_reply_decode(row, &reply);
-    assert(status == 0);
-    client->counters.quorum_reads++;
-    if (reply.tally.changed_ns < request->tally.changed_ns) {
-        reply.tally = request->tally;
-        get_reply_encode(&reply, &encoded);
-        row = buffer_bytes(&encoded);
+    int status = get_reply_decode(payload, &reply);
+    if (status != 0 || (!full && reply.versions.size != sizeof ret->digest)) {
+        return ERR_INVALID;
     }
-    struct bytes held = request->row;
-    request->row = (struct bytes){0};
-    request_finish(client, request, status, row);
-    free((void *)(uintptr_t)held.data);
-    buffer_release(&encoded);
+    ret->tally = reply.tally;
+    if (full) {
+        row_digest(reply.versions, ret->digest);
+    } else {
+        memcpy(ret->digest, reply.versions.data, sizeof ret->digest);
+    }
+    return 0;
 }
 
-/* Whether the answer is well-formed and equal to those before it. */
-static bool leg_agrees(struct client_request *request, bool full, const struct get_reply *reply) {
-    uint8_t digest[ROW_DIGEST_SIZE];
+/* A page is what the client asked to see; its digest is told beside it, and is of more. */
+static int hear_page(struct bytes payload, struct told *ret) {
+    struct scan_reply reply = {0};
+    int status = scan_reply_decode(payload, &reply);
+    if (status == 0 && reply.digest.size != sizeof ret->digest) {
+        status = ERR_INVALID;
+    } else if (status == 0) {
+        ret->tally = reply.tally;
+        memcpy(ret->digest, reply.digest.data, sizeof ret->digest);
+    }
+    scan_reply_release(&reply);
+    return status;
+}
+
+/* All are equal: the answer of the first, which begins with a tally: the latest of those asked. */
+static void agreed(struct client *client, struct client_request *request, struct bytes answer) {
+    struct bytes held = request->row;
+    uint64_t changed_ns = bytes_load_u64(answer.data + sizeof(uint64_t));
+    request->row = (struct bytes){0};
+    client->counters.quorum_reads++;
+    if (changed_ns < request->tally.changed_ns) {
+        held = held.data != NULL ? held : bytes_copy(answer);
+        uint8_t *tally = (uint8_t *)(uintptr_t)held.data;
+        bytes_store_u64(tally, request->tally.n_live);
+        bytes_store_u64(tally + sizeof(uint64_t), request->tally.changed_ns);
+        answer = held;
+    }
+    request_finish(client, request, 0, answer);
+    free((void *)(uintptr_t)held.data);
+}
+
+/* Whether the answer is equal to those before it. */
+static bool leg_agrees(struct client_request *request, const struct told *told) {
     bool first = true;
     for (uint8_t i = 0; i < request->n_legs; i++) {
         first = first && request->legs[i].state != LEG_ANSWERED;
     }
-    if (full) {
-        row_digest(reply->versions, digest);
-    } else if (reply->versions.size == sizeof digest) {
-        memcpy(digest, reply->versions.data, sizeof digest);
-    } else {
-        return false;
-    }
-    if (first || reply->tally.changed_ns > request->tally.changed_ns) {
-        request->tally = reply->tally;
+    if (first || told->tally.changed_ns > request->tally.changed_ns) {
+        request->tally = told->tally;
     }
     if (first) {
-        memcpy(request->digest, digest, sizeof digest);
+        memcpy(request->digest, told->digest, sizeof told->digest);
     }
-    return memcmp(request->digest, digest, sizeof digest) == 0;
+    return memcmp(request->digest, told->digest, sizeof told->digest) == 0;
 }
 
 static uint32_t legs_out(const struct client_request *request) {
@@ -224,17 +258,26 @@ static uint32_t legs_out(const struct client_request *request) {
     return n;
 }
 
+static int leg_hear(const struct client_request *request, bool full, const struct message *message,
+                    struct told *ret) {
+    if (message->status != 0) {
+        return -(int)message->status;
+    }
+    return request->type == MESSAGE_GET ? hear_row(message->payload, full, ret)
+                                        : hear_page(message->payload, ret);
+}
+
 static void leg_heard(struct client *client, struct client_request *request, uint8_t at,
                       const struct message *message) {
-    struct get_reply reply;
+    struct told told;
     struct client_leg *leg = &request->legs[at];
-    if (message->status != 0 || get_reply_decode(message->payload, &reply) != 0) {
+    if (leg_hear(request, at == 0, message, &told) != 0) {
         leg_settle(client, leg, LEG_REFUSED);
         leg_avoid(client, leg);
         fall_back(client, request);
         return;
     }
-    bool agrees = leg_agrees(request, at == 0, &reply);
+    bool agrees = leg_agrees(request, &told);
     leg_settle(client, leg, LEG_ANSWERED);
     if (!agrees) {
         fall_back(client, request);

@@ -84,7 +84,7 @@ enum consistency {
 enum message_flags {
     MESSAGE_LEVEL_MASK = 3,      /* enum consistency */
     MESSAGE_SYNCED = 1 << 2,     /* durable on the disks of W replicas before the answer */
-    MESSAGE_DIGEST = 1 << 3,     /* READ, READ_SCAN, GET with OWN: the digest will do */
+    MESSAGE_DIGEST = 1 << 3,     /* READ, READ_SCAN, GET and SCAN with OWN: the digest */
     MESSAGE_KEYS_ONLY = 1 << 4,  /* SCAN: without values */
     MESSAGE_FORWARDED = 1 << 5,  /* a node passed it on; again only to a steward */
     MESSAGE_TOMBSTONES = 1 << 6, /* SCAN, READ_SCAN: deleted rows too */
@@ -93,8 +93,8 @@ enum message_flags {
      * what is chosen. */
     MESSAGE_STRICT = 1 << 8,
     MESSAGE_RETRY = 1 << 9, /* BATCH: an earlier try of it may have been carried out */
-    /* GET: what this replica has, as one of a quorum that the asker makes up; refused by who has no
-     * say in it. */
+    /* GET, SCAN: what this replica has, as one of a quorum that the asker makes up; refused by who
+     * has no say in it. */
     MESSAGE_OWN = 1 << 10,
 };
 

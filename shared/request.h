@@ -155,7 +155,9 @@ struct scan_reply {
     uint32_t n_rows;
     /* In ascending order (checked). Owned array of borrowed bytes: scan_reply_release(). */
     struct scan_row *rows;
-    struct bytes digest; /* READ_SCAN with DIGEST: 16 bytes instead of rows */
+    /* READ_SCAN, and SCAN with OWN, with DIGEST: 16 bytes instead of rows. SCAN with OWN alone: of
+     * all that the replica has in this range, beside the rows that the client asked to see. */
+    struct bytes digest;
 };
 void scan_reply_encode(const struct scan_reply *reply, struct buffer *into);
 int scan_reply_decode(struct bytes payload, struct scan_reply *ret);

@@ -6,6 +6,7 @@
 #include "node/core/coordinator_read.h"
 #include "node/core/page.h"
 #include "node/core/page_merge.h"
+#include "node/core/page_show.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
 
@@ -26,46 +27,10 @@ static struct scan *scan_from(struct request *request) {
 
 /* ---- what the client sees ---- */
 
-/* The row without its values, appended to `arena`, whose memory must not move. */
-static struct bytes strip_values(struct versions *versions, struct buffer *arena) {
-    for (uint32_t i = 0; i < versions->n_siblings; i++) {
-        versions->siblings[i].value = bytes_of(NULL, 0);
-    }
-    size_t at = arena->size;
-    versions_encode(versions, arena);
-    return bytes_of(arena->data + at, arena->size - at);
-}
-
-/* Leaves out dead rows and values as the client asked. `arena` gets stripped rows. */
-static void show(const struct request *request, struct scan_reply *page, struct buffer *arena) {
-    struct versions *versions = &request->node->scratch[0];
-    bool tombstones = (request->flags & MESSAGE_TOMBSTONES) != 0;
-    bool keys_only = (request->flags & MESSAGE_KEYS_ONLY) != 0;
-    size_t size = 0;
-    uint32_t n = 0;
-    for (uint32_t i = 0; keys_only && i < page->n_rows; i++) {
-        size += page->rows[i].versions.size;
-    }
-    buffer_extend(arena, size);
-    buffer_clear(arena);
-    for (uint32_t i = 0; i < page->n_rows; i++) {
-        struct scan_row row = page->rows[i];
-        versions_decode(row.versions, versions);
-        if (!tombstones && versions_live(versions) == 0) {
-            continue;
-        }
-        if (keys_only) {
-            row.versions = strip_values(versions, arena);
-        }
-        page->rows[n++] = row;
-    }
-    page->n_rows = n;
-}
-
 static void scan_answer(struct quorum_read *read, struct scan_reply *page) {
     struct buffer arena = {0};
     struct buffer *encoded = &read->request.node->encoded;
-    show(&read->request, page, &arena);
+    page_show(read->request.node, read->request.flags, page, &arena);
     page->tally = read->tally;
     buffer_clear(encoded);
     scan_reply_encode(page, encoded);

@@ -65,7 +65,7 @@ struct work {
 
 /* Counters since the start; node_stats() names them. */
 struct counters {
-    uint64_t gets, own_gets, batches, scans, hellos, pings;
+    uint64_t gets, own_gets, batches, scans, own_scans, hellos, pings;
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
     uint64_t strict_batches, strict_applied, strict_behind, campaigns, touches, takeovers,

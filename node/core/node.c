@@ -373,6 +373,11 @@ static bool receive_from_client(struct node *node, const struct endpoint *from,
         node->counters.batches++;
         break;
     case MESSAGE_SCAN:
+        if ((message->flags & MESSAGE_OWN) != 0) {
+            node->counters.own_scans++;
+            replica_scan(node, from, message);
+            return true;
+        }
         node->counters.scans++;
         break;
     case MESSAGE_WATCH:

@@ -1,4 +1,4 @@
-/* replica: what is read of this node alone: READ, READ_SCAN, and GET with OWN. */
+/* replica: what is read of this node alone: READ, READ_SCAN, GET and SCAN with OWN. */
 #include "node/core/replica.h"
 
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 
 #include "node/core/condition.h"
 #include "node/core/page.h"
+#include "node/core/page_show.h"
 #include "node/core/pending.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
@@ -16,6 +17,7 @@ struct reading {
     struct work work;
     struct node *node;
     struct asker asker;
+    uint16_t flags; /* as asked */
     bool digest;
     bool strict;           /* only what is chosen */
     bool pending;          /* the answer has what may not be */
@@ -69,6 +71,7 @@ static struct reading *reading_new(struct node *node, const struct endpoint *fro
     reading->work.drop = reading_drop;
     reading->node = node;
     reading->asker = asker;
+    reading->flags = message->flags;
     reading->strict = (message->flags & MESSAGE_STRICT) != 0;
     reading->digest = (message->flags & MESSAGE_DIGEST) != 0;
     reading->deadline_ns = node_deadline(node, message);
@@ -141,19 +144,38 @@ void replica_read(struct node *node, const struct endpoint *from, const struct m
     }
 }
 
+/* A page for a client: what it asked to see, and the digest of all of it. */
+static void show_page(struct reading *reading, struct bytes payload, struct bytes digest) {
+    struct node *node = reading->node;
+    struct buffer arena = {0};
+    struct scan_reply page;
+    scan_reply_decode(payload, &page);
+    page_show(node, reading->flags, &page, &arena);
+    page.digest = digest;
+    buffer_clear(&node->encoded);
+    scan_reply_encode(&page, &node->encoded);
+    scan_reply_release(&page);
+    buffer_release(&arena);
+}
+
 static void on_page(void *context, int status, struct bytes payload) {
     struct reading *reading = context;
     struct node *node = reading->node;
-    if (status != 0 || !reading->digest) {
+    bool own = (reading->flags & MESSAGE_OWN) != 0;
+    if (status != 0 || (!reading->digest && !own)) {
         reading_end(reading, status, payload);
         return;
     }
     uint8_t digest[PAGE_DIGEST_SIZE];
     page_digest(payload, digest);
-    struct scan_reply reply = {.digest = bytes_of(digest, sizeof digest)};
-    reply.tally = tally_of(bytes_of(payload.data, 16));
-    buffer_clear(&node->encoded);
-    scan_reply_encode(&reply, &node->encoded);
+    if (reading->digest) {
+        struct scan_reply reply = {.digest = bytes_of(digest, sizeof digest)};
+        reply.tally = tally_of(bytes_of(payload.data, 16));
+        buffer_clear(&node->encoded);
+        scan_reply_encode(&reply, &node->encoded);
+    } else {
+        show_page(reading, payload, bytes_of(digest, sizeof digest));
+    }
     reading_end(reading, 0, buffer_bytes(&node->encoded));
 }
 

@@ -27,6 +27,7 @@ static void add(struct list *list, const char *name, uint64_t value) {
 static void add_requests(struct list *list, const struct counters *c) {
     ADD(list, c, gets);
     ADD(list, c, own_gets);
+    ADD(list, c, own_scans);
     ADD(list, c, batches);
     ADD(list, c, scans);
     ADD(list, c, hellos);

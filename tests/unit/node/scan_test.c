@@ -12,6 +12,7 @@
 #include "tests/lib/rows_of.h"
 
 struct page {
+    uint8_t digest[16];
     int status;
     bool more;
     uint32_t n;
@@ -25,6 +26,10 @@ static void look(struct page *page, const struct scan_reply *reply) {
     page->more = reply->more;
     page->n = reply->n_rows;
     page->tally = reply->tally;
+    if (reply->digest.size > 0) {
+        assert_int_equal(reply->digest.size, sizeof page->digest);
+        memcpy(page->digest, reply->digest.data, sizeof page->digest);
+    }
     assert_true(reply->cursor.size < sizeof page->cursor);
     if (reply->cursor.size > 0) {
         memcpy(page->cursor, reply->cursor.data, reply->cursor.size);
@@ -108,6 +113,37 @@ static void a_scan_lists_live_rows_in_order(void **state) {
     page = do_scan(c, 1, &(struct scan_request){0}, MESSAGE_KEYS_ONLY);
     assert_string_equal(page.keys, "a c");
     assert_int_equal(page.n_values, 0);
+    cluster_free(c);
+}
+
+/* So that a client can make up a quorum itself: what it sees may be less than what is compared. */
+static void a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    put(c, "a", "x");
+    put(c, "b", "x");
+    put(c, "b", NULL);
+    cluster_advance(c, 300); /* everywhere */
+    const struct scan_request all = {0};
+    struct page page = do_scan(c, 1, &all, MESSAGE_OWN);
+    assert_int_equal(page.status, 0);
+    assert_string_equal(page.keys, "a");
+    assert_int_equal(page.n_values, 1);
+    struct page keys = do_scan(c, 2, &all, MESSAGE_OWN | MESSAGE_KEYS_ONLY | MESSAGE_TOMBSTONES);
+    assert_string_equal(keys.keys, "a b");
+    assert_int_equal(keys.n_values, 0);
+    struct page digest = do_scan(c, 3, &all, MESSAGE_OWN | MESSAGE_DIGEST);
+    assert_int_equal(digest.n, 0);
+    assert_memory_equal(keys.digest, page.digest, sizeof page.digest);
+    assert_memory_equal(digest.digest, page.digest, sizeof page.digest);
+    assert_int_equal(cluster_stat(c, 1, "own_scans"), 1);
+    assert_int_equal(cluster_stat(c, 1, "read_scans") + cluster_stat(c, 2, "read_scans"), 0);
+    cluster_free(c);
+    c = lagging("a", "b");
+    page = do_scan(c, 1, &all, MESSAGE_OWN); /* it is not repaired by that */
+    assert_string_equal(page.keys, "a");
+    digest = do_scan(c, 2, &all, MESSAGE_OWN | MESSAGE_DIGEST);
+    assert_memory_not_equal(digest.digest, page.digest, sizeof page.digest);
     cluster_free(c);
 }
 
@@ -290,6 +326,7 @@ static void scans_go_on_with_one_node_down_and_fail_with_two(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_lists_live_rows_in_order),
+        cmocka_unit_test(a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all),
         cmocka_unit_test(other_partitions_do_not_show),
         cmocka_unit_test(pages_cover_everything_once_past_tombstones),
         cmocka_unit_test(a_range_has_an_inclusive_start_and_an_exclusive_end),

@@ -1,4 +1,5 @@
-/* client_quorum: rows read at R replicas at once, and when a node is asked to do it instead. */
+/* client_quorum: rows and pages read at R replicas at once, and when a node is asked to do it
+ * instead. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -213,6 +214,7 @@ static void what_would_wait_for_credit_is_asked_of_one(void **state) {
     world.read_quorum = 2;
     world_ready();
     large = world_request(MESSAGE_SCAN, "k", &large_outcome);
+    large.flags = LEVEL_ONE;
     large.reply_size = CREDIT - MESSAGE_HEADER_SIZE;
     assert_int_equal(client_submit(client, &large), 0);
     request = world_request(MESSAGE_GET, "k", &outcome);
@@ -261,6 +263,99 @@ static void a_cancelled_read_leaves_nothing_out(void **state) {
     assert_nothing_is_out();
 }
 
+/* ---- pages ---- */
+
+/* The k-th message's answer: a page with one row, and the digest of all that the replica has. */
+static void answer_page(uint32_t k, const char *key, const char *digest, uint64_t changed_ns) {
+    struct sent sent = *world_sent(k);
+    struct buffer payload = {0};
+    struct scan_row row = {.sort_key = bytes_of_string(key), .versions = bytes_of_string("row")};
+    struct scan_reply reply = {.tally = {1, changed_ns}, .digest = bytes_of_string(digest)};
+    if ((sent.flags & MESSAGE_DIGEST) == 0) {
+        reply.rows = &row;
+        reply.n_rows = 1;
+    }
+    scan_reply_encode(&reply, &payload);
+    world_reply(sent.link, sent.type, sent.id, 0, buffer_bytes(&payload));
+    buffer_release(&payload);
+}
+
+static void assert_shown(const char *key, uint64_t changed_ns) {
+    struct scan_reply reply;
+    assert_int_equal(outcome.n_done, 1);
+    assert_int_equal(outcome.status, 0);
+    assert_true(outcome.size <= sizeof outcome.answer);
+    assert_int_equal(scan_reply_decode(bytes_of(outcome.answer, outcome.size), &reply), 0);
+    assert_int_equal(reply.n_rows, 1);
+    assert_true(bytes_equal(reply.rows[0].sort_key, bytes_of_string(key)));
+    assert_int_equal(reply.tally.changed_ns, changed_ns);
+    scan_reply_release(&reply);
+}
+
+static void ask_page(uint16_t flags) {
+    world.read_quorum = 2;
+    world_ready();
+    request = world_request(MESSAGE_SCAN, "k", &outcome);
+    request.flags = flags;
+    assert_int_equal(client_submit(client, &request), 0);
+}
+
+static void two_replicas_whose_pages_are_the_same_are_the_answer(void **state) {
+    (void)state;
+    uint16_t flags = MESSAGE_KEYS_ONLY | MESSAGE_TOMBSTONES;
+    ask_page(flags);
+    assert_int_equal(world_n_sent(), 2);
+    assert_int_equal(world_sent(0)->type, MESSAGE_SCAN);
+    assert_int_equal(world_sent(0)->flags, flags | MESSAGE_OWN);
+    assert_int_equal(world_sent(1)->flags, flags | MESSAGE_OWN | MESSAGE_DIGEST);
+    answer_page(0, "a", "the same digest.", 5);
+    assert_int_equal(outcome.n_done, 0);
+    answer_page(1, "", "the same digest.", 7);
+    assert_shown("a", 7);
+    assert_nothing_is_out();
+    client_free(client);
+    ask_page(0);
+    answer_page(1, "", "the same digest.", 7);
+    answer_page(0, "a", "the same digest.", 5);
+    assert_shown("a", 7);
+}
+
+/* What the client sees of them may be equal all the same. */
+static void pages_that_differ_are_left_to_a_node(void **state) {
+    (void)state;
+    ask_page(0);
+    answer_page(0, "a", "a digest of more", 5);
+    answer_page(1, "a", "another digest..", 5);
+    assert_int_equal(world_n_sent(), 3);
+    assert_int_equal(world_sent(2)->flags, LEVEL_QUORUM);
+    answer_page(0, "a", "a digest of more", 5); /* late */
+    assert_int_equal(outcome.n_done, 0);
+    answer_page(2, "b", "", 9);
+    assert_shown("b", 9);
+    assert_nothing_is_out();
+}
+
+static void a_page_without_a_digest_is_a_refusal(void **state) {
+    (void)state;
+    ask_page(0);
+    answer_page(0, "a", "", 5);
+    assert_int_equal(world_n_sent(), 3);
+    assert_int_equal(world_sent(2)->flags, LEVEL_QUORUM);
+}
+
+static void a_large_answer_may_take_longer(void **state) {
+    (void)state;
+    world.read_quorum = 2;
+    world_ready();
+    request = world_request(MESSAGE_SCAN, "k", &outcome);
+    request.reply_size = 20 * CLIENT_QUORUM_BYTES_PER_MS;
+    assert_int_equal(client_submit(client, &request), 0);
+    world_pass(CLIENT_QUORUM_MS + 10, ALL);
+    assert_int_equal(world_n_sent(), 2);
+    world_pass(10, ALL);
+    assert_int_equal(world_n_sent(), 3);
+}
+
 /* So that a replica behind the first two which lags is found, and repaired. */
 static void one_read_in_so_many_asks_another_replica(void **state) {
     (void)state;
@@ -298,6 +393,10 @@ int main(void) {
         TEST(a_transport_that_is_full_leaves_nothing_out),
         TEST(at_the_deadline_it_is_told_who_was_silent),
         TEST(a_cancelled_read_leaves_nothing_out),
+        TEST(two_replicas_whose_pages_are_the_same_are_the_answer),
+        TEST(pages_that_differ_are_left_to_a_node),
+        TEST(a_page_without_a_digest_is_a_refusal),
+        TEST(a_large_answer_may_take_longer),
         TEST(one_read_in_so_many_asks_another_replica),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
