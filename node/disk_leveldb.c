@@ -16,7 +16,7 @@
 /* Measured with values of 300 B and 4 KiB (larger ones are in segments). Larger buffers save some
  * compaction of rows that are overwritten, and cost their size twice in memory, per node. */
 enum {
-    WRITE_BUFFER = 16 << 20,
+    WRITE_BUFFER = 8 << 20,
     TABLE_SIZE = 8 << 20,
     BLOCK_CACHE = 16 << 20,
     BLOOM_BITS = 10,
@@ -78,10 +78,19 @@ static void space_update(struct disk_leveldb *d) {
     }
 }
 
-static bool space_enough(struct disk_leveldb *d, size_t size) {
+/* What must stay free when a commit has been written. */
+static uint64_t space_kept(const struct disk_leveldb *d, const struct disk_commit *commit,
+                           size_t size) {
+    uint64_t small = d->config.reserve_bytes / 2;
+    if (commit->urgent) {
+        return small < DISK_URGENT_LEAVES ? small : DISK_URGENT_LEAVES;
+    }
+    return size <= DISK_SMALL_COMMIT ? small : d->config.reserve_bytes;
+}
+
+static bool space_enough(struct disk_leveldb *d, const struct disk_commit *commit, size_t size) {
     space_update(d);
-    uint64_t reserve = d->config.reserve_bytes;
-    uint64_t needed = (size <= DISK_SMALL_COMMIT ? reserve / 2 : reserve) + d->queued_size + size;
+    uint64_t needed = space_kept(d, commit, size) + d->queued_size + size;
     return d->space_total == 0 || d->space_free >= needed;
 }
 
@@ -210,7 +219,7 @@ static void seam_commit(void *self, struct disk_commit *commit) {
     struct disk_commit **refused = NULL;
     if (disk_leveldb_failed(d) && !reopen(d)) {
         refused = &d->refused_failed;
-    } else if (!space_enough(d, size)) {
+    } else if (!space_enough(d, commit, size)) {
         d->counters.refused_space++;
         refused = &d->refused_space;
     } else if (d->queued_size && d->queued_size + size > DISK_QUEUE_BYTES_MAX) {

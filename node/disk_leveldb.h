@@ -27,7 +27,8 @@ enum {
     DISK_QUEUE_BYTES_MAX = 64 << 20, /* of commits not yet done; beyond: ERR_BUSY */
     DISK_RESERVE_BYTES = 256 << 20,  /* free space kept for compaction; below: ERR_NO_SPACE ... */
     DISK_SMALL_COMMIT = 4 << 10,     /* ... but commits up to this size may use half of it, so that
-                                        a full cluster can still delete */
+                                        a full cluster can still delete; and ... */
+    DISK_URGENT_LEAVES = 1 << 20,    /* ... urgent ones all but this */
     DISK_REOPEN_MS = 1000,          /* after a try to open LevelDB anew that failed; twice as ... */
     DISK_REOPEN_MAX_MS = 60 * 1000, /* ... long after each, up to this */
     DISK_SPACE_CHECK_MS = 200,      /* how old the known free space may be */

@@ -9,7 +9,7 @@
  * zeroed: a seventh of the time of writing a large file. From heap_keep() on the heap keeps up to
  * HEAP_KEPT_MAX bytes in each of its arenas, until the process was quiet for HEAP_LOOK_MS. */
 enum {
-    HEAP_KEPT_MAX = 32 << 20,
+    HEAP_KEPT_MAX = 16 << 20,
     HEAP_MAPPED_MIN = 8 << 20, /* what is larger is the kernel's affair still */
     HEAP_AHEAD = 1 << 20,      /* asked of the kernel at a time */
     HEAP_LOOK_MS = 5000,

@@ -45,6 +45,7 @@ struct disk_commit {
     struct disk_put *puts; /* array, keys and values borrowed until done */
     uint32_t n;            /* 0 of a synced one: it only makes what was asked before durable */
     bool synced; /* `done` only after it is on the disk; else: in the log file, survives kill -9 */
+    bool urgent; /* small, and may use the space that is kept free: a start or a stop needs it */
     void (*done)(struct disk_commit *commit, int status);
     void *context;
     struct disk_commit *next; /* the disk's own */

@@ -48,6 +48,7 @@ static void put_mark(struct node *node, bool clean, uint32_t epoch_end,
     struct rows_commit *commit = rows_commit_new(node->rows, 1);
     rows_commit_put(commit, rows_held(&node->mark, 0), blob_new(buffer_bytes(&mark)));
     buffer_release(&mark);
+    rows_commit_urge(commit); /* without a mark no start could tell what the disk holds */
     node->marking = true;
     node->epoch_asked = epoch_end;
     rows_commit_start(commit, true, done, node);

@@ -463,6 +463,10 @@ static void on_committed(struct disk_commit *disk_commit, int status) {
     done(context, status);
 }
 
+void rows_commit_urge(struct rows_commit *commit) {
+    commit->disk.urgent = true;
+}
+
 bool rows_commit_start(struct rows_commit *commit, bool synced,
                        void (*done)(void *context, int status), void *context) {
     struct rows *rows = commit->rows;

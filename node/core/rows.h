@@ -131,6 +131,8 @@ uint32_t rows_doubts(const struct row *row);
  * hold rows. */
 void rows_on_spoilt(struct rows *rows, void (*spoilt)(void *context, struct bytes key),
                     void *context);
+/* It may use the space that the disk keeps free. */
+void rows_commit_urge(struct rows_commit *commit);
 /* Hands it to the disk; `done` is called later, once, with what the disk said (ERR_UNKNOWN when it
  * failed but a later commit was built on it and may yet bring its rows to the disk), unless there
  * was nothing to commit: then it answers true and the commit is gone. */

@@ -106,3 +106,25 @@ counter_is() { [ "$(counter "$1" "$2")" = "$3" ]; }
     [ "$(ringctl get /after)" = new ]
     for journal in "$BASE"/journal*; do ringctl bench --check "$journal"; done
 }
+
+@test "a node that is killed while its disk is full starts again, reads, and writes when there is space" {
+    start_on_small_disk 60
+    ringctl put /before old
+    wait_for 20 ringctl verify
+    kill_node 1
+    dd if=/dev/zero of="$SMALL/fill" bs=1M count=45 2>/dev/null
+    start_node 1 --reserve-mib 40
+    for i in $(seq 5); do ringctl put "/full$i" "value $i"; done
+    wait_for 10 counter_is 1 read_only 1
+    kill_node 2
+    [ "$(ringctl --timeout 10 get /before)" = old ]
+    start_node 2
+    stop_node 1
+    [ "$EXIT_CODE" -eq 0 ]
+    start_node 1 --reserve-mib 40
+    rm "$SMALL/fill"
+    wait_for 10 counter_is 1 read_only 0
+    kill_node 3
+    wait_for 10 ringctl put /after new
+    for i in $(seq 5); do [ "$(ringctl get "/full$i")" = "value $i" ]; done
+}

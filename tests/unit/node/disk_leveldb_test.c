@@ -316,6 +316,20 @@ static void below_the_reserve_commits_are_refused_and_reads_go_on(void **state) 
     assert_null(disk_leveldb_failure(disk));
 }
 
+static void below_the_reserve_urgent_commits_are_taken(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX];
+    assert_int_equal(try_open(1ull << 60, false, why), 0);
+    struct disk_put row = {bytes_of_string("mark"), bytes_of_string("1")};
+    struct disk_commit commit = {
+        .puts = &row, .n = 1, .synced = true, .urgent = true, .done = commit_done};
+    seam->commit(seam->self, &commit);
+    n_done = 0;
+    drain_until(&n_done, 1);
+    assert_int_equal(last_status, 0);
+    assert_int_equal(put("a", "1", false), ERR_NO_SPACE);
+}
+
 static void rows_survive_a_reopening(void **state) {
     (void)state;
     open_disk();
@@ -524,6 +538,7 @@ int main(void) {
         TEST(a_callback_may_ask_again_and_is_answered_later),
         TEST(a_full_queue_answers_busy_and_loses_nothing),
         TEST(below_the_reserve_commits_are_refused_and_reads_go_on),
+        TEST(below_the_reserve_urgent_commits_are_taken),
         TEST(rows_survive_a_reopening),
         TEST(work_queued_at_close_is_answered),
         TEST(a_lost_current_is_refused_not_recreated),
