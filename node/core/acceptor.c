@@ -157,9 +157,8 @@ static void on_committed(void *context, int status) {
     struct acceptance *a = context;
     struct node *node = a->node;
     node->counters.commit_errors += status != 0 ? 1 : 0;
-    if (status == 0) {
-        settle_look(node, a->slice, a->key, rows_held(&a->hold, HELD_PENDING));
-    }
+    /* Of a commit that failed, too: the pending that it was to end stands again. */
+    settle_look(node, a->slice, a->key, rows_held(&a->hold, HELD_PENDING));
     acceptance_end(a, status);
 }
 

@@ -325,6 +325,7 @@ static void on_committed(void *context, int status) {
     p->state = PARTITION_GATHERING;
     p->own = status == 0;
     timers_set(node->timers, &p->timer, node_now(node) + NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    settle_look(node, p->steward->slice, p->key, rows_held(&p->chain, HELD_PENDING));
     if (status != 0) {
         /* The others may have it, and this node's rows do not: it cannot go on from here. */
         node->counters.commit_errors++;
@@ -335,7 +336,6 @@ static void on_committed(void *context, int status) {
     }
     struct ballot ballot = chain_ballot(buffer_bytes(&p->proposal));
     chosen_tell(node, p->steward->slice, p->key, ballot);
-    settle_look(node, p->steward->slice, p->key, rows_held(&p->chain, HELD_PENDING));
     if (p->foreign && p->steward->state == STEWARD_LEADING && p->steward->epoch == ballot.epoch) {
         p->epoch = ballot.epoch;
         node->counters.touches++;

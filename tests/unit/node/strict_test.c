@@ -105,6 +105,27 @@ static void a_steward_that_dies_before_anybody_heard_leaves_nothing(void **state
     cluster_free(c);
 }
 
+static void a_pending_whose_end_did_not_reach_the_disk_is_ended_later(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct bytes seen;
+    struct write next = create_of("a");
+    assert_int_equal(do_write(c, &next, &seen), 0);
+    cluster_advance(c, 10);
+    cluster_pause_disk(c, 3, true);
+    next = (struct write){.sort_key = "a", .condition = ROW_IF_MATCH, .seen = seen};
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    cluster_advance(c, 10);
+    assert_true(disk_mem_step(cluster_disk(c, 3))); /* pending... */
+    disk_mem_fail(cluster_disk(c, 3), DISK_MEM_COMMIT, ERR_NO_SPACE, 1);
+    assert_true(disk_mem_step(cluster_disk(c, 3))); /* ...and still so */
+    cluster_pause_disk(c, 3, false);
+    assert_int_equal(stored_row(c, 3, NULL, "a").n_live, 1);
+    cluster_advance(c, 5000);
+    assert_int_equal(stored_row(c, 3, NULL, "a").n_live, 0);
+    cluster_free(c);
+}
+
 /* One replica keeps what its steward could not bring to a majority; others go on without it. */
 static void a_pending_that_lost_is_not_resurrected(void **state) {
     (void)state;
@@ -289,6 +310,7 @@ int main(void) {
         cmocka_unit_test(what_is_pending_is_read_and_repairs_nobody),
         cmocka_unit_test(a_takeover_completes_what_was_acknowledged),
         cmocka_unit_test(a_steward_that_dies_before_anybody_heard_leaves_nothing),
+        cmocka_unit_test(a_pending_whose_end_did_not_reach_the_disk_is_ended_later),
         cmocka_unit_test(a_pending_that_lost_is_not_resurrected),
         cmocka_unit_test(what_was_refused_when_asked_again_is_not_resurrected),
         cmocka_unit_test(a_replica_that_fell_behind_fetches_the_partition_and_counts_again),
