@@ -78,18 +78,27 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     node->counters.rows_applied++;
     node->counters.corrupt_repaired += row->newest_status != 0 ? 1 : 0;
     merge->doubtful |= is_unreadable(row);
+    merge->builds |= row->newest != row->durable;
     rows_commit_put(merge->commit, row, result);
     if (!PLANTED(STALE_TALLY) || versions_live(now) > 0) {
         merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
     }
 }
 
+/* If the commit that this one builds on fails, what it counted must not stand here uncounted. */
+static bool tally_is_put(const struct merge *merge) {
+    const struct row *row = merge->tally_row;
+    return merge->tally_changed || (merge->builds && row->newest != row->durable);
+}
+
 struct rows_commit *merge_finish(struct merge *merge) {
-    if (!merge->counts && (merge->tally_changed || merge->doubtful)) {
-        rows_doubt(merge->tally_row);
+    if (!merge->counts) {
+        if (merge->tally_changed || merge->doubtful || merge->builds) {
+            rows_doubt(merge->tally_row);
+        }
     } else if (merge->doubtful) {
         rows_commit_spoil(merge->commit, merge->tally_row);
-    } else if (merge->tally_changed) {
+    } else if (tally_is_put(merge)) {
         struct buffer *encoded = &merge->node->encoded;
         buffer_clear(encoded);
         tally_put(&merge->tally, encoded);

@@ -13,6 +13,7 @@ struct merge {
     struct tally tally;
     bool tally_changed;
     bool counts;   /* the tally can be read */
+    bool builds;   /* on rows that are on their way to the disk */
     bool doubtful; /* a row changes of which nobody knows here whether it was counted as live */
     bool again;    /* commit rows that learn nothing too: they are to be synced */
 };

@@ -430,6 +430,23 @@ static void a_tally_reckoned_from_a_commit_that_failed_is_counted_anew(void **st
     }
 }
 
+static void a_tally_counts_a_row_that_came_with_the_next_commit_only(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write next = {.value = "x", .sort_key = "b", .node = 2};
+    cluster_pause_disk(c, 1, true);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(do_write(c, &next, NULL), 0);
+    }
+    disk_mem_fail(cluster_disk(c, 1), DISK_MEM_COMMIT, ERR_DISK, 1);
+    cluster_pause_disk(c, 1, false);
+    cluster_advance(c, 50);
+    struct seen_row row = do_get(c, 1, NULL, "b", LEVEL_ONE);
+    assert_int_equal(row.n_live, 2);
+    assert_int_equal(row.tally.n_live, 1);
+    cluster_free(c);
+}
+
 /* ---- repair ---- */
 
 static void a_read_repairs_a_replica_that_lags(void **state) {
@@ -514,6 +531,7 @@ int main(void) {
         cmocka_unit_test(a_corrupt_tally_is_counted_anew),
         cmocka_unit_test(the_tally_is_exact_after_a_corrupt_row_was_replaced),
         cmocka_unit_test(a_tally_reckoned_from_a_commit_that_failed_is_counted_anew),
+        cmocka_unit_test(a_tally_counts_a_row_that_came_with_the_next_commit_only),
         cmocka_unit_test(a_read_repairs_a_replica_that_lags),
         cmocka_unit_test(a_read_repairs_the_other_replica_too),
         cmocka_unit_test(a_deleted_row_stays_deleted_when_a_lagging_replica_returns),
