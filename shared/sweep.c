@@ -21,7 +21,7 @@ static const struct {
     [SWEEP_LOST] = {"lost", "a directory with entries, without a name or a header"},
     [SWEEP_DYING] = {"dying", "a directory whose removal was begun"},
     [SWEEP_MOVE] = {"moving", "a name whose rename, or its file's second name, was begun"},
-    [SWEEP_LINKS] = {"links", "a file that lists names which are not its"},
+    [SWEEP_LINKS] = {"links", "a file whose list of names is not what names there are"},
     [SWEEP_POINTER] = {"pointer", "a name of a file that is not there"},
     [SWEEP_BACK_POINTER] = {"back-pointer", "a directory that tells another place than its own"},
     [SWEEP_LEASE] = {"lease", "the lease of a mount that died"},

@@ -129,6 +129,8 @@ enum { SWEEP_GONE = 1 };
 struct name_search {
     const struct id128 *child; /* NULL: the file */
     uint64_t file_id;
+    const struct record *listed; /* NULL, or names of the file that it lists do not count */
+    struct id128 parent;         /* sweep_search() sets it */
     uint32_t n;
     char name[NAME_SIZE_MAX + 1]; /* the last one */
     struct record record;         /* numbers only */

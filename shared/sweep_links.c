@@ -134,6 +134,32 @@ static int prune(struct sweep *sweep, uint64_t file_id, const struct link_name *
     return err;
 }
 
+/* Names that point to the file and are not in its list, wherever they are: with the last listed one
+ * the file would go, and they would name nothing. A name that is being removed meanwhile may stay
+ * in the list. */
+static int list_missing(struct sweep *sweep, struct entry *file, uint32_t *ret_n) {
+    size_t at = 0;
+    int err = 0;
+    for (struct sweep_directory *d;
+         err == 0 && (d = id_table_next(&sweep->index.directories, &at)) != NULL;) {
+        struct name_search search;
+        do {
+            search = (struct name_search){.file_id = file->record.file_id, .listed = &file->record};
+            err = sweep_search(sweep, &d->id, &search);
+            *ret_n += err == 0 ? search.n : 0;
+            if (err == 0 && search.n > 0 && sweep->config->repair) {
+                err = link_claim(sweep->ns, file, &d->id, search.name);
+            }
+        } while (err == 0 && search.n > 1 && sweep->config->repair);
+    }
+    return err;
+}
+
+static bool lists_too_little(struct sweep *sweep, const struct id128 *id) {
+    const struct sweep_file *file = id_table_find(&sweep->index.files, id);
+    return file != NULL && file->n_listed < file->n_pointers;
+}
+
 int sweep_repair_links(struct sweep *sweep, const struct sweep_finding *finding) {
     uint64_t file_id = sweep_file_id(&finding->id);
     struct entry file;
@@ -151,6 +177,9 @@ int sweep_repair_links(struct sweep *sweep, const struct sweep_finding *finding)
             n_wrong++;
             err = sweep->config->repair ? prune(sweep, file_id, &name) : 0;
         }
+    }
+    if (err == 0 && n_wrong == 0 && lists_too_little(sweep, &finding->id)) {
+        err = list_missing(sweep, &file, &n_wrong);
     }
     entry_release(&file);
     return err < 0 ? err : n_wrong == 0 ? SWEEP_GONE : 0;

@@ -22,15 +22,20 @@ static int match_name(void *context, struct bytes sort_key, const struct version
     struct name_search *search = context;
     const struct sibling *winner = versions_winner(versions);
     size_t head = 1 + 8, size = sort_key.size - head;
+    char name[NAME_SIZE_MAX + 1];
     struct record record;
     if (sort_key.size <= head || sort_key.data[0] != 'e' || size > NAME_SIZE_MAX ||
         winner == NULL || (winner->flags & SIBLING_TOMBSTONE) ||
         record_decode(winner->value, &record) < 0 || !searched(search, &record)) {
         return 0;
     }
+    memcpy(name, sort_key.data + head, size);
+    name[size] = 0;
+    if (search->listed != NULL && record_has_link(search->listed, &search->parent, name)) {
+        return 0;
+    }
     search->n++;
-    memcpy(search->name, sort_key.data + head, size);
-    search->name[size] = 0;
+    memcpy(search->name, name, size + 1);
     search->record = (struct record){
         .mode = record.mode, .uid = record.uid, .gid = record.gid, .move = record.move};
     return 0;
@@ -39,6 +44,7 @@ static int match_name(void *context, struct bytes sort_key, const struct version
 int sweep_search(struct sweep *sweep, const struct id128 *parent, struct name_search *search) {
     uint32_t n = id128_is_zero(parent) ? 0 : 1u << directory_shard_bits(parent);
     int err = 0;
+    search->parent = *parent;
     for (uint32_t shard = 0; shard < n && err == 0; shard++) {
         struct key key = key_directory(parent, (uint8_t)shard);
         err = sweep_rows(sweep, key_bytes(&key), 0, match_name, search);

@@ -508,6 +508,46 @@ static void a_crash_anywhere_leaves_nothing_that_is_not_repaired(void **state) {
     }
 }
 
+/* No client leaves such a list behind: as a damaged row might. */
+static void unlist(struct world *w, const struct id128 *directory, const char *name) {
+    struct entry file, row;
+    struct record record;
+    assert_int_equal(namespace_lookup(w->ns, directory, name, &file), 0);
+    assert_int_equal(namespace_file(w->ns, file.record.file_id, &row), 0);
+    record_copy(&row.record, &record);
+    record_drop_link(&record, directory, name);
+    assert_int_equal(entry_replace(w->ns, &row, &record, 0), 0);
+    record_release(&record);
+    entry_release(&row);
+    entry_release(&file);
+}
+
+IN_WORLD(names_that_a_list_lacks_are_added_in_whatever_directory) {
+    struct sweep_report report;
+    struct entry file, made;
+    prepare(w);
+    assert_int_equal(namespace_lookup(w->ns, &d, "two", &file), 0);
+    assert_int_equal(namespace_link(w->ns, &file, &d, "again", &made), 0);
+    entry_release(&made);
+    assert_int_equal(namespace_link(w->ns, &file, &d, "more", &made), 0);
+    entry_release(&made);
+    entry_release(&file);
+    unlist(w, &e, "third");
+    unlist(w, &d, "again");
+    unlist(w, &d, "more");
+    store_mem_advance(w->mem, 60 * SECOND_NS);
+    assert_int_equal(sweep(w, false, 0, &report), 0);
+    assert_int_equal(report.kinds[SWEEP_LINKS].found, 1);
+    assert_int_equal(sweep(w, true, 0, &report), 0);
+    assert_int_equal(report.kinds[SWEEP_LINKS].repaired, 1);
+    assert_clean(w);
+    struct entry removed;
+    assert_int_equal(namespace_unlink(w->ns, &d, "two", &removed), 0);
+    assert_int_equal(removed.n_links, 3);
+    entry_release(&removed);
+    assert_int_equal(whole(w->other, "/e/third"), LARGE);
+}
+
 /* ---- the tree changes all the while ---- */
 
 enum { FOLDERS = 5, NAMES = 6, FILES = 12, MOVES = 20 };
@@ -638,6 +678,7 @@ int main(void) {
         cmocka_unit_test(a_header_that_cannot_be_read_is_told_and_its_directory_stays),
         cmocka_unit_test(only_what_is_below_the_directory_is_looked_at),
         cmocka_unit_test(a_crash_anywhere_leaves_nothing_that_is_not_repaired),
+        cmocka_unit_test(names_that_a_list_lacks_are_added_in_whatever_directory),
         cmocka_unit_test(nothing_that_is_moved_meanwhile_is_taken_for_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
