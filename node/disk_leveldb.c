@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum {
     OPEN_TABLES = 1000,
     DRAIN_ROUNDS = 8, /* of done callbacks asking for more, before other events get their turn */
     ROWS_PATH_MAX = DISK_PATH_MAX + 64,
+    BOOT_ID_MAX = 64,
 };
 
 #define APPEND(first, last, item)                                                                  \
@@ -113,6 +115,19 @@ static void clear_failure(struct disk_leveldb *d) {
     disk_leveldb_note(d, "there is space again on the disk of %s: writing goes on", d->directory);
 }
 
+/* Logs first: see disk_log.h. One that cannot be cut LevelDB refuses, if anything is wrong. */
+static leveldb_t *rows_open_whole(struct disk_leveldb *d, const char *rows, bool rebooted,
+                                  char **ret_error) {
+    disk_log_free(d->log);
+    d->log = NULL;
+    (void)disk_log_trim(rows, rebooted);
+    leveldb_t *db = leveldb_open(d->options, rows, ret_error);
+    if (!*ret_error) {
+        d->log = disk_log_new(rows);
+    }
+    return db;
+}
+
 /* The writer is kept out. LevelDB's log may end in half a record, which a new one leaves behind. */
 static int rows_reopen(struct disk_leveldb *d) {
     char *error = NULL;
@@ -123,7 +138,7 @@ static int rows_reopen(struct disk_leveldb *d) {
     }
     snprintf(rows, sizeof rows, "%s/rows", d->directory);
     leveldb_options_set_create_if_missing(d->options, 0);
-    d->db = leveldb_open(d->options, rows, &error);
+    d->db = rows_open_whole(d, rows, false, &error);
     if (error) {
         disk_leveldb_note(d, "there is space again, but the rows in %s cannot be opened: %s",
                           d->directory, error);
@@ -488,6 +503,15 @@ static void options_make(struct disk_leveldb *d) {
     leveldb_writeoptions_set_sync(d->synced, 1);
 }
 
+static void read_text(const char *path, char ret[BOOT_ID_MAX]) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, ret, BOOT_ID_MAX - 1) : 0;
+    ret[size > 0 ? size : 0] = '\0';
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static bool exists(const char *directory, const char *name) {
     char path[ROWS_PATH_MAX + 64];
     struct stat st;
@@ -550,8 +574,32 @@ static int say_open_error(const struct disk_leveldb *d, const char *error, char 
     return status;
 }
 
+/* The file `boot` tells in which start of the machine the rows were opened last. It is not synced:
+ * one that is not there, or old, says that the machine went down. */
+static bool rebooted(const struct disk_leveldb *d, char ret_now[BOOT_ID_MAX]) {
+    char path[ROWS_PATH_MAX];
+    char then[BOOT_ID_MAX];
+    snprintf(path, sizeof path, "%s/boot", d->directory);
+    read_text("/proc/sys/kernel/random/boot_id", ret_now);
+    read_text(path, then);
+    return ret_now[0] == '\0' || strcmp(ret_now, then) != 0;
+}
+
+/* Once the logs of before are done with. */
+static void boot_note(const struct disk_leveldb *d, const char *now) {
+    char path[ROWS_PATH_MAX];
+    snprintf(path, sizeof path, "%s/boot", d->directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        ssize_t written = write(fd, now, strlen(now));
+        (void)written;
+        close(fd);
+    }
+}
+
 static int rows_open(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
     char rows[ROWS_PATH_MAX];
+    char boot[BOOT_ID_MAX];
     bool create = false;
     snprintf(rows, sizeof rows, "%s/rows", d->directory);
     int status = creation_check(d, rows, &create, why);
@@ -560,11 +608,15 @@ static int rows_open(struct disk_leveldb *d, char why[DISK_WHY_MAX]) {
     }
     char *error = NULL;
     leveldb_options_set_create_if_missing(d->options, create);
-    d->db = leveldb_open(d->options, rows, &error);
+    bool after_reboot = rebooted(d, boot);
+    d->db = rows_open_whole(d, rows, after_reboot, &error);
     if (error) {
         status = say_open_error(d, error, why);
         leveldb_free(error);
         return status;
+    }
+    if (after_reboot) {
+        boot_note(d, boot);
     }
     if (!exists(d->directory, "rows.created") &&
         disk_file_write(d->directory, "rows.created", "the rows exist\n")) {
@@ -580,6 +632,7 @@ static void release(struct disk_leveldb *d) {
         disk_committer_free(d->committer);
     }
     disk_leveldb_clear_end(d);
+    disk_log_free(d->log);
     if (d->db) {
         leveldb_close(d->db);
     }

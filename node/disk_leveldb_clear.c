@@ -229,7 +229,7 @@ static int moves_point(struct disk_leveldb *d, const struct disk_move *moves, ui
                                    (const char *)d->value.data, d->value.size);
         }
     }
-    int status = disk_leveldb_write_rows(d, batch, false);
+    int status = disk_leveldb_write_rows(d, batch, false, false);
     leveldb_writebatch_destroy(batch);
     for (uint32_t i = 0; i < n && !status; i++) {
         if (moved[i]) {

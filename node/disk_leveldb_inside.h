@@ -7,9 +7,15 @@
 
 #include "node/disk_committer.h"
 #include "node/disk_leveldb.h"
+#include "node/disk_log.h"
 #include "node/segment_store.h"
 
-enum { DISK_FAILURE_MAX = 512, DISK_NOTICE_MAX = DISK_PATH_MAX + 256 };
+enum {
+    DISK_FAILURE_MAX = 512,
+    DISK_NOTICE_MAX = DISK_PATH_MAX + 256,
+    /* After somebody waited for a sync: so long what is written counts as what will be, too. */
+    DISK_SYNC_WANTED_MS = 1000,
+};
 
 /* The count of live bytes, made anew at each start (disk_leveldb_clear.c). */
 struct disk_count {
@@ -69,6 +75,9 @@ struct disk_leveldb {
     pthread_mutex_t writer;
 
     /* the writer's: the committer's thread, or the loop's while the committer is idle */
+    struct disk_log *log;
+    int64_t waited_ns;   /* when somebody last waited for a sync */
+    bool sync_wanted;    /* that was lately: of the group being written */
     struct buffer value; /* a value as LevelDB gets it */
     uint8_t *large_keys; /* bits by hash of key: it may have a large value */
     struct disk_count count;
@@ -103,8 +112,10 @@ bool disk_leveldb_logs(const struct disk_leveldb *d, disk_leveldb_log_fn *each, 
 
 /* As disk_committer_config.write. */
 int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool synced);
-/* Writes a batch; synced: what lies in the segments becomes durable first. */
-int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced);
+/* Writes a batch; synced: what lies in the segments becomes durable first. `waited`: somebody waits
+ * for the sync. */
+int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced,
+                            bool waited);
 /* Makes durable what was written to the segments. */
 int disk_leveldb_sync_values(struct disk_leveldb *d);
 /* What LevelDB has under a key: a pointer, or size 0. */

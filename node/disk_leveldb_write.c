@@ -10,6 +10,9 @@
  */
 enum { LARGE_BITS = 1 << 25 };
 
+/* What LevelDB's batch has beside keys and values. */
+enum { BATCH_HEAD = 12, BATCH_PUT_MAX = 11 };
+
 /* A key of the group that has a large value, or may have had one before. */
 struct touched {
     struct bytes key;              /* of the commit */
@@ -73,7 +76,8 @@ void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segme
 
 static bool large(const struct disk_leveldb *d, const struct disk_commit *commit,
                   const struct disk_put *put) {
-    uint32_t least = commit->synced ? SEGMENT_LARGE_SIZE : SEGMENT_LARGE_BUFFERED_SIZE;
+    bool soon = commit->synced || d->sync_wanted; /* then it would wait for two files */
+    uint32_t least = soon ? SEGMENT_LARGE_SIZE : SEGMENT_LARGE_BUFFERED_SIZE;
     return !d->config.no_segments && put->value.size >= least &&
            put->value.size <= SEGMENT_VALUE_MAX && put->key.size <= SEGMENT_KEY_MAX;
 }
@@ -175,6 +179,13 @@ static void group_release(struct group *group) {
     leveldb_writebatch_destroy(group->batch);
 }
 
+static bool waited_for(const struct disk_commit *list) {
+    while (list && !list->synced) {
+        list = list->next;
+    }
+    return list != NULL;
+}
+
 static void count_group(struct disk_leveldb *d, const struct group *group, bool synced) {
     pthread_mutex_lock(&d->mutex);
     for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
@@ -192,12 +203,27 @@ int disk_leveldb_sync_values(struct disk_leveldb *d) {
     return status ? disk_leveldb_fail(d, status, false, "a segment could not be synced") : 0;
 }
 
-int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced) {
+static void count_put(void *size, const char *key, size_t key_size, const char *value,
+                      size_t value_size) {
+    (void)key, (void)value;
+    *(size_t *)size += BATCH_PUT_MAX + key_size + value_size;
+}
+
+static void count_delete(void *size, const char *key, size_t key_size) {
+    (void)key;
+    *(size_t *)size += BATCH_PUT_MAX + key_size;
+}
+
+int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch, bool synced,
+                            bool waited) {
     char *error = NULL;
+    size_t size = BATCH_HEAD;
     int status = synced ? disk_leveldb_sync_values(d) : 0;
     if (status) {
         return status;
     }
+    leveldb_writebatch_iterate(batch, &size, count_put, count_delete);
+    disk_log_next(d->log, size, waited);
     leveldb_write(d->db, synced ? d->synced : d->buffered, batch, &error);
     if (error) {
         status = disk_leveldb_fail(d, disk_leveldb_error(error), true, error);
@@ -214,6 +240,9 @@ int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool sy
     if (status) {
         return status;
     }
+    bool waited = waited_for(list);
+    d->sync_wanted =
+        waited || (d->waited_ns != 0 && begun - d->waited_ns < DISK_SYNC_WANTED_MS * 1000000ll);
     struct group group = {.list = list, .batch = leveldb_writebatch_create()};
     status = values_write(d, &group);
     if (status == ERR_DISK) {
@@ -221,13 +250,14 @@ int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool sy
     }
     if (!status) {
         batch_fill(d, &group);
-        status = disk_leveldb_write_rows(d, group.batch, synced);
+        status = disk_leveldb_write_rows(d, group.batch, synced, waited);
     }
     if (!status) {
         count_touched(d, &group);
         count_group(d, &group, synced);
     }
     group_release(&group);
+    d->waited_ns = waited ? disk_now_ns() : d->waited_ns;
     if (!status && synced) {
         disk_leveldb_reap(d, begun);
     }

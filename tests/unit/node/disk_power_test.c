@@ -17,6 +17,7 @@ enum {
     CUTS_MAX = 60,
     FILES_MAX = 4096,
     CUT_ONE_IN = 4,
+    PAGE = 4096,
 };
 
 enum cut {
@@ -28,6 +29,7 @@ enum cut {
 struct durable {
     ino_t file;
     off_t size;
+    off_t end;  /* of what is not zeros */
     bool named; /* its folder was synced */
 };
 
@@ -76,6 +78,22 @@ static void copy_file(const char *from, const char *to, off_t size) {
     close(out);
 }
 
+/* Of a log that is as long as at the last sync, pages written since are lost: all, or some of them.
+ */
+static void lose_pages(const char *path, const struct durable *known, bool some) {
+    static const char zeros[PAGE];
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (off_t at = known->end, next; at < known->size; at = next) {
+        next = at - at % PAGE + PAGE;
+        next = next < known->size ? next : known->size;
+        if (!some || at / PAGE % 3 != 2) {
+            assert_int_equal(pwrite(fd, zeros, (size_t)(next - at), at), next - at);
+        }
+    }
+    close(fd);
+}
+
 static void copy_cut(const char *from, const char *to, const char *name, enum cut cut) {
     struct stat st;
     char source[512], target[512];
@@ -90,6 +108,9 @@ static void copy_cut(const char *from, const char *to, const char *name, enum cu
     }
     off_t kept = value || log ? known->size : st.st_size;
     copy_file(source, target, kept < st.st_size ? kept : st.st_size);
+    if (log) {
+        lose_pages(target, known, n_snapshots % 2 != 0);
+    }
 }
 
 static void copy_folder(const char *name, const struct snapshot *to) {
@@ -137,6 +158,25 @@ static void before_sync(int fd, const struct stat *st) {
     }
 }
 
+/* A log has zeros at its end. */
+static off_t end_of(int fd, const struct stat *st) {
+    char link[32], bytes[PAGE];
+    off_t end = st->st_size;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int in = open(link, O_RDONLY | O_CLOEXEC);
+    assert_true(in >= 0);
+    for (off_t at = end; at == end && at > 0;) {
+        size_t size = at < PAGE ? (size_t)at : PAGE;
+        at -= (off_t)size;
+        assert_int_equal(pread(in, bytes, size, at), size);
+        for (size_t i = size; i > 0 && bytes[i - 1] == 0; i--) {
+            end--;
+        }
+    }
+    close(in);
+    return end;
+}
+
 static int sync_counted(int fd, long call) {
     struct stat st;
     pthread_mutex_lock(&mutex);
@@ -145,6 +185,7 @@ static int sync_counted(int fd, long call) {
     int status = (int)syscall(call, fd);
     if (status == 0 && S_ISREG(st.st_mode)) {
         durable_of(st.st_ino)->size = st.st_size;
+        durable_of(st.st_ino)->end = end_of(fd, &st);
     } else if (status == 0 && S_ISDIR(st.st_mode)) {
         name_all(fd);
     }
@@ -166,7 +207,7 @@ static void write_rows(void) {
     uint32_t acknowledged[ROWS] = {0};
     for (uint32_t version = 1; version <= WRITES; version++) {
         uint32_t key = dice(3) ? dice(ROWS / 4) : dice(ROWS);
-        bool synced = dice(12) == 0;
+        bool synced = dice(version % 100 < 50 ? 12 : 3) == 0;
         pthread_mutex_lock(&mutex);
         written[key] = version;
         pthread_mutex_unlock(&mutex);
