@@ -32,8 +32,6 @@ struct page_read {
     int status;
     struct bytes partition_key; /* in `keys` */
     struct buffer keys;         /* partition key, first and before of the scan */
-    struct bytes first_row;     /* owned: the row of the empty sort key when it came alone */
-    bool has_first_row;
     struct buffer payload;
 };
 
@@ -42,7 +40,6 @@ static void page_free(struct page_read *page) {
     blob_unref(page->pending);
     buffer_release(&page->keys);
     buffer_release(&page->payload);
-    free((void *)(uintptr_t)page->first_row.data);
     free(page);
 }
 
@@ -103,7 +100,7 @@ static void page_check_end(struct page_read *page) {
     node_check_idle(node);
 }
 
-static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max);
+static void scan(struct page_read *page);
 
 static void on_held(void *context) {
     struct page_read *page = context;
@@ -122,7 +119,7 @@ static void on_held(void *context) {
         page->scanned = true;
         page_check_end(page);
     } else {
-        scan_on(page, page->scan.first, page->request.rows_max);
+        scan(page);
     }
 }
 
@@ -145,24 +142,16 @@ static int take_rows(struct page_read *page, const struct disk_row *rows, uint32
     return 0;
 }
 
-/* The row of the empty sort key came alone though there are more: keeps it and reads on, since a
- * page must not end there. */
-static void scan_past_first(struct page_read *page, const struct scan_row *row) {
-    page->first_row = bytes_copy(row->versions);
-    page->has_first_row = true;
-    size_t at = page->keys.size;
-    buffer_put_bytes(&page->keys, page->scan.first);
-    buffer_put_u8(&page->keys, 0);
-    struct bytes first = bytes_of(page->keys.data + at, page->keys.size - at);
-    scan_on(page, first, page->scan.rows_max > 1 ? page->scan.rows_max - 1 : 1);
+/* The row of the empty sort key came alone though there are more, and a page must not end there. It
+ * is read again with the next one, however large: rows of two moments would be a page that never
+ * was. */
+static void scan_with_next(struct page_read *page) {
+    page->scan.rows_max = 2;
+    page->scan.bytes_max = INT32_MAX;
+    scan(page);
 }
 
 static void encode_page(struct page_read *page, struct scan_row *rows, uint32_t n, bool more) {
-    if (page->has_first_row) {
-        memmove(rows + 1, rows, n * sizeof *rows);
-        rows[0] = (struct scan_row){.versions = page->first_row};
-        n++;
-    }
     struct scan_reply reply = {.n_rows = n, .rows = rows, .more = more};
     if (n > 0) {
         reply.cursor = rows[n - 1].sort_key;
@@ -173,11 +162,11 @@ static void encode_page(struct page_read *page, struct scan_row *rows, uint32_t 
 static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows,
                        uint32_t n_rows, bool more) {
     struct page_read *page = scan->context;
-    struct scan_row *taken = memory_new((size_t)n_rows + 1, sizeof *taken);
+    struct scan_row *taken = memory_new(n_rows, sizeof *taken);
     page->status = status != 0 ? status : take_rows(page, rows, n_rows, taken);
     bool alone = page->status == 0 && more && n_rows == 1 && taken[0].sort_key.size == 0;
     if (alone) {
-        scan_past_first(page, &taken[0]);
+        scan_with_next(page);
     } else if (page->status == 0) {
         encode_page(page, taken, n_rows, more);
     } else {
@@ -190,9 +179,7 @@ static void on_scanned(struct disk_scan *scan, int status, const struct disk_row
     }
 }
 
-static void scan_on(struct page_read *page, struct bytes first, uint32_t rows_max) {
-    page->scan.first = first;
-    page->scan.rows_max = rows_max;
+static void scan(struct page_read *page) {
     page->node->disk->scan(page->node->disk->self, &page->scan);
 }
 
@@ -201,8 +188,8 @@ static void page_range(struct page_read *page, uint16_t slice, struct bytes part
                        const struct scan_request *request) {
     struct buffer *keys = &page->keys;
     bool resumes = request->after.size > 0 && bytes_compare(request->after, request->first) >= 0;
-    /* Room for all of it, for scan_past_first() and for copy_range(), so that nothing moves. */
-    size_t room = 7 * (size_t)(ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX + 1);
+    /* Room for all of it and for copy_range(), so that nothing moves. */
+    size_t room = 6 * (size_t)(ROWKEY_HEAD + PARTITION_KEY_MAX + SORT_KEY_MAX + 1);
     buffer_extend(keys, room);
     buffer_clear(keys);
     buffer_put_bytes(keys, partition_key);
@@ -250,6 +237,7 @@ static struct page_read *read_page(struct node *node, struct bytes partition_key
     page->context = context;
     page->ret_pending = ret_pending;
     page_range(page, slice, partition_key, request);
+    page->scan.rows_max = request->rows_max;
     page->scan.bytes_max = request->bytes_max;
     page->scan.done = on_scanned;
     page->scan.context = page;
@@ -257,7 +245,7 @@ static struct page_read *read_page(struct node *node, struct bytes partition_key
     page->request =
         (struct scan_request){.rows_max = request->rows_max, .bytes_max = request->bytes_max};
     if (ret_pending == NULL) {
-        scan_on(page, page->scan.first, request->rows_max);
+        scan(page);
     } else {
         copy_range(page, request);
     }

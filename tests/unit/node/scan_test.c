@@ -226,6 +226,41 @@ static void a_page_never_ends_at_the_empty_sort_key(void **state) {
     cluster_free(c);
 }
 
+static void the_rows_of_a_page_are_of_one_moment(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(1, 1);
+    put(c, "", "x");
+    put(c, "a", "x");
+    put(c, "b", "x");
+    do_scan(c, 1, &(struct scan_request){0}, 0); /* all but the rows is in memory now */
+    cluster_pause_disk(c, 1, true);
+    struct buffer payload = {0};
+    scan_request_encode(&(struct scan_request){.rows_max = 1, .bytes_max = 1000}, &payload);
+    struct message message = {.type = MESSAGE_SCAN,
+                              .flags = MESSAGE_KEYS_ONLY,
+                              .budget_ms = 3000,
+                              .key = bytes_of_string("p"),
+                              .payload = buffer_bytes(&payload)};
+    uint64_t ticket = cluster_ask(c, 1, &message);
+    cluster_run(c);
+    struct row_op ops[2] = {{.kind = ROW_DELETE, .condition = ROW_OVERWRITE},
+                            {.kind = ROW_DELETE, .condition = ROW_OVERWRITE}};
+    ops[1].sort_key = bytes_of_string("a");
+    uint64_t batch = ask_batch(c, &(struct write){0}, ops, 2);
+    cluster_run(c); /* it waits behind the page's first scan */
+    cluster_pause_disk(c, 1, false);
+    assert_int_equal(wait_for(c, batch), 0);
+    assert_int_equal(wait_for(c, ticket), 0);
+    struct scan_reply reply;
+    struct page page = {0};
+    assert_int_equal(scan_reply_decode(cluster_answer(c, ticket).payload, &reply), 0);
+    look(&page, &reply);
+    scan_reply_release(&reply);
+    assert_true(strcmp(page.keys, " a") == 0 || page.n == 0);
+    buffer_release(&payload);
+    cluster_free(c);
+}
+
 static void bytes_bound_a_page_but_one_row_always_comes(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -331,6 +366,7 @@ int main(void) {
         cmocka_unit_test(pages_cover_everything_once_past_tombstones),
         cmocka_unit_test(a_range_has_an_inclusive_start_and_an_exclusive_end),
         cmocka_unit_test(a_page_never_ends_at_the_empty_sort_key),
+        cmocka_unit_test(the_rows_of_a_page_are_of_one_moment),
         cmocka_unit_test(bytes_bound_a_page_but_one_row_always_comes),
         cmocka_unit_test(a_lagging_coordinator_lists_what_the_quorum_has),
         cmocka_unit_test(unlike_pages_are_merged_up_to_the_smaller_end_only),
