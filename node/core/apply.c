@@ -17,7 +17,8 @@ struct apply {
     struct work work;
     struct node *node;
     struct asker asker;
-    bool repairs;                            /* no conditions; corrupt rows are overwritten */
+    bool repairs;                            /* no conditions */
+    bool whole;                              /* corrupt rows are overwritten */
     bool answers;                            /* somebody waits for the outcome */
     void (*done)(void *context, int status); /* apply_here(); NULL = nobody is told */
     void *context;
@@ -114,7 +115,7 @@ static int check_rows(struct apply *apply) {
         int status = rows_held(&apply->hold, i)->newest_status;
         /* Rows are repaired whatever the tally says, but not while they are counted. */
         bool repairable = apply->repairs && status == ERR_CORRUPT &&
-                          (i > 0 || !recount_under_way(apply->node, apply->key));
+                          (i > 0 ? apply->whole : !recount_under_way(apply->node, apply->key));
         if (status != 0 && !repairable) {
             if (i == 0 && status == ERR_CORRUPT) {
                 recount_start(apply->node, apply->key);
@@ -205,6 +206,7 @@ static struct apply *apply_new(struct node *node, struct bytes key, struct bytes
     struct apply *apply = memory_resize(NULL, sizeof *apply + key.size + payload.size);
     memset(apply, 0, sizeof *apply);
     apply->node = node;
+    apply->whole = recovery_others_needed(node) <= 1; /* then any copy is */
     apply->work.drop = apply_drop;
     apply->slice = ring_slice(membership_ring(node->membership), key);
     bytes_store(bytes_store(apply->bytes, key), payload);
@@ -248,15 +250,26 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
     apply_hold(apply);
 }
 
-int apply_here(struct node *node, struct bytes partition_key, struct bytes payload,
-               void (*done)(void *context, int status), void *context) {
+static int repair_here(struct node *node, struct bytes partition_key, struct bytes payload,
+                       bool whole, apply_done *done, void *context) {
     int err = 0;
     struct apply *apply = apply_new(node, partition_key, payload, &err);
     if (apply != NULL) {
         apply->repairs = true;
+        apply->whole |= whole;
         apply->done = done;
         apply->context = context;
         apply_hold(apply);
     }
     return err;
+}
+
+int apply_here(struct node *node, struct bytes partition_key, struct bytes payload,
+               apply_done *done, void *context) {
+    return repair_here(node, partition_key, payload, false, done, context);
+}
+
+int apply_whole(struct node *node, struct bytes partition_key, struct bytes payload,
+                apply_done *done, void *context) {
+    return repair_here(node, partition_key, payload, true, done, context);
 }

@@ -13,7 +13,13 @@ void apply_receive(struct node *node, const struct endpoint *from, const struct 
  * learnt of it when this returns. `done` (may be NULL) is called when it is committed or has
  * failed, perhaps before this returns; not when this node is freed before. 0, or ERR_BUSY or
  * ERR_INVALID: then nothing is done and `done` is not called. */
+typedef void apply_done(void *context, int status);
 int apply_here(struct node *node, struct bytes partition_key, struct bytes payload,
-               void (*done)(void *context, int status), void *context);
+               apply_done *done, void *context);
+/* The same with rows that together have all that was acknowledged here: those that cannot be read
+ * become what they are. Other repairs of such a row are refused (CORRUPT), and it is read at quorum
+ * to be made whole. */
+int apply_whole(struct node *node, struct bytes partition_key, struct bytes payload,
+                apply_done *done, void *context);
 
 #endif

@@ -44,8 +44,10 @@ static void repair(struct quorum_read *read, struct bytes versions) {
             repair_row(request->node, peer->node, request->key, request->payload, versions);
         }
     }
-    if (!bytes_equal(read->local, versions) && (read->local_status == 0 || whole)) {
+    if (read->local_status == 0 && !bytes_equal(read->local, versions)) {
         repair_row(request->node, 0, request->key, request->payload, versions);
+    } else if (read->local_status != 0 && whole) {
+        repair_whole(request->node, request->key, request->payload, versions);
     }
 }
 
@@ -55,7 +57,8 @@ static void get_agreed(struct quorum_read *read) {
     request_end(&read->request);
 }
 
-static void get_fetched(struct quorum_read *read) {
+/* What all that answered have, with what is here. */
+static void merge_all(struct quorum_read *read, struct buffer *into) {
     struct request *request = &read->request;
     struct versions *merged = &request->node->scratch[0];
     struct versions *other = &request->node->scratch[1];
@@ -67,12 +70,28 @@ static void get_fetched(struct quorum_read *read) {
             versions_merge(merged, other);
         }
     }
+    versions_encode(merged, into);
+}
+
+static void get_fetched(struct quorum_read *read) {
     struct buffer encoded = {0};
-    versions_encode(merged, &encoded);
+    merge_all(read, &encoded);
     get_answer(read, buffer_bytes(&encoded));
     repair(read, buffer_bytes(&encoded));
     buffer_release(&encoded);
-    request_end(request);
+    request_end(&read->request);
+}
+
+/* The row cannot be read here, and those that have not said what they have lost it: they recover,
+ * perhaps from this node, and wait for it. What there is makes it whole. */
+static void get_lost(struct quorum_read *read) {
+    struct request *request = &read->request;
+    struct buffer encoded = {0};
+    if (read->local_status == ERR_CORRUPT && !read->pending) {
+        merge_all(read, &encoded);
+        repair_whole(request->node, request->key, request->payload, buffer_bytes(&encoded));
+        buffer_release(&encoded);
+    }
 }
 
 /* The row as this node has it; of a strict read, without what is pending. */
@@ -129,6 +148,7 @@ static void get_begin(struct request *request) {
     get->read.ask_type = MESSAGE_READ;
     get->read.agreed = get_agreed;
     get->read.fetched = get_fetched;
+    get->read.lost = get_lost;
     if (!quorum_read_begin(&get->read)) {
         return;
     }

@@ -32,6 +32,17 @@ bool quorum_read_is_whole(const struct quorum_read *read) {
     return known(read) >= recovery_others_needed(read->request.node);
 }
 
+/* Whether each of the others has told its copy, or recovers and has none to trust. */
+static bool others_lost_it(const struct request *request) {
+    uint32_t n_told = request->state == REQUEST_FETCHING ? request_count(request, PEER_DONE) : 0;
+    uint32_t n_recovering = 0;
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *peer = &request->peers[i];
+        n_recovering += peer->state == PEER_REFUSED && peer->status == ERR_RECOVERING ? 1 : 0;
+    }
+    return n_told > 0 && n_told + n_recovering == request->n_peers;
+}
+
 /* Too few can answer; yet a row that is corrupt elsewhere need not stay so, if this one copy has
  * all that was acknowledged there. */
 static void give_up(struct quorum_read *read) {
@@ -43,6 +54,9 @@ static void give_up(struct quorum_read *read) {
             repair_row(request->node, request->peers[i].node, request->key, request->payload,
                        read->local);
         }
+    }
+    if (read->lost != NULL && others_lost_it(request)) {
+        read->lost(read);
     }
     request_answer_missed(&read->request, ERR_UNAVAILABLE, (uint8_t)known(read));
     request_end(&read->request);
@@ -56,7 +70,10 @@ static void go_on(struct quorum_read *read) {
     if (have + pending < request->needed) {
         pending += ask_more(read, request->needed - have - pending);
     }
-    if (have + pending < request->needed) {
+    /* One that is corrupt here is made of what the last of them says, if it can be
+     * (others_lost_it). */
+    bool waits = read->lost != NULL && read->local_status == ERR_CORRUPT && pending > 0;
+    if (have + pending < request->needed && !waits) {
         give_up(read);
     }
 }

@@ -21,6 +21,8 @@ struct quorum_read {
     /* Both answer, repair, and end the request. */
     void (*agreed)(struct quorum_read *read);  /* the local copy is what a quorum has */
     void (*fetched)(struct quorum_read *read); /* peers in PEER_DONE hold `reply`, or are `same` */
+    /* FETCHING ends without a quorum since all that did not answer recover; may be NULL. */
+    void (*lost)(struct quorum_read *read);
 };
 
 /* Starts after the kind has set ask_type, agreed and fetched and before it reads its local copy.

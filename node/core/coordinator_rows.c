@@ -118,24 +118,30 @@ static uint32_t first_failing(struct batch_request *batch) {
 
 /* ---- CONFIRMING ---- */
 
-static void join_row(struct batch_request *batch, uint32_t index, struct bytes versions,
-                     struct buffer *ret) {
-    struct node *node = batch->request.node;
+/* The row learns at once what all that answered have of it: one that is corrupt must not come to be
+ * a single copy's. */
+static void join_row(struct batch_request *batch, uint32_t index) {
+    struct request *request = &batch->request;
+    struct node *node = request->node;
     struct versions *here = &node->scratch[0];
     struct versions *there = &node->scratch[1];
-    const struct row_op *op = &batch->batch.ops[index];
-    if (op->condition == ROW_COUNT_MAX || versions_decode(versions, there) != 0) {
-        return;
+    struct buffer joined = {0};
+    const struct row *row = row_at(batch, index);
+    struct bytes sort_key = batch->batch.ops[index].sort_key;
+    versions_decode(blob_bytes(row->newest), here);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *peer = &request->peers[i];
+        if (peer->state == PEER_DONE && versions_decode(peer->reply, there) == 0) {
+            versions_merge(here, there);
+        }
     }
-    struct blob *newest = blob_ref(row_at(batch, index)->newest);
-    versions_decode(blob_bytes(newest), here);
-    versions_merge(here, there);
-    buffer_clear(ret);
-    versions_encode(here, ret);
-    if (!bytes_equal(buffer_bytes(ret), blob_bytes(newest))) {
-        repair_row(node, 0, batch->request.key, op->sort_key, buffer_bytes(ret));
+    versions_encode(here, &joined);
+    if (row->newest_status != 0) {
+        repair_whole(node, request->key, sort_key, buffer_bytes(&joined));
+    } else if (!bytes_equal(buffer_bytes(&joined), blob_bytes(row->newest))) {
+        repair_row(node, 0, request->key, sort_key, buffer_bytes(&joined));
     }
-    blob_unref(newest);
+    buffer_release(&joined);
 }
 
 static void answer_conflict(struct batch_request *batch, const struct batch_reply *reply) {
@@ -202,13 +208,9 @@ static uint32_t answers_needed(const struct batch_request *batch) {
  * again. */
 static void confirmed(struct batch_request *batch) {
     struct request *request = &batch->request;
-    struct buffer joined = {0};
-    for (uint32_t i = 0; i < request->n_peers; i++) {
-        if (request->peers[i].state == PEER_DONE) {
-            join_row(batch, batch->confirmed, request->peers[i].reply, &joined);
-        }
+    if (batch->batch.ops[batch->confirmed].condition != ROW_COUNT_MAX) {
+        join_row(batch, batch->confirmed);
     }
-    buffer_release(&joined);
     if (is_corrupt(batch) && request_count(request, PEER_DONE) == request->n_peers) {
         /* No replica has anything of it: it is as if nobody had written it. */
         rows_forget(row_at(batch, batch->confirmed));

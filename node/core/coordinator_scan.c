@@ -98,7 +98,8 @@ static uint32_t who_lacks(const struct sources *sources, uint32_t lacking) {
 static void mend(struct quorum_read *read, const struct scan_reply *page, const uint8_t *lacking,
                  uint32_t who) {
     struct request *request = &read->request;
-    struct repair repair = {.node = request->node, .partition_key = request->key};
+    struct repair repair = {
+        .node = request->node, .partition_key = request->key, .whole = quorum_read_is_whole(read)};
     for (uint32_t i = 0; i < request->n_peers; i++) {
         repair.peer = who == peer_bit(i) ? request->peers[i].node : repair.peer;
     }

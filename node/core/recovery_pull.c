@@ -185,8 +185,8 @@ static void commit_ops(struct pull *pull) {
     }
     batch_encode(&batch, &payload);
     pull->n_merging++;
-    int err = apply_here(pull->recovery->node, pull->partition_key, buffer_bytes(&payload),
-                         on_applied, pull);
+    int err = apply_whole(pull->recovery->node, pull->partition_key, buffer_bytes(&payload),
+                          on_applied, pull);
     if (err != 0) {
         on_applied(pull, err);
     }

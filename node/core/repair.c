@@ -25,7 +25,9 @@ static void flush(struct repair *repair) {
                               .key = repair->partition_key,
                               .payload = buffer_bytes(&payload),
                               .budget_ms = NODE_REPLICA_TIMEOUT_MS};
-    if (repair->peer == 0) {
+    if (repair->peer == 0 && repair->whole) {
+        apply_whole(node, repair->partition_key, buffer_bytes(&payload), NULL, NULL);
+    } else if (repair->peer == 0) {
         apply_here(node, repair->partition_key, buffer_bytes(&payload), NULL, NULL);
     } else if (payload.size <= MESSAGE_PAYLOAD_MAX) {
         node->counters.repairs_sent++;
@@ -57,13 +59,23 @@ void repair_send(struct repair *repair) {
     repair->ops = NULL;
 }
 
+static void repair_one(struct repair *repair, struct bytes sort_key, struct bytes versions) {
+    struct row_op op = {.kind = ROW_PUT, .sort_key = sort_key, .value = versions};
+    if (versions.size > 0) {
+        repair->ops = &op;
+        repair->n = 1;
+        flush(repair);
+    }
+}
+
 void repair_row(struct node *node, uint16_t peer, struct bytes partition_key, struct bytes sort_key,
                 struct bytes versions) {
-    if (versions.size == 0) {
-        return;
-    }
-    struct row_op op = {.kind = ROW_PUT, .sort_key = sort_key, .value = versions};
-    struct repair repair = {
-        .node = node, .peer = peer, .partition_key = partition_key, .ops = &op, .n = 1};
-    flush(&repair);
+    struct repair repair = {.node = node, .peer = peer, .partition_key = partition_key};
+    repair_one(&repair, sort_key, versions);
+}
+
+void repair_whole(struct node *node, struct bytes partition_key, struct bytes sort_key,
+                  struct bytes versions) {
+    struct repair repair = {.node = node, .partition_key = partition_key, .whole = true};
+    repair_one(&repair, sort_key, versions);
 }
