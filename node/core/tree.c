@@ -125,7 +125,7 @@ void tree_changed(struct tree *tree, struct bytes key, struct bytes old, bool ol
             return;
         }
     }
-    if (counts && !old_known) {
+    if (counts && (!old_known || at->unsound)) {
         /* It may have been counted when it was sound, or not. */
         set_known(tree, slice, false);
         if (in_count(tree, slice)) {
@@ -187,16 +187,31 @@ static void add_to_slice(struct tree *tree, struct bytes key, struct share share
     }
 }
 
+/* Adds a row of a page, as it is on the disk. */
+static void count_row(struct tree *tree, const struct disk_row *row) {
+    struct bytes versions;
+    struct share share = {0};
+    uint16_t slice;
+    if (blob_check(row->value, &versions) == 0) {
+        share = share_of(tree, row->key, versions);
+    }
+    add_to_slice(tree, row->key, share);
+    if (!share.present && rowkey_slice(row->key, &slice) && slice < tree->n_slices) {
+        tree->slices[slice].unsound = true;
+        tree->met_unsound = true;
+    }
+}
+
 bool tree_count_page(struct tree *tree, const struct disk_row *rows, uint32_t n, bool more) {
     assert(tree->counting && tree->scanning && (n > 0 || !more));
+    tree->met_unsound = false;
     if (tree->overflowed) {
         tree->scanning = false;
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
-        struct bytes versions;
-        if (find_noted(tree, rows[i].key) == NULL && blob_check(rows[i].value, &versions) == 0) {
-            add_to_slice(tree, rows[i].key, share_of(tree, rows[i].key, versions));
+        if (find_noted(tree, rows[i].key) == NULL) {
+            count_row(tree, &rows[i]);
         }
     }
     for (uint32_t i = 0; i < tree->n_noted; i++) {

@@ -17,7 +17,8 @@
  * while rows change. What counts is what was committed. Changes behind the last key counted are
  * added at once; those before it will be met by the scan; those during a page's scan, which may
  * have seen them or not, are noted and put right when the page is there. So a sum is exact as soon
- * as its slice is known, and stays so. One thread. */
+ * as its slice is known, and stays so. A row that cannot be read adds nothing; memory may still
+ * have it, so whatever changes in its slice then has the slice counted anew. One thread. */
 enum {
     TREE_NOTED_MAX = 1024, /* changes during one page's scan; beyond, the page is scanned again */
 };
@@ -29,6 +30,7 @@ struct tree_slice {
     uint32_t n_rows;
     uint32_t n_dead; /* of them: tombstones only */
     bool known;
+    bool unsound; /* rows that could not be read were left out */
 };
 
 struct tree {
@@ -39,6 +41,7 @@ struct tree {
     struct versions scratch;
     /* the count under way: slices first..last */
     bool counting, scanning;
+    bool met_unsound; /* in the last page */
     uint16_t first, last;
     struct buffer cursor; /* disk key of the last row counted; empty = none */
     struct tree_noted *noted;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/core/rowkey.h"
+#include "node/core/scrub.h"
 
 struct tree_build {
     struct work work; /* while a scan is out */
@@ -38,6 +39,16 @@ static void note_in_flight(void *context, const struct row *row) {
     tree_in_flight(context, row->key, blob_bytes(row->durable), row->durable_status == 0);
 }
 
+/* Not left to the scrub, which comes by later: until then each change has the slice counted. */
+static void mend_unsound(struct node *node, const struct disk_row *rows, uint32_t n) {
+    struct bytes versions;
+    for (uint32_t i = 0; i < n; i++) {
+        if (blob_check(rows[i].value, &versions) != 0) {
+            scrub_mend(node, rows[i].key);
+        }
+    }
+}
+
 static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows, uint32_t n,
                        bool more) {
     struct tree_build *build = scan->context;
@@ -47,6 +58,9 @@ static void on_scanned(struct disk_scan *scan, int status, const struct disk_row
     if (tree->counting && status == 0) {
         rows_in_flight(node->rows, note_in_flight, tree);
         tree_count_page(tree, rows, n, more);
+        if (tree->met_unsound) {
+            mend_unsound(node, rows, n);
+        }
         ns = (int64_t)(cost_of(rows, n) * 1000000000 / TREE_BUILD_BYTES_PER_S);
     } else if (tree->counting) {
         tree_count_end(tree);

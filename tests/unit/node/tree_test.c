@@ -251,6 +251,22 @@ static void a_damaged_row_counts_as_none(void **state) {
     bench_free(b);
 }
 
+static void
+a_row_that_was_damaged_when_it_was_counted_is_counted_again_when_it_changes(void **state) {
+    (void)state;
+    struct bench *b = bench_new(3);
+    b->rows[1]->data[3] ^= 1;
+    count_all(b);
+    b->rows[1]->data[3] ^= 1; /* memory has it sound, and writes it again */
+    change(b, 1, blob_ref(b->rows[1]));
+    struct slice_sum sum;
+    assert_false(tree_sum(&b->tree, 0, &sum));
+    count_all(b);
+    change(b, 1, version_of(99));
+    assert_exact(b);
+    bench_free(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_follow_every_change_of_a_counted_slice),
@@ -259,6 +275,8 @@ int main(void) {
         cmocka_unit_test(more_changes_than_can_be_noted_scan_the_page_again),
         cmocka_unit_test(overwriting_what_could_not_be_read_makes_its_slice_unknown),
         cmocka_unit_test(a_damaged_row_counts_as_none),
+        cmocka_unit_test(
+            a_row_that_was_damaged_when_it_was_counted_is_counted_again_when_it_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
