@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/locks.h"
+#include "fs/tree.h"
 
 enum { PAGE = 4096 }; /* of the kernel */
 
@@ -36,16 +37,30 @@ static int truncate_to_nothing(struct file *file) {
     return status;
 }
 
+/* Whether an opening need not ask: what is known of the file is what every close before now has
+ * left, or the mount is told to take the risk. */
+static bool is_believed(const struct mount *mount, const struct inode *inode) {
+    if (!inodes_is_covered(&mount->inodes, inode)) {
+        return false;
+    }
+    const struct inode *directory = inodes_directory(&mount->inodes, &inode->parent);
+    return mount->config.believes_at_open ||
+           (!inode->known->entry.alone && watch_leased(&mount->inodes.watches, directory));
+}
+
 static int open_inode(struct mount *mount, struct inode *inode, int flags, struct handle **ret,
                       struct cache_advice *ret_advice) {
     if (inode->is_directory) {
         return ERR_IS_DIRECTORY;
     }
-    bool believed = mount->config.believes_at_open && inodes_is_covered(&mount->inodes, inode);
+    bool believed = is_believed(mount, inode);
     int status =
         mount_refresh(mount, inode, believed ? mount_good_ns(mount, inode) : MOUNT_READ_NOW);
     if (status != 0) {
         return status;
+    }
+    if (!believed) {
+        tree_asked(mount, inode);
     }
     struct handle *handle = handle_new(mount, inode, flags);
     struct op_id version = handle->file->version;

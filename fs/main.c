@@ -203,13 +203,25 @@ static void partition_live(void *context, struct bytes partition_key, bool live)
     }
 }
 
+static void partition_whole(void *context, struct bytes partition_key, bool whole) {
+    struct program *p = context;
+    struct id128 directory;
+    if (namespace_watch_directory(partition_key, &directory)) {
+        watch_whole(&p->mount.inodes.watches, &directory, whole);
+    }
+}
+
+static bool watch_is_leased(void *self, struct bytes partition_key) {
+    return client_watch_leased(self, partition_key);
+}
+
 /* Has the cluster tell of what changes in directories that are cached. */
 static void start_watching(struct program *p) {
     struct client_watch_config config = {
-        .changed = row_changed, .live = partition_live, .context = p};
+        .changed = row_changed, .live = partition_live, .whole = partition_whole, .context = p};
     if (p->options.attributes_ns > 0) {
         p->watch = client_watch_new(session_client(p->session), &config);
-        p->watcher = (struct watcher){p->watch, watch_begin, watch_ended};
+        p->watcher = (struct watcher){p->watch, watch_begin, watch_ended, watch_is_leased};
     }
 }
 

@@ -158,6 +158,19 @@ static bool wants_names(const struct mount *mount, struct inode *parent, bool fo
     return watch_wants_names(parent, mount_now_ns(mount) - mount->config.watched_ns);
 }
 
+void tree_asked(struct mount *mount, const struct inode *inode) {
+    struct inode *directory = inodes_directory(&mount->inodes, &inode->parent);
+    if (inode->gone || inode->linked || !watch_leased(&mount->inodes.watches, directory)) {
+        return;
+    }
+    watch_asked(directory);
+    if (watch_wants_records(directory)) {
+        inode_pin(directory);
+        learn_names(mount, directory);
+        mount_unpin(mount, directory);
+    }
+}
+
 static int lookup_in(struct mount *mount, struct inode *parent, const char *name,
                      struct stat *ret) {
     struct watches *watches = &mount->inodes.watches;

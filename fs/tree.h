@@ -21,6 +21,9 @@ struct maker {
     bool again;       /* it may have been made already, with began_ns */
 };
 
+/* A file was asked for by itself: after several of a directory all of it is listed, and what its
+ * names stand for is known. */
+void tree_asked(struct mount *mount, const struct inode *inode);
 /* Finds a name in a directory. ERR_NO_ENTRY. */
 int tree_lookup(struct mount *mount, uint64_t parent, const char *name, struct stat *ret);
 /* A file, fifo, socket or device. ERR_EXISTS. */

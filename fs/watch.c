@@ -219,6 +219,11 @@ bool watch_wants_names(const struct inode *directory, int64_t since_ns) {
     return watch->n_misses >= WATCH_MISSES || wants_ahead(directory);
 }
 
+bool watch_wants_records(const struct inode *directory) {
+    const struct watch *watch = directory->watch;
+    return watch != NULL && watch->since != 0 && !watch->large && wants_ahead(directory);
+}
+
 void watch_begin_listing(struct inode *directory) {
     directory->watch->n_misses = directory->watch->n_asked = 0;
 }
@@ -331,6 +336,37 @@ void watch_live(struct watches *watches, const struct id128 *id, bool live) {
     if (all != (watch->since != 0)) {
         become(watches, watch, all);
     }
+}
+
+void watch_whole(struct watches *watches, const struct id128 *id, bool whole) {
+    struct inode *directory = inodes_directory(watches->inodes, id);
+    struct watch *watch = directory != NULL ? directory->watch : NULL;
+    if (watch == NULL) {
+        return;
+    }
+    watch->n_whole += whole ? 1 : 0;
+    watch->n_whole -= whole ? 0 : 1;
+    if (whole && watch->n_whole == namespace_watch_partitions(id) && watch->since != 0) {
+        become(watches, watch, true); /* under a lease counts what was read from now on */
+    }
+}
+
+bool watch_leased(const struct watches *watches, const struct inode *directory) {
+    const struct watch *watch = directory != NULL ? directory->watch : NULL;
+    uint32_t n = watch != NULL ? namespace_watch_partitions(&directory->directory) : 0;
+    const struct watcher *watcher = watches->watcher;
+    if (watch == NULL || watch->since == 0 || watch->n_whole != n || watcher->leased == NULL) {
+        return false;
+    }
+    struct buffer key = {0};
+    bool leased = true;
+    for (uint32_t i = 0; i < n && leased; i++) {
+        buffer_clear(&key);
+        namespace_watch_key(&directory->directory, i, &key);
+        leased = watcher->leased(watcher->self, buffer_bytes(&key));
+    }
+    buffer_release(&key);
+    return leased;
 }
 
 static uint64_t hash_of(const char *text) {

@@ -9,6 +9,9 @@
  * counts only if the directory was live before the reading began and no change was told since (the
  * inodes' clock orders these): then the cluster tells of everything that the reading has missed.
  *
+ * The cluster tells of a change a little after the operation that made it is done. While *leases*
+ * run (shared/watch.h) it is told before: then an opening, too, need not ask.
+ *
  * A directory of which all names are known is *complete*: a name that is not among them does not
  * exist, without asking. Names of versions in conflict (namespace_conflicts.h) are never kept: they
  * come and go with another row.
@@ -43,6 +46,8 @@ struct watcher {
     void *self;
     int (*begin)(void *self, struct bytes partition_key);
     void (*end)(void *self, struct bytes partition_key);
+    /* Whether leases run at all replicas of it; NULL = never. */
+    bool (*leased)(void *self, struct bytes partition_key);
 };
 
 /* What is told to the kernel: that attributes, or all names, which it was given for long are not
@@ -69,6 +74,7 @@ struct watch {
     struct told latest[WATCH_TOLD_MAX]; /* a ring */
     uint32_t n_told;
     uint32_t n_live;    /* of its partitions */
+    uint32_t n_whole;   /* of these, those that all their replicas watch */
     uint32_t n_covered; /* readings that count as the latest because of it */
     uint64_t given;     /* the last epoch in which the kernel was given names for long... */
     uint64_t given_all; /* ...that a name is missing which is not among those known */
@@ -102,7 +108,11 @@ void watch_end(struct watches *watches, struct inode *directory);
 
 /* What the cluster tells. `name` "": the directory's own header. */
 void watch_live(struct watches *watches, const struct id128 *directory, bool live);
+void watch_whole(struct watches *watches, const struct id128 *directory, bool whole);
 void watch_told(struct watches *watches, const struct id128 *directory, const char *name);
+/* Whether what counts as the latest in this directory is so beyond doubt, now: whatever anybody was
+ * told was done before is in it. `directory` may be NULL. */
+bool watch_leased(const struct watches *watches, const struct inode *directory);
 /* Believes nothing of a directory's names that was read before now; harmless for what is no watched
  * directory. */
 void watch_forget(struct watches *watches, struct inode *directory);
@@ -149,6 +159,8 @@ void watch_asked(struct inode *directory);
 /* Whether all names should be listed, because several were asked for that did not exist, or so many
  * that did that listing them costs less; not when they were since `since_ns`. */
 bool watch_wants_names(const struct inode *directory, int64_t since_ns);
+/* The same because of files that were asked for one by one, whether or not all names are known. */
+bool watch_wants_records(const struct inode *directory);
 /* They are being listed. */
 void watch_begin_listing(struct inode *directory);
 /* A listing of all names that began at `began` has come to its end; each was learnt. `all` false:

@@ -20,6 +20,7 @@
 #include "shared/heap.h"
 #include "shared/loop.h"
 #include "shared/transport.h"
+#include "shared/watch.h"
 
 struct node_server {
     const struct node_options *options;
@@ -322,6 +323,7 @@ static void node_open(struct node_server *s) {
         .reap_age_ms = NODE_REAP_AGE_MS,
         .reap_hold_ms = NODE_REAP_HOLD_MS,
         .scrub_round_ms = NODE_SCRUB_ROUND_MS,
+        .lease_ms = WATCH_LEASE_MS,
         .edge_stats = edge_stats,
         .edge_context = s,
         .boot = boot_number(),

@@ -31,7 +31,7 @@ struct naming {
 
 struct partition {
     UT_hash_handle hh;
-    bool live;
+    bool live, whole;
     uint16_t n_namings;
     struct naming namings[RING_REPLICAS_MAX];
     size_t key_size;
@@ -52,6 +52,8 @@ struct source {
     uint64_t life; /* 0 = it does not know this client */
     bool out;      /* `request` is under way */
     uint8_t read_quorum;
+    int64_t asked_ns; /* when `request` was sent */
+    int64_t lease_ns; /* its lease ends */
     uint64_t heard;
     int64_t refused_ns; /* it has no room: nothing is named before */
     struct timer timer; /* the next request */
@@ -99,8 +101,29 @@ static bool is_live(const struct partition *partition) {
     return n_watched > 0 && n_watched + read_quorum > partition->n_namings;
 }
 
+static bool is_whole(const struct client_watch *watch, const struct partition *partition) {
+    uint16_t n_watched = 0;
+    for (uint16_t i = 0; i < partition->n_namings; i++) {
+        if (partition->namings[i].state == NAMING_WATCHED) {
+            n_watched++;
+        }
+    }
+    return n_watched > 0 && n_watched == watch->client->ring.n_replicas_held;
+}
+
+static void judge_whole(struct client_watch *watch, struct partition *partition) {
+    bool whole = is_whole(watch, partition);
+    if (whole != partition->whole) {
+        partition->whole = whole;
+        if (watch->config.whole != NULL) {
+            watch->config.whole(watch->config.context, key_of(partition), whole);
+        }
+    }
+}
+
 /* Tells of it when it has changed. */
 static void judge(struct client_watch *watch, struct partition *partition) {
+    judge_whole(watch, partition);
     bool live = is_live(partition);
     if (live == partition->live) {
         return;
@@ -166,6 +189,7 @@ static void drop_ended(struct source *source) {
 static void source_lost(struct source *source) {
     struct client_watch *watch = source->watch;
     source->life = 0;
+    source->lease_ns = 0;
     source->n_ended_sent = 0;
     while (source->ended != NULL) {
         drop_ended(source);
@@ -236,8 +260,12 @@ static void on_answer(struct client_request *request, int status, struct bytes p
         drop_ended(source);
     }
     take_changes(source, &reply);
+    if (reply.lease_ms > 0) {
+        source->lease_ns = source->asked_ns + reply.lease_ms * CLIENT_MS;
+    }
     take_begun(source, reply.n_begun);
-    ask_in(source, CLIENT_WATCH_PACE_MS);
+    /* A write may wait until the node knows that this client has heard of it. */
+    ask_in(source, reply.n_changes > 0 ? 0 : CLIENT_WATCH_PACE_MS);
 }
 
 static void fill(struct source *source, struct watch_request *request) {
@@ -314,6 +342,7 @@ static void source_ask(struct source *source) {
         .done = on_answer,
         .context = source,
     };
+    source->asked_ns = now_of(watch);
     source->out = client_submit(watch->client, &source->request) == 0;
     if (!source->out) {
         source_lost(source);
@@ -425,6 +454,21 @@ void client_watch_end(struct client_watch *watch, struct bytes key) {
     HASH_DEL(watch->partitions, partition);
     unname_partition(partition);
     free(partition);
+}
+
+bool client_watch_leased(const struct client_watch *watch, struct bytes key) {
+    const struct partition *partition = find(watch, key);
+    if (partition == NULL || !partition->whole ||
+        watch->ring_version != watch->client->ring.version) {
+        return false;
+    }
+    int64_t now_ns = now_of(watch);
+    for (uint16_t i = 0; i < partition->n_namings; i++) {
+        if (now_ns >= partition->namings[i].source->lease_ns) {
+            return false;
+        }
+    }
+    return true;
 }
 
 uint32_t client_watch_n_live(const struct client_watch *watch) {

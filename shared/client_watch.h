@@ -11,6 +11,10 @@
  * from before the reading began, is the latest state until `changed` says otherwise or `live` says
  * that it ended. Changes by this client itself are not told.
  *
+ * It is *whole* while all replicas watch it. Then they may grant leases (watch.h): while all of
+ * these run, client_watch_leased(), what was read at quorum since it became whole, and of which no
+ * change was told, is the latest that anybody was told was done.
+ *
  * An end is noticed by the clock here, within CLIENT_WATCH_SILENCE_MS: a node that answers no WATCH
  * for so long counts as watching nothing. It is named everything again as soon as it answers.
  *
@@ -31,6 +35,7 @@ struct client_watch_config {
     /* Another client has changed a row of a watched partition. Borrowed for the call. */
     void (*changed)(void *context, struct bytes partition_key, struct bytes sort_key);
     void (*live)(void *context, struct bytes partition_key, bool live);
+    void (*whole)(void *context, struct bytes partition_key, bool whole); /* may be NULL */
     void *context;
 };
 
@@ -44,6 +49,8 @@ void client_watch_free(struct client_watch *watch);
 int client_watch_begin(struct client_watch *watch, struct bytes partition_key);
 /* Ends it; `live` is not told. Harmless when it is not watched. */
 void client_watch_end(struct client_watch *watch, struct bytes partition_key);
+/* Whether leases of it run at all its replicas, now. */
+bool client_watch_leased(const struct client_watch *watch, struct bytes partition_key);
 uint32_t client_watch_n_live(const struct client_watch *watch);
 
 #endif

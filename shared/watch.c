@@ -47,6 +47,7 @@ int watch_request_decode(struct bytes payload, struct watch_request *ret) {
 void watch_reply_encode(const struct watch_reply *reply, struct buffer *into) {
     buffer_put_u64(into, reply->life);
     buffer_put_u8(into, reply->read_quorum);
+    buffer_put_u32(into, reply->lease_ms);
     buffer_put_u16(into, reply->n_begun);
     buffer_put_u64(into, reply->first);
     buffer_put_u32(into, reply->n_changes);
@@ -81,6 +82,7 @@ int watch_reply_decode(struct bytes payload, struct watch_reply *ret) {
     struct reader r = reader_of(payload);
     struct watch_reply reply = {.life = reader_u64(&r)};
     reply.read_quorum = reader_u8(&r);
+    reply.lease_ms = reader_u32(&r);
     reply.n_begun = reader_u16(&r);
     reply.first = reader_u64(&r);
     reply.n_changes = reader_u32(&r);

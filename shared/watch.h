@@ -12,18 +12,28 @@
  * WATCH. One WATCH of a client is at a node at a time; the node keeps it for WATCH_HOLD_MS unless
  * there is something to tell. Changes are told again until the client's next WATCH says that it has
  * heard of them, so a lost answer loses none. A node that cannot keep all (too many changes that
- * were not fetched, WATCH_LEASE_MS without a WATCH, a restart) forgets the client and says so:
+ * were not fetched, WATCH_FORGET_MS without a WATCH, a restart) forgets the client and says so:
  * everything that was watched there may have changed.
  *
  * What this proves to a reader: a write that a quorum read of R replicas has missed is made durable
  * after that at each of the R. So who watches all but R - 1 replicas of a partition, from before
  * the reading on, is told of it by one of them at least.
  *
+ * That is soon, and not at once. A *lease* (Gray and Cheriton, 1989) is more: as long as it runs,
+ * the node acknowledges no write of what the client watches there, whoever made it, before the
+ * client has said that it has heard of it. Each answer that tells of all changes noted so far
+ * grants one for `lease_ms`, unless the client had not heard of all that was told before; the
+ * client counts from when it sent the request, the node from when that came, so the client's ends
+ * first. Who holds leases from all replicas of a partition, from before a quorum reading on, knows
+ * of every write that was acknowledged since: it was acknowledged by one of the replicas that the
+ * reading asked, after that had told of it. docs/store.md, "Leases".
+ *
  * Pure. Decoders check every bound, borrow from their input and answer 0 or ERR_INVALID. Exact
  * layouts: docs/wire.md. */
 enum {
     WATCH_HOLD_MS = 250,
-    WATCH_LEASE_MS = 5000,
+    WATCH_FORGET_MS = 5000,
+    WATCH_LEASE_MS = 600,        /* of a lease, from the request that was answered with it */
     WATCH_NAMED_MAX = 64,        /* partitions begun or ended in one request */
     WATCH_CHANGES_BYTES = 8000,  /* of an answer, unless the first change alone is larger */
     WATCH_REPLY_SIZE = 10 << 10, /* an answer is never larger */
@@ -50,6 +60,7 @@ struct watch_change {
 struct watch_reply {
     uint64_t life; /* 0: the node knows none such: nothing is watched, it has to be begun anew */
     uint8_t read_quorum; /* the node's R */
+    uint32_t lease_ms;   /* of the lease that it grants; 0 = none */
     uint16_t n_begun;    /* how many of the request's are watched now; the rest found no room */
     uint64_t first;      /* number of the first change */
     uint32_t n_changes;

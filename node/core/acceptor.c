@@ -13,6 +13,7 @@
 #include "node/core/rowkey.h"
 #include "node/core/settle.h"
 #include "node/core/steward.h"
+#include "node/core/watch.h"
 #include "shared/err.h"
 
 struct acceptance {
@@ -30,6 +31,8 @@ struct acceptance {
     struct blob *pending;  /* whose rows are held; NULL = none */
     struct batch batch;    /* of that */
     struct chain_proposal proposal;
+    uint64_t writer;        /* PROPOSE: of its batch */
+    struct watch_wait wait; /* PROPOSE: before it is accepted */
     struct bytes key;
     struct bytes payload;
     uint8_t bytes[];
@@ -109,6 +112,7 @@ void chain_apply(struct merge *merge, const struct rows_hold *chain, const struc
 /* ---- life ---- */
 
 static void acceptance_free(struct acceptance *a) {
+    watch_wait_end(a->node->watches, &a->wait);
     rows_release(&a->rows);
     rows_release(&a->hold);
     batch_release(&a->batch);
@@ -153,13 +157,29 @@ static void acceptance_end(struct acceptance *a, int status) {
     node_check_idle(node);
 }
 
+static void on_heard(void *context) {
+    acceptance_end(context, 0);
+}
+
+/* Accepts a proposal as soon as everybody who has to know may know of it. */
+static void end_accepted(struct acceptance *a) {
+    if (a->type != MESSAGE_PROPOSE || a->answered ||
+        watch_wait(a->node->watches, &a->wait, a->key, a->writer, on_heard, a)) {
+        acceptance_end(a, 0);
+    }
+}
+
 static void on_committed(void *context, int status) {
     struct acceptance *a = context;
     struct node *node = a->node;
     node->counters.commit_errors += status != 0 ? 1 : 0;
     /* Of a commit that failed, too: the pending that it was to end stands again. */
     settle_look(node, a->slice, a->key, rows_held(&a->hold, HELD_PENDING));
-    acceptance_end(a, status);
+    if (status == 0) {
+        end_accepted(a);
+    } else {
+        acceptance_end(a, status);
+    }
 }
 
 /* ---- deciding ---- */
@@ -217,7 +237,7 @@ static void commit_as_is(struct acceptance *a) {
         put_again(commit, rows_held(&a->hold, HELD_PENDING));
     }
     if (rows_commit_start(commit, raises || waits || a->synced, on_committed, a)) {
-        acceptance_end(a, 0);
+        end_accepted(a);
     } else if (raises) {
         steward_outbid(a->node, a->slice, a->epoch);
     }
@@ -431,6 +451,7 @@ static int take_payload(struct acceptance *a) {
         if (chain_batch_decode(a->payload, &a->node->scratch[0], &batch) != 0) {
             return ERR_INVALID;
         }
+        a->writer = watch_writer(&batch.op);
         batch_release(&batch);
         chain_proposal_decode(a->payload, &a->proposal);
         a->epoch = a->proposal.ballot.epoch;

@@ -11,6 +11,7 @@
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "node/core/scrub.h"
+#include "node/core/watch.h"
 #include "shared/err.h"
 
 struct apply {
@@ -27,11 +28,13 @@ struct apply {
     int64_t deadline_ns;
     struct bytes key;
     struct batch batch;
-    struct rows_hold hold; /* the tally, then a row for each operation */
-    uint8_t bytes[];       /* key and payload */
+    struct rows_hold hold;  /* the tally, then a row for each operation */
+    struct watch_wait wait; /* before the answer */
+    uint8_t bytes[];        /* key and payload */
 };
 
 static void apply_free(struct apply *apply) {
+    watch_wait_end(apply->node->watches, &apply->wait);
     rows_release(&apply->hold);
     batch_release(&apply->batch);
     free(apply);
@@ -88,9 +91,16 @@ static void answer_repair(struct apply *apply) {
     buffer_release(&contexts);
 }
 
-static void on_committed(void *context, int status) {
+/* Everybody who has to know may know. */
+static void on_heard(void *context) {
     struct apply *apply = context;
     struct batch_reply reply = {0};
+    reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->durable));
+    apply_end(apply, 0, &reply);
+}
+
+static void on_committed(void *context, int status) {
+    struct apply *apply = context;
     apply->node->counters.commit_errors += status != 0 ? 1 : 0;
     if (status == 0 && rows_held(&apply->hold, 0)->newest_status == ERR_CORRUPT) {
         recount_start(apply->node, apply->key);
@@ -99,10 +109,13 @@ static void on_committed(void *context, int status) {
         answer_repair(apply);
         return;
     }
-    if (status == 0) {
-        reply.tally = tally_of(blob_bytes(rows_held(&apply->hold, 0)->durable));
+    if (status != 0 || apply->repairs) {
+        struct batch_reply reply = {0};
+        apply_end(apply, status, status == 0 ? &reply : NULL);
+    } else if (watch_wait(apply->node->watches, &apply->wait, apply->key,
+                          watch_writer(&apply->batch.op), on_heard, apply)) {
+        on_heard(apply);
     }
-    apply_end(apply, status, status == 0 ? &reply : NULL);
 }
 
 static bool writes(const struct row_op *op) {

@@ -231,10 +231,25 @@ void batch_check_done(struct batch_request *batch) {
     }
 }
 
+static void on_heard(void *context) {
+    struct batch_request *batch = context;
+    batch->committing = false;
+    if (batch->request.state == REQUEST_ANSWERED) {
+        batch_end(batch);
+    } else {
+        batch_check_done(batch);
+    }
+}
+
+/* Whether this node may count itself now. */
+static bool may_acknowledge(struct batch_request *batch) {
+    return watch_wait(batch->request.node->watches, &batch->wait, batch->request.key,
+                      watch_writer(&batch->batch.op), on_heard, batch);
+}
+
 static void on_committed(void *context, int status) {
     struct batch_request *batch = context;
     struct node *node = batch->request.node;
-    batch->committing = false;
     batch->local_status = status;
     if (status != 0) {
         node->counters.commit_errors++;
@@ -242,10 +257,8 @@ static void on_committed(void *context, int status) {
          */
         epoch_renew(node);
     }
-    if (batch->request.state == REQUEST_ANSWERED) {
-        batch_end(batch);
-    } else {
-        batch_check_done(batch);
+    if (status != 0 || may_acknowledge(batch)) {
+        on_heard(batch);
     }
 }
 
@@ -267,7 +280,7 @@ static void batch_commit(struct batch_request *batch) {
     batch->tally = merge.tally;
     batch->committing = true;
     if (rows_commit_start(merge_finish(&merge), synced, on_committed, batch)) {
-        batch->committing = false;
+        batch->committing = !may_acknowledge(batch);
     }
     batch_let_go(batch);
 }
@@ -289,6 +302,13 @@ void batch_encode_replicate(struct batch_request *batch, struct buffer *into) {
     free(ops);
 }
 
+/* A replica that waits for those who hold leases is no silent one. */
+static int64_t stand_in_ms(const struct batch_request *batch) {
+    const struct node *node = batch->request.node;
+    bool waits = watch_by_others(node->watches, batch->request.key, watch_writer(&batch->batch.op));
+    return waits ? BATCH_STAND_IN_LEASED_MS : BATCH_STAND_IN_MS;
+}
+
 void batch_replicate(struct batch_request *batch) {
     struct request *request = &batch->request;
     struct buffer *encoded = &request->node->encoded;
@@ -302,7 +322,7 @@ void batch_replicate(struct batch_request *batch) {
                      buffer_bytes(encoded));
     request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
     if (batch_may_stand_in(batch)) {
-        request_arm(request, BATCH_STAND_IN_MS * NS_PER_MS);
+        request_arm(request, stand_in_ms(batch) * NS_PER_MS);
     }
     request_move(request, REQUEST_COMMITTING);
     batch_commit(batch);
@@ -335,7 +355,7 @@ static void committing_expired(struct batch_request *batch) {
         return;
     }
     batch->overdue = true;
-    request_arm(request, (NODE_REPLICA_TIMEOUT_MS - BATCH_STAND_IN_MS) * NS_PER_MS);
+    request_arm(request, (NODE_REPLICA_TIMEOUT_MS - stand_in_ms(batch)) * NS_PER_MS);
     batch_stand_in(batch, 1u << PEER_ASKED);
     batch_check_done(batch);
 }
@@ -362,6 +382,7 @@ static void batch_expired(struct request *request) {
 static void batch_release_request(struct request *request) {
     struct batch_request *batch = batch_from(request);
     strict_release(&batch->strict);
+    watch_wait_end(request->node->watches, &batch->wait);
     batch_let_go(batch);
     batch_release_ops(batch);
     batch_release(&batch->batch);

@@ -4,6 +4,7 @@
 #define RINGFS_NODE_CORE_COORDINATOR_BATCH_H
 
 #include "node/core/coordinator_strict.h"
+#include "node/core/watch.h"
 
 enum {
     /* After so long on its way a request may have been overtaken by its own repetition. */
@@ -13,6 +14,7 @@ enum {
     BATCH_KNOWN_DOTS_MAX = 4,
     BATCH_STAND_INS_MAX = 8, /* asked for one batch, those that refused included */
     BATCH_STAND_IN_MS = 250, /* a replica silent for so long gets a stand-in, if W needs one */
+    BATCH_STAND_IN_LEASED_MS = 700, /* the same where others watch: it may wait for their leases */
 };
 
 /* What is made of one operation of the batch. */
@@ -36,7 +38,8 @@ struct batch_request {
     struct dot known_dots[BATCH_KNOWN_DOTS_MAX]; /* which it has there */
     uint32_t n_known;
     uint64_t known_stamp_ns; /* 0: it stands nowhere */
-    bool committing;
+    bool committing;         /* its own commit is under way, or others have to hear of it */
+    struct watch_wait wait;
     int local_status;
     uint32_t confirmed; /* the operation whose row was last confirmed; UINT32_MAX = none */
     struct latch_claim claim;

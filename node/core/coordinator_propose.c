@@ -156,7 +156,9 @@ void batch_propose(struct batch_request *batch) {
     content.tally = tally_after(batch);
     content.stamp_ns = hlc_stamp(&node->hlc, node->env->wall_ns(node->env->self));
     request_move(request, REQUEST_PROPOSING);
-    request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
+    bool waits = watch_by_others(node->watches, request->key, watch_writer(&batch->batch.op));
+    int64_t leases_ms = waits ? node->config.lease_ms : 0;
+    request_arm(request, (NODE_REPLICA_TIMEOUT_MS + leases_ms) * NS_PER_MS);
     batch->committing = true;
     int err = turn_propose(&batch->strict.turn, &content, request->needed,
                            (request->flags & MESSAGE_SYNCED) != 0);

@@ -544,7 +544,8 @@ static void strict_loaded(struct batch_request *batch, uint32_t failing) {
         batch_propose_conflict(batch, failing);
     } else if (batch->known) {
         keep_rows(batch);
-        if (batch->request.needed <= round_majority(node)) {
+        /* Where leases are granted each of a majority has to let those know who hold some. */
+        if (batch->request.needed <= round_majority(node) && node->config.lease_ms == 0) {
             batch_answer_done(batch);
         } else {
             batch_propose(batch);

@@ -51,6 +51,8 @@ struct node_config {
     uint32_t scrub_round_ms; /* between the beginnings of two rounds of scrub.h; 0 = none */
     uint64_t boot;    /* of the machine: another number after each of its starts; 0 = unknown */
     bool trusts_disk; /* serve what the disk has, without recovering what it may have lost */
+    /* Of the leases that watchers are granted (shared/watch.h); 0 = none. The same at all nodes. */
+    uint32_t lease_ms;
     uint64_t hint_bytes_max; /* kept for other nodes at most; 0 = a share of the disk (hints.h) */
 };
 

@@ -35,7 +35,9 @@
     X(ACCEPT_EARLY, "accept-early")           /* a pending is acknowledged before it is durable */ \
     X(ABANDON, "abandon")                     /* a proposal without answer gives its number up */  \
     X(APPLY_EARLY, "apply-early")             /* a replica's rows take what is not chosen */       \
-    X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */
+    X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */      \
+    X(LEASE_IGNORED, "lease-ignored")         /* a write is acknowledged before holders know */    \
+    X(LEASE_SHORT, "lease-short")             /* a lease ends sooner here than for its holder */
 
 enum plant {
     PLANT_NONE = 0,

@@ -130,6 +130,7 @@ static void add_watches(struct list *list, const struct node *node) {
     add(list, "watch_partitions", c.partitions);
     add(list, "watch_changes", c.changes);
     add(list, "watch_forgotten", c.forgotten);
+    add(list, "watch_waits", c.waits);
 }
 
 static void add_edges(struct list *list, const struct node *node) {

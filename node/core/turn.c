@@ -13,6 +13,7 @@
 #include "node/core/partition_sync.h"
 #include "node/core/plant.h"
 #include "node/core/settle.h"
+#include "node/core/watch.h"
 #include "shared/err.h"
 
 enum partition_state {
@@ -55,6 +56,7 @@ struct partition {
     struct batch batch; /* of it */
     struct rows_hold rows;
     struct tally tally;
+    struct watch_wait wait; /* COMMITTING: it is on the disk, and others may not know yet */
     /* all partitions of the steward; and those of the node that are at rest, the oldest first */
     struct partition *prev, *next;
     struct partition *older, *newer;
@@ -88,6 +90,7 @@ static void partition_free(struct partition *p) {
     wake(p);
     round_stop(&p->round);
     timers_cancel(node->timers, &p->timer);
+    watch_wait_end(node->watches, &p->wait);
     rows_release(&p->chain);
     rows_release(&p->rows);
     batch_release(&p->batch);
@@ -319,8 +322,7 @@ static void on_gather_timer(struct partition *p) {
     proposal_ends(p, ERR_UNKNOWN);
 }
 
-static void on_committed(void *context, int status) {
-    struct partition *p = context;
+static void committed(struct partition *p, int status) {
     struct node *node = p->node;
     p->state = PARTITION_GATHERING;
     p->own = status == 0;
@@ -341,6 +343,18 @@ static void on_committed(void *context, int status) {
         node->counters.touches++;
     }
     check_gathered(p);
+}
+
+static void on_heard(void *context) {
+    committed(context, 0);
+}
+
+static void on_committed(void *context, int status) {
+    struct partition *p = context;
+    if (status != 0 ||
+        watch_wait(p->node->watches, &p->wait, p->key, watch_writer(&p->batch.op), on_heard, p)) {
+        committed(p, status);
+    }
 }
 
 static struct tally proposed_tally(const struct partition *p) {

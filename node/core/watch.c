@@ -4,17 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+#include <xxhash.h>
+
 #include "node/core/chain.h"
+#include "node/core/plant.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 #include "shared/hash.h"
 #include "shared/watch.h"
 
-enum { SET_WORDS = WATCH_CLIENTS_MAX / 64, APPLIED_MAX = 64 };
+enum { SET_WORDS = WATCH_CLIENTS_MAX / 64, APPLIED_MAX = 64, SHOWN_MAX = 256 };
 
 /* A change that the watcher may not have heard of; numbered in a row from the first one's on. */
 struct change {
     struct change *next;
+    uint64_t stamp; /* of all changes of the node, in the order in which they were noted */
     size_t partition_size, sort_size;
     uint8_t bytes[]; /* partition key, sort key */
 };
@@ -32,6 +37,9 @@ struct watcher {
     struct asker asker; /* of the last request */
     int64_t asked_ns;
     uint16_t n_begun; /* to be told in its answer */
+    bool clean;       /* it had heard of everything when it asked */
+    int64_t lease_ns; /* it may hold a lease until then */
+    bool lost;        /* it watches nothing any more, and may not know that yet */
 };
 
 struct watched {
@@ -48,6 +56,12 @@ struct watches {
     struct watch_counters counters;
     struct op_id applied[APPLIED_MAX]; /* what the latest changes told were written by */
     uint32_t n_applied;
+    uint64_t shown[SHOWN_MAX]; /* hashes of the rows of the latest pendings that were told */
+    uint32_t n_shown;
+    uint64_t stamp;   /* of the last change noted */
+    int64_t quiet_ns; /* until then leases of this node's former life may run */
+    struct watch_wait *waits;
+    bool releasing;
     struct versions scratch; /* a commit's maker may be using the node's */
     struct buffer encoded;
 };
@@ -121,8 +135,10 @@ static struct watch_change parts_of(const struct change *change) {
         bytes_of(change->bytes + change->partition_size, change->sort_size)};
 }
 
-static void add_change(struct watcher *watcher, struct bytes partition, struct bytes sort) {
+static void add_change(struct watches *watches, struct watcher *watcher, struct bytes partition,
+                       struct bytes sort) {
     struct change *change = memory_new(1, sizeof *change + partition.size + sort.size);
+    change->stamp = ++watches->stamp;
     change->partition_size = partition.size;
     change->sort_size = sort.size;
     bytes_store(bytes_store(change->bytes, partition), sort);
@@ -143,15 +159,135 @@ static void forget_partitions(struct watches *watches, int place) {
     }
 }
 
-static void forget(struct watches *watches, int place) {
-    struct watcher *watcher = watches->watchers[place];
-    forget_partitions(watches, place);
+static void drop_changes(struct watcher *watcher) {
     while (watcher->n_changes > 0) {
         drop_change(watcher);
     }
+}
+
+static void forget(struct watches *watches, int place) {
+    struct watcher *watcher = watches->watchers[place];
+    forget_partitions(watches, place);
+    drop_changes(watcher);
     free(watcher);
     watches->watchers[place] = NULL;
     watches->counters.clients--;
+}
+
+/* ---- leases, and who waits for them ---- */
+
+static int64_t lease_ns(const struct watches *watches) {
+    int64_t ms = watches->node->config.lease_ms;
+    return (PLANTED(LEASE_SHORT) ? ms / 8 : ms) * NS_PER_MS;
+}
+
+/* Whether the watcher in this place, if there is still one, need not be waited for. */
+static bool has_heard(const struct watches *watches, int place, uint64_t stamp, int64_t now_ns) {
+    const struct watcher *watcher = watches->watchers[place];
+    if (watcher == NULL || now_ns >= watcher->lease_ns) {
+        return true;
+    }
+    return !watcher->lost && (watcher->n_changes == 0 || watcher->changes->stamp > stamp);
+}
+
+static bool is_over(const struct watches *watches, const struct watch_wait *wait) {
+    int64_t now_ns = node_now(watches->node);
+    if (now_ns < watches->quiet_ns) {
+        return false;
+    }
+    for (int i = 0; i < WATCH_CLIENTS_MAX; i++) {
+        bool by = (wait->by[i / 64] >> (i % 64) & 1) != 0;
+        if (by && !has_heard(watches, i, wait->stamp, now_ns)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Those that are over. Each may end others, or begin some. */
+static void release_waits(struct watches *watches) {
+    if (watches->releasing) {
+        return;
+    }
+    watches->releasing = true;
+    struct watch_wait *wait = watches->waits;
+    while (wait != NULL) {
+        if (!is_over(watches, wait)) {
+            wait = wait->next;
+            continue;
+        }
+        watch_wait_end(watches, wait);
+        wait->done(wait->context);
+        wait = watches->waits;
+    }
+    watches->releasing = false;
+}
+
+static void set_tick(struct watches *watches) {
+    if (!timer_armed(&watches->tick)) {
+        timers_set(watches->node->timers, &watches->tick,
+                   node_now(watches->node) + WATCH_TICK_MS * NS_PER_MS);
+    }
+}
+
+/* Who may hold a lease of the partition: those who watch it, and those who were forgotten. */
+static void find_holders(const struct watches *watches, struct bytes partition, uint64_t writer,
+                         struct watch_wait *wait) {
+    const struct watched *watched = find(watches, partition);
+    memset(wait->by, 0, sizeof wait->by);
+    for (int i = 0; i < WATCH_CLIENTS_MAX; i++) {
+        const struct watcher *watcher = watches->watchers[i];
+        bool holds = watcher != NULL && watcher->writer != writer &&
+                     (watcher->lost || (watched != NULL && set_has(watched, i)));
+        wait->by[i / 64] |= (uint64_t)(holds ? 1 : 0) << (i % 64);
+    }
+}
+
+bool watch_wait(struct watches *watches, struct watch_wait *wait, struct bytes partition_key,
+                uint64_t writer, void (*done)(void *context), void *context) {
+    bool quiet = node_now(watches->node) < watches->quiet_ns;
+    if (PLANTED(LEASE_IGNORED) || (!quiet && watches->counters.clients == 0)) {
+        return true;
+    }
+    find_holders(watches, partition_key, writer, wait);
+    wait->stamp = watches->stamp;
+    if (is_over(watches, wait)) {
+        return true;
+    }
+    wait->done = done;
+    wait->context = context;
+    wait->waiting = true;
+    DL_APPEND(watches->waits, wait);
+    watches->counters.waits++;
+    set_tick(watches);
+    return false;
+}
+
+void watch_wait_end(struct watches *watches, struct watch_wait *wait) {
+    if (wait->waiting) {
+        DL_DELETE(watches->waits, wait);
+        wait->waiting = false;
+    }
+}
+
+uint64_t watch_writer(const struct op_id *op) {
+    return bytes_load_u64(op->bytes + 8);
+}
+
+bool watch_by_others(const struct watches *watches, struct bytes partition_key, uint64_t writer) {
+    struct watch_wait wait;
+    uint64_t any = 0;
+    if (node_now(watches->node) < watches->quiet_ns) {
+        return true;
+    }
+    if (watches->node->config.lease_ms == 0 || watches->counters.clients == 0) {
+        return false;
+    }
+    find_holders(watches, partition_key, writer, &wait);
+    for (int i = 0; i < SET_WORDS; i++) {
+        any |= wait.by[i];
+    }
+    return any != 0;
 }
 
 /* ---- answers ---- */
@@ -179,6 +315,12 @@ static void tell(struct watches *watches, struct watcher *watcher) {
         reply.n_changes++;
     }
     reply.changes = buffer_bytes(&changes);
+    /* What was noted while there was no lease may be acknowledged, and must be told first. And who
+     * asks again and again without hearing of a change must not keep it waiting. */
+    if (reply.n_changes == watcher->n_changes && watcher->clean && node->config.lease_ms > 0) {
+        reply.lease_ms = node->config.lease_ms;
+        watcher->lease_ns = watcher->asked_ns + lease_ns(watches) + WATCH_MARGIN_MS * NS_PER_MS;
+    }
     watcher->asking = false;
     send_reply(watches, &watcher->asker, &reply);
     buffer_release(&changes);
@@ -199,15 +341,17 @@ static void on_tick(void *context) {
         if (watcher == NULL) {
             continue;
         }
-        if (now_ns - watcher->heard_ns >= WATCH_LEASE_MS * NS_PER_MS) {
-            watches->counters.forgotten++;
+        bool forgotten = watcher->lost && now_ns >= watcher->lease_ns;
+        if (forgotten || now_ns - watcher->heard_ns >= WATCH_FORGET_MS * NS_PER_MS) {
+            watches->counters.forgotten += forgotten ? 0 : 1;
             forget(watches, i);
         } else if (watcher->asking && now_ns - watcher->asked_ns >= WATCH_HOLD_MS * NS_PER_MS) {
             tell(watches, watcher);
         }
     }
-    if (watches->counters.clients > 0) {
-        timers_set(watches->node->timers, &watches->tick, now_ns + WATCH_TICK_MS * NS_PER_MS);
+    release_waits(watches);
+    if (watches->counters.clients > 0 || watches->waits != NULL) {
+        set_tick(watches);
     }
 }
 
@@ -236,10 +380,8 @@ static int begin_watcher(struct watches *watches, uint64_t writer) {
     watcher->changes_end = &watcher->changes;
     watcher->first = 1;
     watches->watchers[place] = watcher;
-    if (watches->counters.clients++ == 0) {
-        timers_set(watches->node->timers, &watches->tick,
-                   node_now(watches->node) + WATCH_TICK_MS * NS_PER_MS);
-    }
+    watches->counters.clients++;
+    set_tick(watches);
     return place;
 }
 
@@ -261,8 +403,8 @@ static int admit(struct watches *watches, const struct watch_request *request,
             return -1;
         }
     }
-    bool known =
-        place >= 0 && (request->life == 0 || request->life == watches->watchers[place]->life);
+    bool known = place >= 0 && !watches->watchers[place]->lost &&
+                 (request->life == 0 || request->life == watches->watchers[place]->life);
     if (!known) {
         tell_unknown(watches, asker);
     }
@@ -306,11 +448,13 @@ void watch_receive(struct watches *watches, const struct endpoint *from,
     while (watcher->n_changes > 0 && watcher->first <= request.heard) {
         drop_change(watcher);
     }
+    watcher->clean = watcher->n_changes == 0;
     take_named(watches, place, &request);
     bool news = request.life == 0 || request.n_begun > 0 || request.n_ended > 0;
     if (news || watcher->n_changes > 0) {
         tell(watches, watcher);
     }
+    release_waits(watches);
 }
 
 /* ---- changes ---- */
@@ -337,20 +481,33 @@ static struct op_id written_by(struct versions *scratch, const struct blob *blob
     return winner != NULL ? winner->op : (struct op_id){{0}};
 }
 
+/* It is to begin anew; until it knows that, its lease runs. */
+static void lose(struct watches *watches, int place) {
+    struct watcher *watcher = watches->watchers[place];
+    if (node_now(watches->node) >= watcher->lease_ns) {
+        forget(watches, place);
+        return;
+    }
+    forget_partitions(watches, place);
+    drop_changes(watcher);
+    watcher->asking = false;
+    watcher->lost = true;
+}
+
 static void note(struct watches *watches, int place, struct bytes partition, struct bytes sort) {
     struct watcher *watcher = watches->watchers[place];
     if (watcher->n_changes >= WATCH_CHANGES_MAX) {
         struct asker asker = watcher->asker;
         bool asking = watcher->asking;
         watches->counters.forgotten++;
-        forget(watches, place);
+        lose(watches, place);
         if (asking) {
             tell_unknown(watches, &asker);
         }
         return;
     }
     watches->counters.changes++;
-    add_change(watcher, partition, sort);
+    add_change(watches, watcher, partition, sort);
     if (watcher->asking) {
         tell(watches, watcher);
     }
@@ -365,6 +522,29 @@ static void note_all(struct watches *watches, const struct watched *watched, uin
         bool watches_it = (by[i / 64] >> (i % 64) & 1) != 0;
         if (watches_it && watches->watchers[i]->writer != writer) {
             note(watches, i, partition, sort);
+        }
+    }
+}
+
+/* A row never becomes again what it was. */
+static uint64_t hash_of(struct bytes row) {
+    return XXH3_64bits(row.data, row.size);
+}
+
+static bool was_pending(const struct watches *watches, const struct blob *now) {
+    uint64_t hash = watches->n_shown > 0 ? hash_of(blob_bytes(now)) : 0;
+    for (int i = 0; i < SHOWN_MAX && watches->n_shown > 0; i++) {
+        if (watches->shown[i] == hash) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void forget_pending(struct watches *watches, struct bytes row) {
+    for (int i = 0; i < SHOWN_MAX; i++) {
+        if (watches->shown[i] == hash_of(row)) {
+            watches->shown[i] = 0;
         }
     }
 }
@@ -385,7 +565,14 @@ static void row_changed(struct watches *watches, struct bytes key, const struct 
     bool was_shown = old_known && shown(scratch, old, &before);
     struct op_id op = written_by(scratch, now);
     watches->applied[watches->n_applied++ % APPLIED_MAX] = op;
-    if (!old_known || is_shown != was_shown || (is_shown && !op_id_equal(&before, &after))) {
+    bool leases = watches->node->config.lease_ms > 0;
+    if (leases && was_pending(watches, now)) {
+        return; /* told when it came */
+    }
+    /* Who holds a lease knows all that was acknowledged, what does not show included. */
+    bool news = leases && !bytes_equal(blob_bytes(old), blob_bytes(now));
+    if (news || !old_known || is_shown != was_shown ||
+        (is_shown && !op_id_equal(&before, &after))) {
         note_all(watches, watched, bytes_load_u64(op.bytes + 8), partition, sort);
     }
 }
@@ -397,6 +584,26 @@ static bool was_applied(const struct watches *watches, const struct op_id *op) {
         }
     }
     return false;
+}
+
+static void pending_came(struct watches *watches, struct bytes key, const struct blob *now) {
+    uint16_t slice;
+    struct bytes partition;
+    struct batch batch;
+    if (watches->node->config.lease_ms == 0 || rowkey_chain(key, &slice, &partition) != 0 ||
+        find(watches, partition) == NULL ||
+        chain_batch_decode(blob_bytes(now), &watches->scratch, &batch) != 0) {
+        return;
+    }
+    uint64_t writer = watch_writer(&batch.op);
+    for (uint32_t i = 0; i < batch.n; i++) {
+        const struct watched *watched = find(watches, partition);
+        if (batch.ops[i].kind != ROW_GUARD && watched != NULL) {
+            watches->shown[watches->n_shown++ % SHOWN_MAX] = hash_of(batch.ops[i].value);
+            note_all(watches, watched, writer, partition, batch.ops[i].sort_key);
+        }
+    }
+    batch_release(&batch);
 }
 
 /* Plain readers are shown what is pending. When it goes without having been applied, what they saw
@@ -411,6 +618,7 @@ static void pending_left(struct watches *watches, struct bytes key, const struct
     }
     bool applied = was_applied(watches, &batch.op);
     for (uint32_t i = 0; i < batch.n && !applied; i++) {
+        forget_pending(watches, batch.ops[i].value);
         const struct watched *watched = find(watches, partition);
         if (batch.ops[i].kind != ROW_GUARD && watched != NULL) {
             note_all(watches, watched, 0, partition, batch.ops[i].sort_key);
@@ -426,8 +634,18 @@ void watch_changed(struct watches *watches, struct bytes key, const struct blob 
     }
     if (key.data[0] == 'r') {
         row_changed(watches, key, old, old_known, now);
-    } else if (key.data[0] == 'q' && old_known && old != NULL) {
+        return;
+    }
+    bool same = old_known && old != NULL && now != NULL &&
+                bytes_equal(blob_bytes(old), blob_bytes(now)); /* made durable once more */
+    if (key.data[0] != 'q' || same) {
+        return;
+    }
+    if (old_known && old != NULL) {
         pending_left(watches, key, old);
+    }
+    if (now != NULL) {
+        pending_came(watches, key, now);
     }
 }
 
@@ -437,6 +655,9 @@ struct watches *watches_new(struct node *node) {
     struct watches *watches = memory_new(1, sizeof *watches);
     watches->node = node;
     watches->tick = (struct timer){.fire = on_tick, .context = watches};
+    if (node->config.lease_ms > 0) {
+        watches->quiet_ns = node_now(node) + lease_ns(watches) + WATCH_MARGIN_MS * NS_PER_MS;
+    }
     return watches;
 }
 

@@ -48,7 +48,7 @@ struct kept {
 
 struct cluster {
     uint16_t n;
-    uint32_t repair_round_ms, reap_ms, scrub_round_ms;
+    uint32_t repair_round_ms, reap_ms, scrub_round_ms, lease_ms;
     struct ring ring;
     struct seat seats[CLUSTER_NODES_MAX + 1]; /* by id */
     struct timers timers;
@@ -244,6 +244,7 @@ void cluster_start(struct cluster *cluster, uint16_t id) {
                                  .scrub_round_ms = cluster->scrub_round_ms,
                                  .reap_age_ms = cluster->reap_ms,
                                  .reap_hold_ms = cluster->reap_ms,
+                                 .lease_ms = cluster->lease_ms,
                                  .boot = seat->boot,
                                  .trusts_disk = seat->trusts_disk};
     seat->env = (struct env){seat,     env_now_ns, env_wall_ns, env_random, env_connect,
@@ -264,13 +265,9 @@ static bool all_recovered(struct cluster *cluster) {
     return true;
 }
 
-static struct cluster *new_cluster(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
-                                   uint32_t reap_ms) {
-    struct cluster *cluster = memory_new(1, sizeof *cluster);
+static struct cluster *start_all(struct cluster *cluster, uint16_t n_nodes, uint16_t n_replicas) {
     assert(n_nodes <= CLUSTER_NODES_MAX);
     cluster->n = n_nodes;
-    cluster->repair_round_ms = round_ms;
-    cluster->reap_ms = reap_ms;
     cluster->dice = 42;
     cluster->now_ns = 1000 * 1000;
     timers_init(&cluster->timers);
@@ -286,6 +283,22 @@ static struct cluster *new_cluster(uint16_t n_nodes, uint16_t n_replicas, uint32
         cluster_advance(cluster, 1);
     }
     assert(all_recovered(cluster));
+    return cluster;
+}
+
+static struct cluster *new_cluster(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
+                                   uint32_t reap_ms) {
+    struct cluster *cluster = memory_new(1, sizeof *cluster);
+    cluster->repair_round_ms = round_ms;
+    cluster->reap_ms = reap_ms;
+    return start_all(cluster, n_nodes, n_replicas);
+}
+
+struct cluster *cluster_new_leasing(uint16_t n_nodes, uint16_t n_replicas, uint32_t lease_ms) {
+    struct cluster *cluster = memory_new(1, sizeof *cluster);
+    cluster->lease_ms = lease_ms;
+    start_all(cluster, n_nodes, n_replicas);
+    cluster_advance(cluster, lease_ms + 100);
     return cluster;
 }
 

@@ -23,6 +23,8 @@ struct cluster *cluster_new_repairing(uint16_t n_nodes, uint16_t n_replicas, uin
 /* And tombstones go when they are `reap_ms` old and were held as long by all replicas. */
 struct cluster *cluster_new_reaping(uint16_t n_nodes, uint16_t n_replicas, uint32_t round_ms,
                                     uint32_t reap_ms);
+/* The nodes grant leases (shared/watch.h); those of former lives are over. */
+struct cluster *cluster_new_leasing(uint16_t n_nodes, uint16_t n_replicas, uint32_t lease_ms);
 void cluster_free(struct cluster *cluster);
 struct node *cluster_node(struct cluster *cluster, uint16_t id); /* NULL while it is down */
 struct disk_mem *cluster_disk(struct cluster *cluster, uint16_t id);

@@ -20,6 +20,7 @@ enum dice_purpose {
     DICE_CORE = 7, /* what the cores get when they ask env.random() */
     DICE_OP = 8,   /* operation ids */
     DICE_CLIENT = 9,
+    DICE_HOLDER = 10,
 };
 
 struct dice {

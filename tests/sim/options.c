@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/watch.h"
+
 const char *const fault_names[FAULT_KINDS] = {
 #define FAULT_NAME(constant, name) name,
     FAULT_TABLE(FAULT_NAME)
@@ -169,6 +171,7 @@ void options_draw(uint64_t seed, struct options *ret) {
     bool reaps = dice_chance(&dice, 400000) && ret->n_strict_partitions == 0;
     ret->reap_ms = reaps && ret->repair_round_ms > 0 ? reap_ms : 0;
     ret->coordinated_reads = dice_chance(&dice, 250000);
+    ret->lease_ms = (uint32_t)maybe(&dice, 300, WATCH_LEASE_MS);
 }
 
 void options_set_nodes(struct options *o, uint16_t n_nodes) {
@@ -198,6 +201,7 @@ void options_print(const struct options *o) {
            o->n_rows);
     print_ms("message delay", o->net.delay_base_ns + o->net.delay_mean_ns);
     printf("  anti-entropy each %u ms, tombstones held %u ms\n", o->repair_round_ms, o->reap_ms);
+    printf("  leases of %u ms\n", o->lease_ms);
     printf("  quorum reads by %s\n", o->coordinated_reads ? "coordinators" : "clients");
     print_ppm("long tail", o->net.tail_ppm);
     print_ppm("loss", o->net.loss_ppm);

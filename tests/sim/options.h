@@ -91,6 +91,7 @@ struct options {
     int64_t think_mean_ns;
     uint64_t hint_bytes_max;  /* of each node; 0 = more than enough */
     uint32_t reap_ms;         /* how long tombstones are held; 0 = for ever */
+    uint32_t lease_ms;        /* that nodes grant; 0 = none */
     bool coordinated_reads;   /* clients ask no two replicas themselves */
     uint32_t repair_round_ms; /* of anti-entropy; 0 = replicas are mended by reads only */
     int64_t deadline_min_ns, deadline_max_ns;

@@ -9,6 +9,7 @@
 
 #include "node/core/chain.h"
 #include "tests/sim/hints.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/run_seed.h"
 #include "tests/sim/stored.h"
 
@@ -61,6 +62,7 @@ const char *const coverage_names[COVER_COUNTERS] = {
     "quorum reads given to nodes",
     "final retries",
     "strict reads",
+    "reads under leases",
     "linear operations",
     "linear undecided",
 };
@@ -214,6 +216,7 @@ void world_node_start(struct world_node *node) {
         .boot = 1 + node->boots,
         .scrub_round_ms = world->options.every_ns[FAULT_ROT] > 0 ? 500 : 0,
         .hint_bytes_max = world->options.hint_bytes_max,
+        .lease_ms = world->options.lease_ms,
     };
     node->stopping = false;
     node->node = node_new(&config, &node->env, disk_mem_disk(node->disk), &node->process.timers,
@@ -309,6 +312,7 @@ void world_client_start(struct world_client *client) {
     struct client_config config = {addresses, n, world->options.coordinated_reads};
     int err = client_new(&config, &client->env, &client->process.timers, &client->client);
     assert(err == 0);
+    client->holder = holder_new(client);
     sim_process_settle(&client->process);
 }
 
@@ -321,6 +325,8 @@ void world_client_crash(struct world_client *client) {
     client->world->coverage[COVER_LINKS_REOPENED] += counters.links_reopened;
     client->world->coverage[COVER_QUORUM_READS] += counters.quorum_reads;
     client->world->coverage[COVER_QUORUM_FALLBACKS] += counters.quorum_fallbacks;
+    holder_free(client->holder);
+    client->holder = NULL;
     client_free(dying);
     client->client = NULL;
     sim_process_kill(&client->process);

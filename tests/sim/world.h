@@ -41,6 +41,7 @@ struct world_client {
     struct sim_port port;
     struct env env;
     struct client *client; /* NULL while down */
+    struct holder *holder; /* NULL = it holds nothing */
     uint32_t lives;
 };
 
@@ -94,6 +95,7 @@ enum coverage {
     COVER_QUORUM_FALLBACKS,
     COVER_FINAL_RETRIES,
     COVER_STRICT_READS,
+    COVER_LEASED_READS,     /* answered from what a client held under leases */
     COVER_LINEAR_OPS,       /* conditional batches judged for linearizability */
     COVER_LINEAR_UNDECIDED, /* partitions whose search was given up at its bound */
     COVER_COUNTERS,

@@ -13,7 +13,7 @@
 
 /* Mount `a` is told of changes when a test says so; mount `b` is the other one that makes them. */
 static uint32_t n_begun, n_ended, n_noticed, n_taken_back;
-static bool may_hold;
+static bool may_hold, leased;
 
 static int fake_begin(void *self, struct bytes partition_key) {
     (void)self, (void)partition_key;
@@ -41,7 +41,12 @@ static void fake_names(void *self) {
     n_taken_back++;
 }
 
-static const struct watcher fake = {NULL, fake_begin, fake_end};
+static bool fake_leased(void *self, struct bytes partition_key) {
+    (void)self, (void)partition_key;
+    return leased;
+}
+
+static const struct watcher fake = {NULL, fake_begin, fake_end, fake_leased};
 
 static struct watches *watches_of(struct mount *mount) {
     return &mount->inodes.watches;
@@ -58,6 +63,7 @@ static void tell_live(struct mount *mount, const struct id128 *directory, bool l
 static void watch_root(struct world *w) {
     n_begun = n_ended = n_noticed = n_taken_back = 0;
     may_hold = true;
+    leased = false;
     w->a.config.watched_ns = 60 * SECOND_NS;
     w->a.config.names_ns = 10 * SECOND_NS;
     watches_of(&w->a)->watcher = &fake;
@@ -379,6 +385,37 @@ IN_WORLD(openings_ask_unless_they_are_told_not_to) {
     assert_holds(&w->a, "f", "new");
 }
 
+IN_WORLD(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do) {
+    watch_root(w);
+    struct handle *handle = create(&w->b, "f");
+    put(handle, 0, "old");
+    close_handle(handle);
+    assert_holds(&w->a, "f", "old");
+    leased = true; /* but not at all replicas */
+    handle = open_flags(&w->b, "f", O_WRONLY);
+    put(handle, 0, "new");
+    close_handle(handle);
+    assert_holds(&w->a, "f", "new");
+    for (uint32_t i = 0; i < namespace_watch_partitions(&namespace_root); i++) {
+        watch_whole(watches_of(&w->a), &namespace_root, true);
+    }
+    handle = open_flags(&w->b, "f", O_WRONLY);
+    put(handle, 0, "one");
+    close_handle(handle);
+    assert_holds(&w->a, "f", "one"); /* what was read before does not count */
+    handle = open_flags(&w->b, "f", O_WRONLY);
+    put(handle, 0, "two");
+    close_handle(handle);
+    assert_holds(&w->a, "f", "one"); /* nothing was told: the test makes it so */
+    told(w, "f");
+    assert_holds(&w->a, "f", "two");
+    handle = open_flags(&w->b, "f", O_WRONLY);
+    put(handle, 0, "end");
+    close_handle(handle);
+    leased = false;
+    assert_holds(&w->a, "f", "end");
+}
+
 IN_WORLD(a_forgotten_directory_is_not_watched_any_more) {
     struct stat stat;
     struct maker maker = {.mode = S_IFDIR | 0755};
@@ -522,6 +559,7 @@ int main(void) {
         cmocka_unit_test(what_was_read_ahead_is_not_believed_after_a_change_was_told),
         cmocka_unit_test(a_few_names_of_many_do_not_list_the_directory),
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
+        cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
         cmocka_unit_test(the_kernel_holds_names_until_a_change_of_one_of_them_is_told),

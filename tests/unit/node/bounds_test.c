@@ -208,7 +208,7 @@ static void a_watcher_too_many_is_refused_until_another_one_has_gone(void **stat
     request.writer = WATCH_CLIENTS_MAX + 1;
     assert_int_equal(watch(c, &request, &reply), ERR_NO_SPACE);
     assert_int_equal(cluster_stat(c, 1, "watch_clients"), WATCH_CLIENTS_MAX);
-    cluster_advance(c, WATCH_LEASE_MS + 2 * 50);
+    cluster_advance(c, WATCH_FORGET_MS + 2 * 50);
     assert_int_equal(watch(c, &request, &reply), 0);
     assert_int_equal(reply.n_begun, 1);
     cluster_free(c);

@@ -151,7 +151,7 @@ static void a_lease_ends_and_its_partitions_are_free(void **state) {
     (void)state;
     struct cluster *c = cluster_new(1, 1);
     uint64_t life = begin(c, "p");
-    cluster_advance(c, WATCH_LEASE_MS + 2 * 50);
+    cluster_advance(c, WATCH_FORGET_MS + 2 * 50);
     assert_int_equal(cluster_stat(c, 1, "watch_partitions"), 0);
     struct watch_request request = {.writer = 7, .turn = 2, .life = life};
     assert_int_equal(told(c, ask_watch(c, 1, &request)).life, 0);
@@ -163,7 +163,7 @@ static void a_request_that_comes_twice_is_not_taken_for_what_was_begun_since(voi
     (void)state;
     struct cluster *c = cluster_new(1, 1);
     uint64_t life = begin(c, "p");
-    cluster_advance(c, WATCH_LEASE_MS + 2 * 50);
+    cluster_advance(c, WATCH_FORGET_MS + 2 * 50);
     struct watch_request late = begin_request("p");
     assert_true(told(c, ask_watch(c, 1, &late)).life != life);
     struct watch_request request = {.writer = 7, .turn = 2, .life = life};
@@ -316,7 +316,8 @@ static struct reader_side *side_new(void) {
     const char *addresses[] = {cluster_ring(side->c)->members[0].address};
     struct client_config config = {.addresses = addresses, .n_addresses = 1};
     assert_int_equal(client_new(&config, &side->env, &side->timers, &side->client), 0);
-    struct client_watch_config watch = {side_changed, side_live, side};
+    struct client_watch_config watch = {
+        .changed = side_changed, .live = side_live, .context = side};
     side->watch = client_watch_new(side->client, &watch);
     side_advance(side, 20);
     assert_int_equal(client_watch_begin(side->watch, bytes_of_string("p")), 0);
