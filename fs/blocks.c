@@ -90,10 +90,23 @@ static void take_back(struct block *block) {
     block->on_way = NULL;
 }
 
+/* A patch arrived: what else is stored of the block may be others'. It is not sent again by an
+ * fsync, which asks the nodes instead: by then the bytes may be others', too. */
+static void patched(struct block *block) {
+    struct blocks *blocks = block->blocks;
+    block_seen_release(&block->seen);
+    blocks->unsynced_ns = block->synced ? blocks->unsynced_ns : mount_now_ns(blocks->mount);
+    block->synced = true;
+}
+
 static void sent(struct block *block, int status) {
     struct blocks *blocks = block->blocks;
     block->sending = false;
     blocks->n_sending--;
+    if (status == 0 && block->patching) {
+        patched(block);
+    }
+    block->patching = false;
     if (status != 0) {
         take_back(block);
         block->dirty = true;
@@ -106,7 +119,7 @@ static void sent(struct block *block, int status) {
         blocks->mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2 || blocks->n > BLOCKS_KEPT_MAX;
     /* A full block that is not on disks yet stays while there is room: an fsync sends it again,
      * which takes milliseconds, where waiting for the nodes' own sync would take a second. */
-    bool done = block->size == BLOCK_SIZE && block->synced;
+    bool done = block->partial || (block->size == BLOCK_SIZE && block->synced);
     if (arrived && (done || crowded) && !block->doomed) {
         blocks->unsynced_ns = block->synced ? blocks->unsynced_ns : mount_now_ns(blocks->mount);
         forget(blocks, block);
@@ -133,6 +146,7 @@ static int merge(struct block *block) {
         }
         written_keep(&all, block->data, stored);
         block->size = size > block->size ? size : block->size;
+        block->partial = false;
     }
     free(stored);
     return status;
@@ -140,6 +154,7 @@ static int merge(struct block *block) {
 
 static int send_in_part(struct block *block, struct block_put *put) {
     struct namespace *ns = block->blocks->mount->config.ns;
+    block->patching = false;
     put->manner = BLOCK_AS_SEEN;
     int status = ERR_CONFLICT;
     for (int i = 0; status == ERR_CONFLICT && i < BLOCKS_MERGES_MAX; i++) {
@@ -191,12 +206,39 @@ static int send_together(const struct run *run) {
     return contents_put_blocks(blocks->mount->config.ns, puts, run->n, seen);
 }
 
+static int send_patches(const struct run *run) {
+    const struct blocks *blocks = run->members[0]->blocks;
+    struct block_patch patches[CONTENTS_TOGETHER_MAX];
+    struct buffer overlays[CONTENTS_TOGETHER_MAX] = {{0}};
+    for (uint32_t i = 0; i < run->n; i++) {
+        const struct block *block = run->members[i];
+        written_overlay(block->on_way, block->data, &overlays[i]);
+        patches[i] = (struct block_patch){.contents = blocks->contents,
+                                          .index = block->index,
+                                          .overlay = buffer_bytes(&overlays[i]),
+                                          .synced = block->synced};
+    }
+    int status = contents_patch_blocks(blocks->mount->config.ns, patches, run->n);
+    for (uint32_t i = 0; i < run->n; i++) {
+        buffer_release(&overlays[i]);
+    }
+    return status;
+}
+
+/* The nodes do no patches, or not of what is there. */
+static bool no_patches(int status) {
+    return status == ERR_INVALID || status == ERR_NOT_SUPPORTED || status == ERR_TOO_BIG ||
+           status == ERR_SIBLINGS;
+}
+
 static void send_run(void *arg) {
     struct run *run = arg;
     struct mount *mount = run->members[0]->blocks->mount;
-    int status = run->n == 1 ? send_data(run->members[0]) : send_together(run);
+    bool patching = run->members[0]->patching;
+    int status = patching ? send_patches(run) : run->n > 1 ? send_together(run) : 0;
+    bool each = patching ? no_patches(status) : run->n == 1;
     for (uint32_t i = 0; i < run->n; i++) {
-        sent(run->members[i], status);
+        sent(run->members[i], each ? send_data(run->members[i]) : status);
     }
     free(run);
     mount_background_done(mount);
@@ -211,6 +253,12 @@ static bool goes_together(const struct block *block) {
     const struct blocks *blocks = block->blocks;
     bool whole = block->written != NULL && written_all(block->written);
     return waits(block) && (!blocks->shared || (whole && !blocks->contended));
+}
+
+/* Whether it is laid over what is stored. */
+static bool goes_as_patch(const struct block *block) {
+    return waits(block) && block->blocks->shared && block->written != NULL &&
+           !written_all(block->written) && written_patches(block->written, block->size);
 }
 
 static struct block *peek(const struct blocks *blocks, uint64_t index) {
@@ -234,9 +282,29 @@ static void add_to_run(struct run *run, struct block *block, bool synced) {
     run->members[run->n++] = block;
 }
 
-/* The block, and those behind it that can go together with it. May suspend only when no further
- * task can be made. */
+static void begin_send_patches(struct block *block, bool synced) {
+    struct blocks *blocks = block->blocks;
+    struct run *run = memory_new(1, sizeof *run);
+    uint64_t stripe = block->index / STRIPE_BLOCKS;
+    add_to_run(run, block, synced);
+    block->patching = true;
+    for (struct block *other = blocks->first; other != NULL; other = other->next) {
+        bool room = run->n < CONTENTS_TOGETHER_MAX && blocks->n_sending < BLOCKS_SENDING_MAX;
+        if (room && other->index / STRIPE_BLOCKS == stripe && goes_as_patch(other)) {
+            add_to_run(run, other, synced);
+            other->patching = true;
+        }
+    }
+    mount_background(blocks->mount, send_run, run);
+}
+
+/* The block, and others of its stripe that can go together with it. May suspend only when no
+ * further task can be made. */
 static void begin_send(struct block *block, bool synced) {
+    if (goes_as_patch(block)) {
+        begin_send_patches(block, synced);
+        return;
+    }
     struct blocks *blocks = block->blocks;
     struct run *run = memory_new(1, sizeof *run);
     bool together = goes_together(block);
@@ -299,20 +367,20 @@ static int make_room(struct blocks *blocks) {
     }
 }
 
-/* Of contents that are nobody else's, what is stored behind the end is what a write that failed has
- * left there; of others it may be what another mount has appended. */
+/* Contents that are nobody else's: what is stored behind the end is what a write that failed has
+ * left there. */
 static int load(struct blocks *blocks, struct block *block, uint32_t held) {
     int status = contents_get_block(blocks->mount->config.ns, &blocks->contents, block->index,
                                     block->data, &block->size, &block->seen);
-    if (status == 0 && block->size > held && !blocks->shared) {
+    if (status == 0 && block->size > held) {
         memset(block->data + held, 0, block->size - held);
         block->size = held;
     }
     return status;
 }
 
-/* The block in memory; its first `held` bytes are in the file, and read from the store first when
- * they are `wanted`. */
+/* The block in memory; its first `held` bytes are in the file. When they are `wanted` they are read
+ * from the store first; of shared contents they are not, and the block is partial. */
 static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wanted,
                 struct block **ret) {
     *ret = find(blocks, index);
@@ -330,7 +398,9 @@ static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wante
     mount->n_dirty_bytes += BLOCK_SIZE;
     if (!extents_have(&blocks->stored, index)) {
         block->seen.known = true; /* nothing was stored there */
-    } else if (wanted && (held > 0 || blocks->shared)) {
+    } else if (wanted && blocks->shared) {
+        block->partial = true;
+    } else if (wanted && held > 0) {
         status = load(blocks, block, held);
     }
     if (status != 0) {
@@ -363,21 +433,24 @@ static int write_one(struct blocks *blocks, uint64_t offset, struct bytes data,
     memcpy(block->data + at, data.data, data.size);
     note_written(block, at, end);
     block->size = end > block->size ? end : block->size;
+    block->partial = block->partial && !written_all(block->written);
     block->dirty = true;
     return 0;
 }
 
-/* Those of [first, end) that wait: a writer that fills several at once has them sent together. */
+/* Those of [first, end) that wait: a writer that fills several at once has them sent together. Of
+ * one that is partial more may come. */
 static int send_full(struct blocks *blocks, uint64_t first, uint64_t end) {
     for (uint64_t i = first; i < end; i++) {
         struct block *block = peek(blocks, i);
-        while (block != NULL && waits(block) && blocks->n_sending >= BLOCKS_SENDING_MAX) {
+        while (block != NULL && waits(block) && !block->partial &&
+               blocks->n_sending >= BLOCKS_SENDING_MAX) {
             int status = wait_for_sent(blocks);
             if (status != 0) {
                 return status;
             }
         }
-        if (block != NULL && waits(block)) {
+        if (block != NULL && waits(block) && !block->partial) {
             begin_send(block, false);
         }
     }
@@ -406,7 +479,8 @@ int blocks_write(struct blocks *blocks, uint64_t offset, struct bytes data, uint
 /* Blocks that are stored but perhaps not on disks yet are sent once more. */
 static void unsynced_to_dirty(struct blocks *blocks) {
     for (struct block *block = blocks->first; block != NULL; block = block->next) {
-        block->dirty = block->dirty || block->sending || !block->synced;
+        bool again = block->sending || !block->synced;
+        block->dirty = block->dirty || (again && !block->patching);
     }
 }
 
@@ -468,10 +542,11 @@ static int flush_dirty(struct blocks *blocks, bool synced) {
     return status;
 }
 
-/* Of more than a few blocks the nodes are asked to bring them to their disks. */
+/* Of more than a few blocks, and of patches, the nodes are asked to bring them to their disks. */
 static bool too_many_to_send_again(const struct blocks *blocks) {
     uint32_t n = 0;
     for (const struct block *block = blocks->first; block != NULL; block = block->next) {
+        n += block->patching ? BLOCKS_AGAIN_MAX + 1 : 0;
         n += block->sending || (!block->dirty && !block->synced);
     }
     return n > BLOCKS_AGAIN_MAX || blocks->unsynced_ns != 0;
@@ -525,9 +600,11 @@ int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end) {
 int blocks_truncate(struct blocks *blocks, uint64_t size) {
     uint64_t end = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
     uint32_t kept = (uint32_t)(size % BLOCK_SIZE);
+    blocks_wait(blocks);
     if (kept > 0 && blocks_may_hold(blocks, end - 1)) {
         struct block *last;
         int status = take(blocks, end - 1, BLOCK_SIZE, true, &last);
+        status = status == 0 && last->partial ? merge(last) : status;
         if (status != 0) {
             return status;
         }
@@ -554,7 +631,37 @@ struct part {
     uint8_t *into;
     uint32_t size;
     bool hole;
+    /* Of a partial block: a copy of what was written here when the reading began. It may be on its
+     * way, so that the store shows it or not. Owned; NULL = none. */
+    uint8_t *mine;
+    struct written *written;
 };
+
+static void part_release(struct part *part) {
+    free(part->mine);
+    free(part->written);
+}
+
+static void copy_mine(struct part *part, const struct block *block, const struct written *all) {
+    part->mine = memory_new(1, BLOCK_SIZE);
+    part->written = memory_new(1, sizeof *part->written);
+    memcpy(part->mine, block->data, BLOCK_SIZE);
+    *part->written = *all;
+}
+
+/* What is stored, with what was written here over it. */
+static int read_partial(struct part *part, uint32_t *ret_stored) {
+    struct namespace *ns = part->mount->config.ns;
+    uint8_t *stored = memory_new(1, BLOCK_SIZE);
+    uint64_t index = part->offset / BLOCK_SIZE;
+    int status = contents_read_block(ns, &part->contents, index, stored, ret_stored);
+    if (status == 0) {
+        written_keep(part->written, part->mine, stored);
+        memcpy(part->into, part->mine + part->offset % BLOCK_SIZE, part->size);
+    }
+    free(stored);
+    return status;
+}
 
 static int read_part(void *arg) {
     struct part *part = arg;
@@ -562,7 +669,9 @@ static int read_part(void *arg) {
     uint64_t index = part->offset / BLOCK_SIZE;
     uint32_t stored = 0;
     int status;
-    if (part->size == BLOCK_SIZE) {
+    if (part->mine != NULL) {
+        status = read_partial(part, &stored);
+    } else if (part->size == BLOCK_SIZE) {
         status = contents_read_block(ns, &part->contents, index, part->into, &stored);
     } else {
         uint8_t *whole = memory_new(1, BLOCK_SIZE);
@@ -576,10 +685,29 @@ static int read_part(void *arg) {
     return status;
 }
 
+static bool all_mine(struct part *part, const struct block *block) {
+    struct written all = {{0}};
+    uint32_t at = (uint32_t)(part->offset % BLOCK_SIZE);
+    if (block->written != NULL) {
+        written_join(&all, block->written);
+    }
+    if (block->on_way != NULL) {
+        written_join(&all, block->on_way);
+    }
+    bool has = written_has(&all, at, at + part->size);
+    if (!has) {
+        copy_mine(part, block, &all);
+    }
+    return has;
+}
+
 /* Whether the part was read without the store. */
-static bool read_from_memory(struct blocks *blocks, const struct part *part) {
+static bool read_from_memory(struct blocks *blocks, struct part *part) {
     uint64_t index = part->offset / BLOCK_SIZE;
     struct block *block = find(blocks, index);
+    if (block != NULL && block->partial && !all_mine(part, block)) {
+        return false;
+    }
     if (block != NULL) {
         memcpy(part->into, block->data + part->offset % BLOCK_SIZE, part->size);
         return true;
@@ -599,8 +727,11 @@ int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t si
     for (size_t done = 0; done < size;) {
         size_t left = BLOCK_SIZE - (size_t)((offset + done) % BLOCK_SIZE);
         left = left < size - done ? left : size - done;
-        parts[n] = (struct part){blocks->mount, blocks->contents, offset + done,
-                                 into + done,   (uint32_t)left,   false};
+        parts[n] = (struct part){.mount = blocks->mount,
+                                 .contents = blocks->contents,
+                                 .offset = offset + done,
+                                 .into = into + done,
+                                 .size = (uint32_t)left};
         n += !read_from_memory(blocks, &parts[n]);
         done += left;
     }
@@ -618,6 +749,7 @@ int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t si
     }
     for (uint32_t i = 0; i < n; i++) {
         *ret_hole = *ret_hole || parts[i].hole;
+        part_release(&parts[i]);
     }
     free(parts);
     return status;

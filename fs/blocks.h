@@ -19,9 +19,12 @@
  * of all files: a writer waits.
  *
  * Blocks of contents that a record names are `shared`: other mounts may write other bytes of them.
- * One that was written in part is stored only as it was seen; on a conflict the bytes written here
- * are put over what is stored by then. One that was written as a whole overwrites; in line with
- * those, which takes twice as long, once others have been met.
+ * Of one that was written in part the bytes written here are sent as a patch, which its steward
+ * lays over what is stored: so it need not be read, and is PARTIAL in memory, unless it was there
+ * before. Patches of one stripe leave together. Where a patch will not do (too many pieces, a block
+ * that was cut, nodes that know none) the block is stored as it was seen; on a conflict the bytes
+ * written here are put over what is stored by then. One that was written as a whole overwrites; in
+ * line with those, which takes twice as long, once others have been met.
  *
  * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
  * run at any time. */
@@ -44,8 +47,10 @@ struct block {
     uint32_t size;
     bool dirty; /* differs from what is stored or on its way */
     bool sending;
-    bool synced; /* what is stored is on the nodes' disks; or is being sent so */
-    bool doomed; /* dropped while it was on its way */
+    bool synced;   /* what is stored is on the nodes' disks; or is being sent so */
+    bool doomed;   /* dropped while it was on its way */
+    bool partial;  /* nothing is known of it but the bytes that were written here */
+    bool patching; /* on its way as a patch */
     /* Of shared contents: what the row was, and which bytes were written here since it was; those
      * of the sending that is under way apart. NULL = none. */
     struct block_seen seen;

@@ -24,6 +24,42 @@ bool written_all(const struct written *written) {
     return true;
 }
 
+/* The first byte from `at` on that was written, or that was not; else BLOCK_SIZE. */
+static uint32_t next(const struct written *written, uint32_t at, bool was) {
+    while (at < BLOCK_SIZE) {
+        uint64_t bits = written->bits[at / WRITTEN_BITS];
+        bits = (was ? bits : ~bits) >> at % WRITTEN_BITS;
+        if (bits != 0) {
+            return at + (uint32_t)__builtin_ctzll(bits);
+        }
+        at += WRITTEN_BITS - at % WRITTEN_BITS;
+    }
+    return BLOCK_SIZE;
+}
+
+bool written_has(const struct written *written, uint32_t from, uint32_t to) {
+    assert(from <= to && to <= BLOCK_SIZE);
+    return next(written, from, false) >= to;
+}
+
+bool written_patches(const struct written *written, uint32_t size) {
+    uint32_t n = 0;
+    uint32_t end = 0;
+    for (uint32_t at = next(written, 0, true); at < BLOCK_SIZE; at = next(written, end, true)) {
+        end = next(written, at, false);
+        n++;
+    }
+    return n > 0 && n <= OVERLAY_PIECES_MAX && end <= size;
+}
+
+void written_overlay(const struct written *written, const uint8_t *data, struct buffer *into) {
+    uint32_t end = 0;
+    for (uint32_t at = next(written, 0, true); at < BLOCK_SIZE; at = next(written, end, true)) {
+        end = next(written, at, false);
+        overlay_add(into, at, bytes_of(data + at, end - at));
+    }
+}
+
 void written_join(struct written *written, const struct written *other) {
     for (int i = 0; i < WRITTEN_WORDS; i++) {
         written->bits[i] |= other->bits[i];

@@ -96,6 +96,9 @@ enum message_flags {
     /* GET, SCAN: what this replica has, as one of a quorum that the asker makes up; refused by who
      * has no say in it. */
     MESSAGE_OWN = 1 << 10,
+    /* PROPOSE: refused (CONFLICT) by who holds a version of a row that the proposed one does not
+     * cover: it was made without it. */
+    MESSAGE_COVERING = 1 << 11,
 };
 
 struct message {

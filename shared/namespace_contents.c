@@ -186,6 +186,25 @@ int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint
     return err;
 }
 
+int contents_patch_blocks(struct namespace *ns, const struct block_patch *patches, uint32_t n) {
+    const struct block_patch *first = &patches[0];
+    struct key partition = key_stripe(&first->contents, first->index / STRIPE_BLOCKS);
+    struct key sorts[CONTENTS_TOGETHER_MAX];
+    struct commit commit = {.n = n};
+    assert(n > 0 && n <= CONTENTS_TOGETHER_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        assert(patches[i].index / STRIPE_BLOCKS == first->index / STRIPE_BLOCKS);
+        sorts[i] = key_block(patches[i].index);
+        commit.ops[i] = (struct row_op){.kind = ROW_PATCH,
+                                        .condition = ROW_OVERWRITE,
+                                        .sort_key = key_bytes(&sorts[i]),
+                                        .value = patches[i].overlay};
+    }
+    int err = commit_run(ns, &partition, &commit, first->synced ? MESSAGE_SYNCED : 0);
+    commit_release(&commit);
+    return err;
+}
+
 /* ---- removing ---- */
 
 struct stripe_removal {

@@ -50,6 +50,17 @@ int contents_put_block(struct namespace *ns, const struct block_put *put, struct
 enum { CONTENTS_TOGETHER_MAX = 8 };
 int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint32_t n,
                         struct block_seen *const seen[]);
+/* Lays `overlay` (overlay.h; it ends within BLOCK_SIZE) over each of up to CONTENTS_TOGETHER_MAX
+ * blocks of one stripe, whatever is stored of them by then, in one request: all or none; all synced
+ * or none. Patches of different bytes by several clients all arrive. ERR_INVALID,
+ * ERR_NOT_SUPPORTED: the nodes know no patches, or not with this R and W. */
+struct block_patch {
+    struct id128 contents;
+    uint64_t index;
+    struct bytes overlay;
+    bool synced;
+};
+int contents_patch_blocks(struct namespace *ns, const struct block_patch *patches, uint32_t n);
 /* Where what can be in blocks ends: the size, or where the tail begins when it lies at the end. */
 uint64_t contents_blocks_end(const struct record *record);
 /* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it

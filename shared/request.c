@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "shared/err.h"
+#include "shared/overlay.h"
 
 /* The fewest bytes that one element takes, so that a count is believed only as far as the bytes
  * behind it go, before memory is allocated for it. */
@@ -74,13 +75,17 @@ static struct row_op row_op_take(struct reader *r) {
 
 static int row_op_check(const struct row_op *op, bool replicate) {
     bool is_guard = op->kind == ROW_GUARD;
-    if (op->kind < ROW_PUT || op->kind > ROW_GUARD || op->condition > ROW_COUNT_MAX) {
+    bool is_patch = op->kind == ROW_PATCH;
+    if (op->kind < ROW_PUT || op->kind > ROW_PATCH || op->condition > ROW_COUNT_MAX) {
+        return ERR_INVALID;
+    }
+    if (is_patch && (replicate || op->condition != ROW_OVERWRITE)) {
         return ERR_INVALID;
     }
     if (op->condition == ROW_COUNT_MAX && !is_guard) {
         return ERR_INVALID;
     }
-    bool has_value = replicate ? !is_guard : op->kind == ROW_PUT;
+    bool has_value = replicate ? !is_guard : op->kind == ROW_PUT || is_patch;
     if (!has_value && op->value.size > 0) {
         return ERR_INVALID;
     }
@@ -91,7 +96,8 @@ static int row_op_check(const struct row_op *op, bool replicate) {
     } else if (op->value.size > VALUE_MAX) {
         return ERR_TOO_BIG;
     }
-    return sort_key_check(op->sort_key);
+    int err = is_patch ? overlay_check(op->value, VALUE_MAX) : 0;
+    return err != 0 ? err : sort_key_check(op->sort_key);
 }
 
 static int by_sort_key(const void *a, const void *b) {
@@ -136,6 +142,7 @@ static bool writes_a_row_twice(const struct batch *batch) {
 
 static int row_ops_take(struct reader *r, bool replicate, struct batch *batch) {
     size_t size = 0;
+    uint32_t n_patches = 0;
     for (uint32_t i = 0; i < batch->n; i++) {
         struct row_op *op = &batch->ops[i];
         *op = row_op_take(r);
@@ -144,11 +151,13 @@ static int row_ops_take(struct reader *r, bool replicate, struct batch *batch) {
             return err;
         }
         size += op->sort_key.size + op->value.size;
+        n_patches += op->kind == ROW_PATCH;
     }
     if (reader_end(r) != 0 || writes_a_row_twice(batch)) {
         return ERR_INVALID;
     }
-    return !replicate && size > BATCH_SIZE_MAX ? ERR_TOO_BIG : 0;
+    bool too_big = size > BATCH_SIZE_MAX || n_patches > BATCH_PATCHES_MAX;
+    return !replicate && too_big ? ERR_TOO_BIG : 0;
 }
 
 int batch_decode(struct bytes payload, bool replicate, struct batch *ret) {

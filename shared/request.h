@@ -19,7 +19,14 @@ enum row_kind {
     ROW_PUT = 1,
     ROW_DELETE = 2, /* a tombstone */
     ROW_GUARD = 3,  /* the condition only; nothing is written */
+    ROW_PATCH = 4,  /* BATCH only, ROW_OVERWRITE: pieces laid over the row's value (below) */
 };
+
+/* A patch is strict: at its turn the steward lays the pieces (overlay.h) over what a reader would
+ * be shown of the row, nothing where it is absent, with zeros in between, and writes the result as
+ * a put that has seen all of the row. It misses no write that was acknowledged before it was asked,
+ * whoever coordinated that one. */
+enum { BATCH_PATCHES_MAX = 32 }; /* of one batch */
 
 /* When an operation may go on. Checked by the coordinator, and again by every replica on what it
  * holds.
@@ -49,7 +56,8 @@ struct row_op {
     uint32_t count_max; /* ROW_COUNT_MAX */
     struct bytes sort_key;
     struct bytes seen; /* an encoded context; empty = nothing seen */
-    /* ROW_PUT; in REPLICATE and REPAIR: the row's new versions, encoded (PUT and DELETE). */
+    /* ROW_PUT; ROW_PATCH: an overlay that ends within VALUE_MAX; in REPLICATE and REPAIR: the row's
+     * new versions, encoded (PUT and DELETE). */
     struct bytes value;
 };
 

@@ -200,6 +200,9 @@ static int op_alone(const struct writing *w, uint32_t index, struct row_op *ret,
                     struct buffer *seen) {
     const struct row_op *op = &w->batch->ops[index];
     *ret = *op;
+    if (op->kind == ROW_PATCH) {
+        return ERR_UNAVAILABLE; /* one replica need not have what it is laid over */
+    }
     if (op->condition == ROW_ANY || op->condition == ROW_OVERWRITE) {
         return 0;
     }

@@ -30,6 +30,9 @@ struct acceptance {
     struct rows_hold rows; /* of `pending` */
     struct blob *pending;  /* whose rows are held; NULL = none */
     struct batch batch;    /* of that */
+    bool covering;
+    struct batch proposed;     /* COVERING: the batch of the proposal */
+    struct rows_hold its_rows; /* of that */
     struct chain_proposal proposal;
     uint64_t writer;        /* PROPOSE: of its batch */
     struct watch_wait wait; /* PROPOSE: before it is accepted */
@@ -114,8 +117,10 @@ void chain_apply(struct merge *merge, const struct rows_hold *chain, const struc
 static void acceptance_free(struct acceptance *a) {
     watch_wait_end(a->node->watches, &a->wait);
     rows_release(&a->rows);
+    rows_release(&a->its_rows);
     rows_release(&a->hold);
     batch_release(&a->batch);
+    batch_release(&a->proposed);
     blob_unref(a->pending);
     free(a);
 }
@@ -299,14 +304,40 @@ static void fall_behind(struct acceptance *a) {
     acceptance_end(a, ERR_BUSY);
 }
 
+/* 0 when the proposed rows were made with all that this replica has of them. (What is pending here
+ * the steward has, or the proposal is not accepted.) A row that cannot be read may hold anything.
+ */
+static int check_covered(const struct acceptance *a) {
+    struct versions *here = &a->node->scratch[0];
+    struct versions *proposed = &a->node->scratch[1];
+    for (uint32_t i = 0; i < a->proposed.n; i++) {
+        const struct row *row = rows_held(&a->its_rows, 1 + i);
+        if (a->proposed.ops[i].kind == ROW_GUARD) {
+            continue;
+        }
+        if (row->newest_status != 0) {
+            return row->newest_status;
+        }
+        versions_decode(a->proposed.ops[i].value, proposed);
+        versions_decode(blob_bytes(row->newest), here);
+        if (!versions_covered_by(here, &proposed->context)) {
+            return ERR_CONFLICT;
+        }
+    }
+    return 0;
+}
+
 static void decide_propose(struct acceptance *a) {
     struct ballot applied = applied_of(a);
     struct ballot ballot = a->proposal.ballot;
     bool has_pending = a->pending != NULL;
     struct ballot pending = chain_ballot(blob_bytes(a->pending));
     bool again = has_pending && ballot_compare(pending, ballot) == 0;
+    int covered = a->covering ? check_covered(a) : 0;
     if (again || ballot_compare(ballot, applied) <= 0) {
         commit_as_is(a);
+    } else if (covered != 0) {
+        acceptance_end(a, covered);
     } else if (has_pending && ballot_compare(pending, a->proposal.prev) == 0) {
         accept(a, true);
     } else if (ballot_compare(applied, a->proposal.prev) == 0 &&
@@ -384,6 +415,21 @@ static void on_rows(void *context) {
     }
 }
 
+static void on_its_rows(void *context) {
+    hold_pending(context);
+}
+
+static void hold_its_rows(struct acceptance *a) {
+    if (!a->covering) {
+        hold_pending(a);
+        return;
+    }
+    chain_hold_rows(a->node, &a->its_rows, a->key, &a->proposed, on_its_rows, a);
+    if (rows_hold_wait(&a->its_rows)) {
+        hold_pending(a);
+    }
+}
+
 static void on_held(void *context) {
     struct acceptance *a = context;
     int err = chain_hold_status(&a->hold);
@@ -397,7 +443,7 @@ static void on_held(void *context) {
     } else if (err != 0) {
         acceptance_end(a, err);
     } else if (of_steward) {
-        hold_pending(a);
+        hold_its_rows(a);
     } else {
         decide(a);
     }
@@ -426,6 +472,7 @@ static struct acceptance *acceptance_new(struct node *node, const struct endpoin
     a->asker = asker_of(from, message);
     a->type = message->type;
     a->synced = (message->flags & MESSAGE_SYNCED) != 0;
+    a->covering = a->type == MESSAGE_PROPOSE && (message->flags & MESSAGE_COVERING) != 0;
     a->slice = ring_slice(membership_ring(node->membership), key);
     a->deadline_ns = node_deadline(node, message);
     bytes_store(bytes_store(a->bytes, key), message->payload);
@@ -452,7 +499,11 @@ static int take_payload(struct acceptance *a) {
             return ERR_INVALID;
         }
         a->writer = watch_writer(&batch.op);
-        batch_release(&batch);
+        if (a->covering) {
+            a->proposed = batch;
+        } else {
+            batch_release(&batch);
+        }
         chain_proposal_decode(a->payload, &a->proposal);
         a->epoch = a->proposal.ballot.epoch;
         return 0;

@@ -1,13 +1,22 @@
 /* condition: whether a batch's conditions hold on what one replica has of its rows. */
 #include "node/core/condition.h"
 
+bool batch_has_patches(const struct batch *batch) {
+    for (uint32_t i = 0; i < batch->n; i++) {
+        if (batch->ops[i].kind == ROW_PATCH) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool batch_is_conditional(const struct batch *batch) {
     for (uint32_t i = 0; i < batch->n; i++) {
         if (batch->ops[i].condition != ROW_ANY && batch->ops[i].condition != ROW_OVERWRITE) {
             return true;
         }
     }
-    return false;
+    return batch_has_patches(batch);
 }
 
 bool condition_holds(const struct row_op *op, const struct versions *row,

@@ -6,7 +6,9 @@
 
 /* The conditions are those of enum row_condition. Pure. */
 
-/* Whether any operation has a condition that can fail. */
+/* Whether any operation is a patch. */
+bool batch_has_patches(const struct batch *batch);
+/* Whether any operation has a condition that can fail, or is a patch: then it is the steward's. */
 bool batch_is_conditional(const struct batch *batch);
 
 /* Whether the condition of `op` holds on `row`, in a partition of this tally. `seen` is the decoded

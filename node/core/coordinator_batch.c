@@ -34,11 +34,16 @@ void batch_let_go(struct batch_request *batch) {
 }
 
 void batch_fail(struct batch_request *batch, int status) {
+    if (batch->withdrawn) {
+        batch_fail_missed(batch, ERR_UNKNOWN, 1);
+        return;
+    }
     request_answer(&batch->request, status, bytes_of(NULL, 0));
     batch_end(batch);
 }
 
 void batch_fail_missed(struct batch_request *batch, int status, uint32_t answered) {
+    status = batch->withdrawn ? ERR_UNKNOWN : status;
     request_answer_missed(&batch->request, status, (uint8_t)answered);
     batch_end(batch);
 }
@@ -116,12 +121,24 @@ static bool cannot_store(const struct batch_request *batch) {
     return alone && request_storing(request) < request->needed;
 }
 
+/* A patch finds what was acknowledged with the majority that takes it: those who acknowledge a
+ * write must meet every majority. */
+static int check_patches(const struct batch_request *batch) {
+    const struct node *node = batch->request.node;
+    uint32_t n = membership_ring(node->membership)->n_replicas_held;
+    bool meet = node->config.write_quorum + round_majority(node) > n;
+    return meet || !batch_has_patches(&batch->batch) ? 0 : ERR_NOT_SUPPORTED;
+}
+
 static void batch_begin(struct request *request) {
     struct batch_request *batch = batch_from(request);
     struct node *node = request->node;
     int err = batch_decode(request->payload, false, &batch->batch);
     if (err == 0) {
         err = check_contexts(batch);
+    }
+    if (err == 0) {
+        err = check_patches(batch);
     }
     if (err != 0) {
         batch_fail(batch, err);
@@ -292,6 +309,7 @@ void batch_encode_replicate(struct batch_request *batch, struct buffer *into) {
     struct row_op *ops = memory_new(batch->batch.n, sizeof *ops);
     for (uint32_t i = 0; i < batch->batch.n; i++) {
         ops[i] = batch->batch.ops[i];
+        ops[i].kind = ops[i].kind == ROW_PATCH ? ROW_PUT : ops[i].kind;
         ops[i].value = blob_bytes(batch->ops[i].blob);
         ops[i].condition = ROW_ANY;
         ops[i].seen = bytes_of(NULL, 0);

@@ -56,6 +56,13 @@ struct batch_request {
     struct dot dot;   /* of the rows made for a proposal; 0: none were made */
     uint32_t failing; /* ASSURING, `refusing`: the operation whose condition does not hold */
     bool refusing;    /* PROPOSING: a batch that changes nothing, then CONFLICT */
+    /* It was proposed, and refused by who holds what its patches were made without: what a quorum
+     * has of their rows is learnt before they are made again, one by one. The first proposal may
+     * yet show up, so a failure from here on is UNKNOWN. */
+    bool withdrawn;
+    uint32_t n_learnt;     /* operations */
+    bool first_try;        /* of the client's, as far as it said */
+    uint64_t withdrawn_in; /* the epoch: while it lasts, nobody else can have brought it up */
 };
 
 /* Whether it goes the way of coordinator_propose.c. */

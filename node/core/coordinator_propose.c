@@ -34,6 +34,21 @@ static bool goes_on(const struct batch_request *batch, bool proposed, int status
     return status == ERR_STALE_EPOCH && (!proposed || !strict_is_passed(request));
 }
 
+/* The proposal was withdrawn: its rows are to be made of what others have of them, too. */
+static void make_again(struct batch_request *batch) {
+    struct request *request = &batch->request;
+    if (!batch->withdrawn) {
+        batch->first_try = (request->flags & MESSAGE_RETRY) == 0;
+    }
+    request->flags |= MESSAGE_RETRY;
+    batch->withdrawn = true;
+    batch->withdrawn_in = steward_of(request->node, request->slice)->epoch;
+    batch->n_learnt = 0;
+    batch_release_ops(batch);
+    batch_let_go(batch);
+    strict_again(&batch->strict);
+}
+
 /* The turn is over: done, or it failed before or after anything was sent. */
 static void on_over(struct request *request, int status) {
     struct batch_request *batch = batch_from(request);
@@ -48,6 +63,8 @@ static void on_over(struct request *request, int status) {
         batch_conflict_here(batch, batch->failing);
     } else if (proposed && status == 0) {
         batch_answer_done(batch);
+    } else if (proposed && status == ERR_CONFLICT) {
+        make_again(batch);
     } else if (goes_on(batch, proposed, status)) {
         request->flags |= proposed ? MESSAGE_RETRY : 0;
         batch_release_ops(batch);
@@ -90,7 +107,7 @@ static void rule_out_earlier(struct batch_request *batch) {
     request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
     batch->refusing = true;
     batch->committing = true;
-    turn_propose(&batch->strict.turn, &nothing, round_majority(request->node), false);
+    turn_propose(&batch->strict.turn, &nothing, round_majority(request->node), 0);
     buffer_release(&encoded);
 }
 
@@ -118,6 +135,10 @@ bool batch_propose_known(struct batch_request *batch) {
 bool batch_propose_forgotten(const struct batch_request *batch) {
     struct node *node = batch->request.node;
     struct chain_tail tail;
+    if (batch->withdrawn && batch->first_try &&
+        batch->withdrawn_in == steward_of(node, batch->request.slice)->epoch) {
+        return false;
+    }
     uint64_t now_ns = node->env->wall_ns(node->env->self);
     uint64_t sent_ns = batch->request.stamp_ns;
     if (sent_ns == 0) {
@@ -160,8 +181,9 @@ void batch_propose(struct batch_request *batch) {
     int64_t leases_ms = waits ? node->config.lease_ms : 0;
     request_arm(request, (NODE_REPLICA_TIMEOUT_MS + leases_ms) * NS_PER_MS);
     batch->committing = true;
-    int err = turn_propose(&batch->strict.turn, &content, request->needed,
-                           (request->flags & MESSAGE_SYNCED) != 0);
+    uint16_t flags = request->flags & MESSAGE_SYNCED;
+    flags |= batch_has_patches(&batch->batch) && !PLANTED(UNCOVERED) ? MESSAGE_COVERING : 0;
+    int err = turn_propose(&batch->strict.turn, &content, request->needed, flags);
     buffer_release(&encoded);
     if (err != 0) {
         batch->committing = false;

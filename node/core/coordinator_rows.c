@@ -14,6 +14,7 @@
 #include "node/core/recovery.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
+#include "shared/overlay.h"
 
 enum { LOGGED_KEY_MAX = 40 }; /* bytes of a key in a line of the log */
 
@@ -455,15 +456,26 @@ static int finish_row(struct batch_request *batch, uint32_t index) {
     return 0;
 }
 
-static void put_write(struct batch_request *batch, uint32_t index, struct dot dot,
-                      uint64_t stamp_ns) {
+/* What becomes of the row's value; appended. */
+static void patch_value(const struct row_op *op, const struct versions *versions,
+                        struct buffer *into) {
+    const struct sibling *winner = versions_winner(versions);
+    overlay_apply(op->value, winner != NULL ? winner->value : bytes_of(NULL, 0), into);
+}
+
+/* `patched` holds the value of a patch as long as the row in scratch 0 borrows it. */
+static void put_write(struct batch_request *batch, uint32_t index, const struct sibling *write,
+                      struct buffer *patched) {
     struct versions *versions = &batch->request.node->scratch[0];
     const struct row_op *op = &batch->batch.ops[index];
-    struct sibling sibling = {.dot = dot,
-                              .stamp_ns = stamp_ns,
-                              .op = batch->batch.op,
-                              .flags = op->kind == ROW_DELETE ? SIBLING_TOMBSTONE : 0,
-                              .value = op->value};
+    struct sibling sibling = *write;
+    sibling.op = batch->batch.op;
+    sibling.flags = op->kind == ROW_DELETE ? SIBLING_TOMBSTONE : 0;
+    sibling.value = op->value;
+    if (op->kind == ROW_PATCH) {
+        patch_value(op, versions, patched);
+        sibling.value = buffer_bytes(patched);
+    }
     versions_put(versions, replaced(batch, index, versions), &sibling);
 }
 
@@ -481,8 +493,12 @@ static int make_row(struct batch_request *batch, uint32_t index, struct dot dot,
         keep_row(batch, index);
         return 0;
     }
-    put_write(batch, index, dot, stamp_ns);
-    return finish_row(batch, index);
+    struct buffer patched = {0};
+    struct sibling write = {.dot = dot, .stamp_ns = stamp_ns};
+    put_write(batch, index, &write, &patched);
+    int err = finish_row(batch, index);
+    buffer_release(&patched);
+    return err;
 }
 
 static int make_rows(struct batch_request *batch) {
@@ -532,12 +548,26 @@ static bool lacks_row(struct batch_request *batch, uint32_t index) {
                          &batch->request.node->scratch_context);
 }
 
+/* Of a batch that was withdrawn: the next patch whose row is to be learnt; the batch's size when
+ * there is none. */
+static uint32_t next_to_learn(const struct batch_request *batch) {
+    uint32_t index = batch->withdrawn ? batch->n_learnt : batch->batch.n;
+    while (index < batch->batch.n && batch->batch.ops[index].kind != ROW_PATCH) {
+        index++;
+    }
+    return index;
+}
+
 /* A strict batch with its turn: done before, refused, or made and proposed. */
 static void strict_loaded(struct batch_request *batch, uint32_t failing) {
     struct node *node = batch->request.node;
+    uint32_t unlearnt = batch->known ? batch->batch.n : next_to_learn(batch);
     int err = 0;
     if (!batch->known && batch_propose_forgotten(batch)) {
         batch_fail_missed(batch, ERR_UNKNOWN, 1);
+    } else if (unlearnt < batch->batch.n) {
+        batch->n_learnt = unlearnt + 1;
+        confirm(batch, unlearnt);
     } else if (failing < batch->batch.n && lacks_row(batch, failing)) {
         confirm(batch, failing);
     } else if (failing < batch->batch.n) {

@@ -69,7 +69,7 @@ struct counters {
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
     uint64_t strict_batches, strict_applied, strict_behind, campaigns, touches, takeovers,
-        partition_syncs, proposals_resent, stale_epochs, settles;
+        withdrawn, partition_syncs, proposals_resent, stale_epochs, settles;
     uint64_t repairs_sent, rows_applied, forwarded, late, reopened, confirmed;
     uint64_t slice_pages, recovering, syncs_asked;
     uint64_t corrupt_found, corrupt_repaired;

@@ -37,7 +37,8 @@
     X(APPLY_EARLY, "apply-early")             /* a replica's rows take what is not chosen */       \
     X(BEHIND_ACCEPTS, "behind-accepts")       /* a replica accepts over a gap in the chain */      \
     X(LEASE_IGNORED, "lease-ignored")         /* a write is acknowledged before holders know */    \
-    X(LEASE_SHORT, "lease-short")             /* a lease ends sooner here than for its holder */
+    X(LEASE_SHORT, "lease-short")             /* a lease ends sooner here than for its holder */   \
+    X(UNCOVERED, "uncovered")                 /* a patch is made of what its steward has */
 
 enum plant {
     PLANT_NONE = 0,

@@ -53,7 +53,7 @@ static void on_granted(void *context) {
     struct buffer encoded = {0};
     settle_encode_nothing(&encoded);
     struct chain_proposal content = {.batch = buffer_bytes(&encoded)};
-    turn_propose(&settle->turn, &content, round_majority(settle->node), false);
+    turn_propose(&settle->turn, &content, round_majority(settle->node), 0);
     buffer_release(&encoded);
 }
 

@@ -58,6 +58,7 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, campaigns);
     ADD(list, c, touches);
     ADD(list, c, takeovers);
+    ADD(list, c, withdrawn);
     ADD(list, c, partition_syncs);
     ADD(list, c, proposals_resent);
     ADD(list, c, stale_epochs);

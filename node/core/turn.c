@@ -49,6 +49,7 @@ struct partition {
     /* PROPOSING to GATHERING */
     bool foreign; /* it is the pending of a steward before */
     bool synced;
+    bool covering;
     bool own; /* GATHERING: it is on this node's disk */
     uint32_t needed;
     int64_t since_ns;
@@ -202,6 +203,7 @@ static void propose_candidate(struct partition *p) {
     chain_proposal_encode(&proposal, &p->proposal);
     p->foreign = true;
     p->synced = true;
+    p->covering = false; /* it may have been chosen */
     p->needed = round_majority(p->node);
     p->node->counters.takeovers++;
     propose(p);
@@ -294,7 +296,19 @@ static void proposal_over(struct partition *p) {
     batch_release(&p->batch);
     p->batch = (struct batch){0};
     p->foreign = false;
+    p->covering = false;
     p->state = PARTITION_IDLE;
+}
+
+/* Its number is not used again: a later batch takes its place in the chain. */
+static void withdraw(struct partition *p) {
+    struct turn *turn = owned(p) ? p->queue : NULL;
+    p->node->counters.withdrawn++;
+    proposal_over(p);
+    if (turn != NULL) {
+        tell_done(turn, ERR_CONFLICT);
+    }
+    partition_advance(p);
 }
 
 /* The proposer has its turn until here; it may have been given up, then the queue's first is
@@ -408,6 +422,26 @@ static int refused_by_all(const struct partition *p) {
     return common == ERR_NO_SPACE || common == ERR_DISK || common == ERR_READ_ONLY ? common : 0;
 }
 
+/* Somebody has versions of its rows that it does not cover. */
+static bool uncovered(const struct partition *p) {
+    bool found = false;
+    for (uint32_t i = 0; i < p->round.n_peers && p->covering; i++) {
+        const struct round_peer *peer = &p->round.peers[i];
+        found = found || (peer->state == ROUND_REFUSED && peer->status == ERR_CONFLICT);
+    }
+    return found;
+}
+
+/* Whether those who have not answered yet can make a majority. */
+static bool may_be_chosen(const struct partition *p) {
+    uint32_t n = 1 + round_good(&p->round);
+    for (uint32_t i = 0; i < p->round.n_peers; i++) {
+        const struct round_peer *peer = &p->round.peers[i];
+        n += peer->state == ROUND_ASKED && node_alive(p->node, peer->node) ? 1 : 0;
+    }
+    return n >= round_majority(p->node);
+}
+
 static void on_accepted(struct round *round, struct round_peer *peer, const struct message *message,
                         const struct chain_reply *reply) {
     struct partition *p = round->context;
@@ -420,6 +454,10 @@ static void on_accepted(struct round *round, struct round_peer *peer, const stru
     }
     if (p->state == PARTITION_GATHERING) {
         check_gathered(p);
+        return;
+    }
+    if (p->state == PARTITION_PROPOSING && uncovered(p) && !may_be_chosen(p)) {
+        withdraw(p);
         return;
     }
     check_chosen(p);
@@ -435,6 +473,10 @@ static void on_accepted(struct round *round, struct round_peer *peer, const stru
 static bool keep_proposing(struct round *round) {
     struct partition *p = round->context;
     struct node *node = p->node;
+    if (p->state == PARTITION_PROPOSING && uncovered(p)) {
+        withdraw(p);
+        return false;
+    }
     bool stopping = node->state == NODE_STOPPING;
     int64_t open_ms = stopping ? PROPOSAL_STOPPING_MS : PROPOSAL_OPEN_MS;
     if (p->state != PARTITION_PROPOSING || node_now(node) < p->since_ns + open_ms * NS_PER_MS) {
@@ -455,12 +497,14 @@ static void propose(struct partition *p) {
         steward_step_down(p->steward, 0, ERR_UNAVAILABLE);
         return;
     }
+    uint16_t flags = p->synced ? MESSAGE_SYNCED : 0;
+    flags |= p->covering ? MESSAGE_COVERING : 0;
     p->state = PARTITION_PROPOSING;
     p->since_ns = node_now(node);
     p->round = (struct round){.node = node,
                               .slice = p->steward->slice,
                               .type = MESSAGE_PROPOSE,
-                              .flags = p->synced ? MESSAGE_SYNCED : 0,
+                              .flags = flags,
                               .key = p->key,
                               .payload = payload,
                               .heard = on_accepted,
@@ -571,7 +615,7 @@ void turn_end(struct turn *turn) {
 }
 
 int turn_propose(struct turn *turn, const struct chain_proposal *content, uint32_t needed,
-                 bool synced) {
+                 uint16_t flags) {
     struct partition *p = turn->partition;
     assert(p->state == PARTITION_GRANTED && p->queue == turn);
     if (content->batch.size + CHAIN_PROPOSAL_HEAD > PROPOSAL_SIZE_MAX) {
@@ -583,7 +627,8 @@ int turn_propose(struct turn *turn, const struct chain_proposal *content, uint32
     buffer_clear(&p->proposal);
     chain_proposal_encode(&proposal, &p->proposal);
     p->foreign = false;
-    p->synced = synced;
+    p->synced = (flags & MESSAGE_SYNCED) != 0;
+    p->covering = (flags & MESSAGE_COVERING) != 0;
     p->needed = needed;
     propose(p);
     return 0;

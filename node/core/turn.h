@@ -34,7 +34,9 @@ struct turn {
     /* Called at most once; the turn is over. Before a proposal: why there was no turn
      * (STALE_EPOCH: another node is the steward; UNAVAILABLE, NO_SPACE...), nothing was sent.
      * After: 0 = done with all acknowledgements; UNKNOWN, STALE_EPOCH: it may yet be done; or what
-     * kept all others from taking it. */
+     * kept all others from taking it. CONFLICT: one of COVERING was withdrawn, because another
+     * replica has versions of its rows that it does not cover. Who took it before may bring it up
+     * until a later batch of the partition is chosen. */
     void (*done)(void *context, int status);
     void *context;
     /* In `done` after a proposal: the tally, and how many replicas have it, this one included. */
@@ -51,9 +53,10 @@ void turn_take(struct node *node, uint16_t slice, struct bytes key, struct turn 
  * and after `done`. */
 void turn_end(struct turn *turn);
 /* Proposes a batch: `content` is copied, its ballots are filled in. `needed` replicas are to have
- * it before `done` says 0. ERR_TOO_BIG: the turn goes on. */
+ * it before `done` says 0. `flags`: MESSAGE_SYNCED, MESSAGE_COVERING. ERR_TOO_BIG: the turn goes
+ * on. */
 int turn_propose(struct turn *turn, const struct chain_proposal *content, uint32_t needed,
-                 bool synced);
+                 uint16_t flags);
 /* While it is granted: the tail, for the operations that were done lately. */
 void turn_tail(const struct turn *turn, struct chain_tail *ret);
 /* While a proposal is out: how many replicas have it by now. */

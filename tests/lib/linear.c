@@ -77,7 +77,7 @@ static bool is_live(const struct search *s, uint32_t op, uint32_t row) {
     const struct linear_op *o = op_of(s, op);
     for (uint32_t i = 0; i < o->n; i++) {
         if (o->parts[i].row == row && o->parts[i].kind != ROW_GUARD) {
-            return o->parts[i].kind == ROW_PUT;
+            return o->parts[i].kind != ROW_DELETE;
         }
     }
     return false;

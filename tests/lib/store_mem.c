@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/err.h"
+#include "shared/overlay.h"
 #include "shared/partitions.h"
 #include "shared/task.h"
 
@@ -191,6 +192,8 @@ static bool passes(const struct mem_partition *partition, const struct row_op *o
     return pass;
 }
 
+static const struct bytes value_none = {0};
+
 static void apply(struct store_mem *mem, struct mem_partition *partition,
                   const struct batch *batch) {
     mem->now_ns += COUNTER_STEP_NS;
@@ -205,14 +208,22 @@ static void apply(struct store_mem *mem, struct mem_partition *partition,
         row_decode(row_find(partition, op->sort_key), &held);
         if (!versions_find(&held, &batch->op)) {
             struct context covered = {0};
+            struct buffer patched = {0};
+            struct bytes value = op->value;
             cover(op, &held, &covered);
+            if (op->kind == ROW_PATCH) {
+                const struct sibling *winner = versions_winner(&held);
+                overlay_apply(value, winner != NULL ? winner->value : value_none, &patched);
+                value = buffer_bytes(&patched);
+            }
             bool dead = op->kind == ROW_DELETE;
             struct sibling sibling = {.dot = dot,
                                       .stamp_ns = mem->stamp_ns,
                                       .op = batch->op,
                                       .flags = dead ? SIBLING_TOMBSTONE : 0,
-                                      .value = dead ? (struct bytes){0} : op->value};
+                                      .value = dead ? value_none : value};
             row_write(partition, op->sort_key, &covered, &sibling);
+            buffer_release(&patched);
             context_release(&covered);
         }
         versions_release(&held);

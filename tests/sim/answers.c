@@ -29,6 +29,7 @@ static bool legal(const struct session *session, int status) {
     case ERR_CLOSED:
         return true;
     case ERR_CONFLICT:
+        return session->is_write && session->kind != OP_PATCH;
     case ERR_UNKNOWN:
     case ERR_SIBLINGS:
         return session->is_write;

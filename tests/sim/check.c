@@ -5,6 +5,7 @@
 
 #include "shared/err.h"
 #include "tests/sim/directories.h"
+#include "tests/sim/patches.h"
 #include "tests/sim/stored.h"
 #include "tests/sim/strict_history.h"
 
@@ -113,11 +114,12 @@ static bool twin_came_between(struct ledger *ledger, const struct write_row *par
     return false;
 }
 
-/* Whether it went through the steward: a batch with any condition. */
+/* Whether it went through the steward: a batch with any condition, or a patch. */
 static bool is_strict(const struct write *write) {
     for (uint32_t i = 0; i < write->n; i++) {
         uint8_t condition = write->rows[i].condition;
-        if (condition != ROW_ANY && condition != ROW_OVERWRITE) {
+        bool patch = write->rows[i].kind == ROW_PATCH;
+        if (patch || (condition != ROW_ANY && condition != ROW_OVERWRITE)) {
             return true;
         }
     }
@@ -247,6 +249,7 @@ void check_history(struct world *world, const struct final_rows *rows) {
         for (uint32_t i = 0; i < rows->versions[row].n_siblings; i++) {
             ledger_check_sibling(ledger, row, &rows->versions[row].siblings[i], "final read");
         }
+        patches_check_final(world, row, &rows->versions[row]);
     }
     check_directories(world, rows);
     if (!world->sim.failed) {

@@ -79,6 +79,7 @@ void hints_check_copies(struct world *world, uint32_t index) {
     bool judged = ring != NULL;
     for (uint32_t i = 0; i < write->n && judged; i++) {
         judged = write->rows[i].condition == ROW_ANY || write->rows[i].condition == ROW_OVERWRITE;
+        judged = judged && write->rows[i].kind != ROW_PATCH; /* may be pending: strict */
     }
     for (uint32_t i = 0; i < write->n && judged; i++) {
         const struct write_row *part = &write->rows[i];

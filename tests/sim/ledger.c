@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shared/err.h"
+#include "tests/sim/patches.h"
 
 struct dot_entry {
     struct dot dot; /* actor 0 = empty place */
@@ -226,6 +227,8 @@ void ledger_check_sibling(struct ledger *ledger, uint32_t row, const struct sibl
     if (tombstone != (part->kind == ROW_DELETE) || (tombstone && sibling->value.size > 0)) {
         sim_fail(ledger->sim, "%s: row %u write %u: deleted and written mixed up", where, row,
                  index);
+    } else if (part->kind == ROW_PATCH) {
+        patch_check(ledger, row, index, sibling->value, where);
     } else if (!tombstone &&
                !value_right(ledger, index, (uint32_t)(part - write->rows), sibling->value)) {
         sim_fail(ledger->sim, "%s: row %u write %u: not the value written", where, row, index);

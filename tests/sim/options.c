@@ -39,8 +39,8 @@ static void draw_cluster(struct dice *dice, struct options *o) {
 
 static void draw_load(struct dice *dice, struct options *o) {
     o->ops_per_session = (uint32_t)dice_between(dice, 10, 60);
-    static const uint32_t top[OP_KINDS] = {20, 6, 1, 10, 15, 8, 15, 8, 10, 12, 4, 20};
-    for (int i = 0; i < OP_KINDS; i++) {
+    static const uint32_t top[OP_PATCH] = {20, 6, 1, 10, 15, 8, 15, 8, 10, 12, 4, 20};
+    for (int i = 0; i < OP_PATCH; i++) {
         o->weights[i] = (uint32_t)maybe(dice, 1, top[i]);
     }
     o->weights[OP_GET] += 4; /* without reads nothing is seen */
@@ -172,6 +172,7 @@ void options_draw(uint64_t seed, struct options *ret) {
     ret->reap_ms = reaps && ret->repair_round_ms > 0 ? reap_ms : 0;
     ret->coordinated_reads = dice_chance(&dice, 250000);
     ret->lease_ms = (uint32_t)maybe(&dice, 300, WATCH_LEASE_MS);
+    ret->weights[OP_PATCH] = options_unconditional ? 0 : (uint32_t)maybe(&dice, 1, 20);
 }
 
 void options_set_nodes(struct options *o, uint16_t n_nodes) {

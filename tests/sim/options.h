@@ -34,6 +34,7 @@ enum op_kind {
     OP_BATCH,     /* several rows under mixed conditions, guards too */
     OP_CONTEST,   /* ROW_IF_ABSENT on a row that all sessions fight for */
     OP_DIRECTORY, /* make, create, remove, look up: directories.c */
+    OP_PATCH,     /* ROW_PATCH: patches.c */
     OP_KINDS,
     OP_STRICT_GET = OP_KINDS, /* in directed runs; elsewhere some GETs are strict */
 };

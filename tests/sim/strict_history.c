@@ -21,7 +21,7 @@ struct strict_history {
 
 static bool is_conditional(const struct write *write) {
     for (uint32_t i = 0; i < write->n; i++) {
-        if (write->rows[i].condition >= ROW_IF_MATCH) {
+        if (write->rows[i].condition >= ROW_IF_MATCH || write->rows[i].kind == ROW_PATCH) {
             return true;
         }
     }

@@ -8,6 +8,7 @@
 #include "shared/store.h"
 #include "tests/sim/answers.h"
 #include "tests/sim/directories.h"
+#include "tests/sim/patches.h"
 
 static void next_op(void *context, uint64_t number);
 
@@ -128,6 +129,7 @@ static uint8_t condition_of(struct session *session, enum op_kind kind) {
     }
     switch (kind) {
     case OP_OVERWRITE:
+    case OP_PATCH:
         return ROW_OVERWRITE;
     case OP_MATCH:
         return ROW_IF_MATCH;
@@ -154,7 +156,7 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
     }
     struct world *world = session->workload->world;
     bool strict = row < (uint32_t)world->options.n_strict_partitions * world->options.n_rows;
-    if (strict && part->condition < ROW_IF_MATCH) {
+    if (strict && part->condition < ROW_IF_MATCH && row_kind != ROW_PATCH) {
         part->condition = dice_chance(&session->dice, 700000) ? ROW_IF_MATCH : ROW_IF_ABSENT;
     }
     bool knows = session->was_read[row] && kind != OP_BLIND && kind != OP_CONTEST;
@@ -163,6 +165,10 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
         context_copy(&part->seen, &session->read[row]);
     }
     return part;
+}
+
+static uint8_t row_kind_of(enum op_kind kind) {
+    return kind == OP_DELETE ? ROW_DELETE : kind == OP_PATCH ? ROW_PATCH : ROW_PUT;
 }
 
 static void fill_write(struct session *session, struct write *write, enum op_kind kind) {
@@ -178,7 +184,7 @@ static void fill_write(struct session *session, struct write *write, enum op_kin
     }
     session->row = any_row(session);
     if (kind != OP_BATCH) {
-        uint8_t row_kind = kind == OP_DELETE ? ROW_DELETE : ROW_PUT;
+        uint8_t row_kind = row_kind_of(kind);
         workload_add_row(session, write, session->row, row_kind, kind);
         return;
     }
@@ -212,6 +218,8 @@ static void encode_write(struct session *session, const struct write *write) {
         }
         if (part->kind == ROW_PUT) {
             ledger_value(ledger, session->write, i, &values[i]);
+        } else if (part->kind == ROW_PATCH) {
+            patch_pieces(session->number, session->write, &values[i]);
         }
         ops[i] = (struct row_op){
             .kind = part->kind,
@@ -274,8 +282,7 @@ void workload_ask(struct session *session, enum op_kind kind, uint32_t row, int6
         return;
     }
     struct write *write = ledger_begin(&world->ledger, session->number, &session->write);
-    workload_add_row(session, write, row, kind == OP_DELETE ? ROW_DELETE : ROW_PUT,
-                     kind == OP_DELETE ? OP_MATCH : kind);
+    workload_add_row(session, write, row, row_kind_of(kind), kind == OP_DELETE ? OP_MATCH : kind);
     send_write(session, write);
 }
 

@@ -46,7 +46,7 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
 void workload_init(struct workload *workload, struct world *world);
 void workload_release(struct workload *workload);
 /* One operation, now, for directed runs: OP_GET, OP_BLIND, OP_CONTEXT, OP_OVERWRITE, OP_MATCH,
- * OP_ABSENT or OP_DELETE (IF_MATCH) of one row. The session must not be busy. */
+ * OP_ABSENT, OP_PATCH or OP_DELETE (IF_MATCH) of one row. The session must not be busy. */
 void workload_ask(struct session *session, enum op_kind kind, uint32_t row, int64_t patience_ns);
 /* Sessions begin. */
 void workload_start(struct workload *workload);

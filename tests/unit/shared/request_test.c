@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/overlay.h"
 #include "shared/request.h"
 
 /* One per payload: decodes, encodes again what it got, releases. Returns the decoder's answer. */
@@ -183,6 +184,36 @@ static int decode_two(struct row_op first, struct row_op second) {
     }
     buffer_release(&b);
     return err;
+}
+
+static int recode_patch(uint8_t condition, bool replicate, struct bytes pieces) {
+    struct row_op op = {.kind = ROW_PATCH, .condition = condition, .value = pieces};
+    struct batch batch = {.n = 1, .ops = &op}, got;
+    struct buffer b = {0};
+    batch_encode(&batch, &b);
+    int err = batch_decode(buffer_bytes(&b), replicate, &got);
+    if (err == 0) {
+        batch_release(&got);
+    }
+    buffer_release(&b);
+    return err;
+}
+
+static void a_patch_has_pieces_overwrites_and_is_never_replicated(void **state) {
+    (void)state;
+    struct buffer pieces = {0};
+    overlay_add(&pieces, VALUE_MAX - 4, bytes_of_string("four"));
+    assert_int_equal(recode_patch(ROW_OVERWRITE, false, buffer_bytes(&pieces)), 0);
+    assert_int_equal(recode_patch(ROW_ANY, false, buffer_bytes(&pieces)), ERR_INVALID);
+    assert_int_equal(recode_patch(ROW_IF_MATCH, false, buffer_bytes(&pieces)), ERR_INVALID);
+    assert_int_equal(recode_patch(ROW_OVERWRITE, true, buffer_bytes(&pieces)), ERR_INVALID);
+    assert_int_equal(recode_patch(ROW_OVERWRITE, false, bytes_of(NULL, 0)), ERR_INVALID);
+    assert_int_equal(recode_patch(ROW_OVERWRITE, false, bytes_of(pieces.data, pieces.size - 1)),
+                     ERR_INVALID);
+    buffer_clear(&pieces);
+    overlay_add(&pieces, VALUE_MAX - 3, bytes_of_string("four"));
+    assert_int_equal(recode_patch(ROW_OVERWRITE, false, buffer_bytes(&pieces)), ERR_TOO_BIG);
+    buffer_release(&pieces);
 }
 
 static void a_batch_writes_each_row_at_most_once(void **state) {
@@ -379,6 +410,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_comes_back_as_it_was_sent),
         cmocka_unit_test(a_replicate_carries_versions_for_writes_and_nothing_for_guards),
+        cmocka_unit_test(a_patch_has_pieces_overwrites_and_is_never_replicated),
         cmocka_unit_test(a_batch_writes_each_row_at_most_once),
         cmocka_unit_test(a_large_batch_writes_each_row_at_most_once),
         cmocka_unit_test(the_bounds_of_a_batch_are_named_too_big),
