@@ -142,12 +142,105 @@ static bool give(struct mount *mount, const struct listing_entry *listed, uint64
     return taken;
 }
 
+/* ---- from memory ---- */
+
+struct remembered {
+    uint64_t cookie;
+    const char *name;
+    struct inode *inode;
+};
+
+static int compare_remembered(const void *a, const void *b) {
+    const struct remembered *one = a, *other = b;
+    return (one->cookie > other->cookie) - (one->cookie < other->cookie);
+}
+
+/* Whether what there is to be said of the inode is known. */
+static bool is_told(const struct mount *mount, const struct inode *inode, bool attributes) {
+    if (inode == NULL || inode->gone || (!inode->is_directory && inode->known == NULL)) {
+        return false;
+    }
+    return inode->is_directory || !attributes || inodes_is_covered(&mount->inodes, inode);
+}
+
+/* Those behind `offset`, in order of the cookies. False when not all is known of one, or two have
+ * one cookie. */
+static bool sort_names(const struct mount *mount, const struct watch_name *names, uint32_t n_names,
+                       bool attributes, struct remembered *ret) {
+    for (uint32_t i = 0; i < n_names; i++) {
+        struct inode *inode = inodes_find(&mount->inodes, names[i].ino);
+        if (!is_told(mount, inode, attributes)) {
+            return false;
+        }
+        ret[i] = (struct remembered){namespace_cookie(names[i].text), names[i].text, inode};
+    }
+    qsort(ret, n_names, sizeof *ret, compare_remembered);
+    for (uint32_t i = 1; i < n_names; i++) {
+        if (ret[i].cookie == ret[i - 1].cookie) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool give_remembered(const struct remembered *one, const struct listener *listener) {
+    struct inode *inode = one->inode;
+    struct stat stat = {.st_ino = inode->ino, .st_mode = S_IFDIR};
+    bool whole = listener->attributes && !inode->is_directory;
+    if (whole && inode->file != NULL) {
+        file_adopt(inode->file);
+    }
+    if (whole) {
+        attributes_of(inode, &stat);
+    } else if (!inode->is_directory) {
+        stat.st_mode = inode->known->entry.record.mode;
+    }
+    bool taken = listener->take(listener->context, one->name, &stat, one->cookie);
+    if (taken && whole) {
+        inodes_looked_up(inode);
+    }
+    return taken;
+}
+
+static void give_behind(const struct remembered *list, uint32_t n, uint64_t offset,
+                        const struct listener *listener) {
+    for (uint32_t i = 0; i < n; i++) {
+        bool behind = offset < FIRST_COOKIE || list[i].cookie > offset;
+        if (behind && !give_remembered(&list[i], listener)) {
+            return;
+        }
+    }
+}
+
+/* False when it has to be read. */
+static bool read_remembered(struct mount *mount, const struct inode *directory, uint64_t offset,
+                            const struct listener *listener) {
+    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
+    uint32_t n = 0;
+    if (!watch_leased(&mount->inodes.watches, directory)) {
+        return false;
+    }
+    struct watch_name *names = memory_new(DIRECTORY_REMEMBERED_MAX, sizeof *names);
+    struct remembered *list = memory_new(DIRECTORY_REMEMBERED_MAX, sizeof *list);
+    bool known = watch_names(directory, since_ns, names, DIRECTORY_REMEMBERED_MAX, &n) &&
+                 sort_names(mount, names, n, listener->attributes, list);
+    if (known) {
+        give_behind(list, n, offset, listener);
+    }
+    free(names);
+    free(list);
+    return known;
+}
+
 int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
                    const struct listener *listener) {
     if (offset == 0) {
         drop_page(handle); /* rewinddir(3) wants news */
     }
     if (!give_dots(handle, &offset, listener)) {
+        return 0;
+    }
+    if (read_remembered(mount, handle->inode, offset, listener)) {
         return 0;
     }
     for (;;) {

@@ -9,8 +9,12 @@
 /* Offsets: 0 = from the start, 1 = behind ".", 2 = behind "..", else the cookie of the entry that
  * they are behind. A cookie belongs to a name for good, so entries that come and go meanwhile never
  * make a listing skip or repeat others. A handle holds one page of the listing, some of which the
- * kernel has had already. All calls may suspend. */
-enum { DIRECTORY_PAGE_ENTRIES = 512 };
+ * kernel has had already. While leases of the directory run, what is known of it is given out
+ * instead, if that is all of it. All calls may suspend. */
+enum {
+    DIRECTORY_PAGE_ENTRIES = 512,
+    DIRECTORY_REMEMBERED_MAX = 1024, /* names; a listing of more is always read */
+};
 
 struct directory_handle {
     struct inode *inode; /* pinned */

@@ -96,6 +96,27 @@ enum name_answer watch_find(const struct inode *directory, const char *text, int
     return name->ino == 0 ? NAME_MISSING : NAME_PRESENT;
 }
 
+bool watch_names(const struct inode *directory, int64_t since_ns, struct watch_name *ret,
+                 uint32_t max, uint32_t *ret_n) {
+    const struct watch *watch = directory->watch;
+    /* A change that was told may have left a version in conflict, which only a listing shows. */
+    if (watch == NULL || watch->since == 0 || !watch->complete || watch->read_ns < since_ns ||
+        watch->told > watch->listed || watch->conflict > watch->listed) {
+        return false;
+    }
+    uint32_t n = 0;
+    for (const struct known_name *name = watch->names; name != NULL; name = name->hh.next) {
+        if (name->doubtful || name->read_ns < since_ns || (name->ino != 0 && n == max)) {
+            return false;
+        }
+        if (name->ino != 0) {
+            ret[n++] = (struct watch_name){name->text, name->ino};
+        }
+    }
+    *ret_n = n;
+    return true;
+}
+
 /* The last epoch in which the kernel was given the name for long, there or missing. */
 static uint64_t given_of(const struct watch *watch, const char *text) {
     const struct known_name *name = find_name(watch, text);
@@ -122,7 +143,11 @@ void watch_doubt_name(struct watches *watches, struct inode *directory, const ch
 void watch_learn_name(struct watches *watches, struct inode *directory, const char *text,
                       uint64_t ino, uint64_t began, int64_t now_ns) {
     struct watch *watch = directory->watch;
-    if (watch_covers(watch, text, began) == 0 || namespace_conflict_name(text, NULL)) {
+    bool conflict = namespace_conflict_name(text, NULL);
+    if (conflict && watch != NULL) {
+        watch->conflict = ++watches->inodes->clock;
+    }
+    if (watch_covers(watch, text, began) == 0 || conflict) {
         return;
     }
     watch->n_misses += ino == 0 ? 1 : 0;
@@ -237,6 +262,7 @@ void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now
         watch->large = true;
     } else if (watch_covers(watch, NULL, began) != 0 && watch->refused <= began) {
         watch->complete = true;
+        watch->listed = began;
         watch->read_ns = now_ns;
     }
 }

@@ -82,6 +82,8 @@ struct watch {
     int64_t quiet_ns;   /* from when on they are given for long */
     bool complete;      /* all names are known... */
     int64_t read_ns;    /* ...and were read then */
+    uint64_t listed;    /* the clock before the last listing of all of them */
+    uint64_t conflict;  /* the clock when a version in conflict was last met */
     bool large;         /* too many names to be complete */
     uint32_t n_misses;
     uint32_t n_asked; /* names that exist and were asked for one by one */
@@ -154,6 +156,15 @@ bool watch_holds_name(const struct watches *watches, const struct inode *directo
 /* This mount has renamed something that the kernel held for long under its old name: it does so
  * under the new one. */
 void watch_moved_name(struct watches *watches, struct inode *directory, const char *new_name);
+/* All names that there are, in no order, when they are known from readings after `since_ns` and
+ * versions in conflict are not among them: false when not, or when there are more than `max`. Good
+ * until the task suspends. */
+struct watch_name {
+    const char *text;
+    uint64_t ino;
+};
+bool watch_names(const struct inode *directory, int64_t since_ns, struct watch_name *ret,
+                 uint32_t max, uint32_t *ret_n);
 /* A name was asked for by itself, and exists. */
 void watch_asked(struct inode *directory);
 /* Whether all names should be listed, because several were asked for that did not exist, or so many

@@ -149,6 +149,8 @@ struct listing {
     bool end; /* nothing after these */
 };
 void listing_release(struct listing *listing);
+/* The cookie that the entries of this name have. */
+uint64_t namespace_cookie(const char *name);
 /* Entries with a cookie greater than `after` (0 = from the start), about `entries_max` of them and
  * at least one unless at the end. A record of a directory in a listing has no header attributes
  * (namespace_attributes() has them). */

@@ -39,6 +39,10 @@ static uint64_t cookie_of(uint64_t hash) {
     return hash < COOKIE_MIN ? COOKIE_MIN : hash;
 }
 
+uint64_t namespace_cookie(const char *name) {
+    return cookie_of(name_hash(name));
+}
+
 static void listing_add(struct listing *listing, uint32_t *capacity,
                         const struct listing_entry *entry) {
     if (listing->n == *capacity) {

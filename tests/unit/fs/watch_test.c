@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "fs/attributes.h"
+#include "fs/directory.h"
 #include "shared/namespace_watch.h"
 #include "tests/unit/fs/world.h"
 
@@ -416,6 +417,78 @@ IN_WORLD(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do) {
     assert_holds(&w->a, "f", "end");
 }
 
+/* What a listing gave out: names and modes, three entries a call, as small buffers of the kernel.
+ */
+struct shown_names {
+    char text[2048];
+    uint32_t n;
+    uint64_t last;
+};
+
+static bool take_three(void *context, const char *name, const struct stat *stat, uint64_t next) {
+    struct shown_names *shown = context;
+    if (shown->n == 3) {
+        return false;
+    }
+    mode_t mode = stat->st_nlink > 0 ? stat->st_mode : stat->st_mode & S_IFMT; /* of a name only */
+    size_t used = strlen(shown->text);
+    snprintf(shown->text + used, sizeof shown->text - used, "%s %o %d\n", name, mode,
+             (int)stat->st_nlink);
+    shown->n++;
+    shown->last = next;
+    return true;
+}
+
+static void list_root(struct world *w, bool attributes, struct shown_names *ret) {
+    struct directory_handle *handle;
+    struct listener listener = {take_three, ret, attributes};
+    *ret = (struct shown_names){.n = 3};
+    assert_int_equal(directory_open(&w->a, ROOT, &handle), 0);
+    while (ret->n == 3) {
+        ret->n = 0;
+        assert_int_equal(directory_read(&w->a, handle, ret->last, &listener), 0);
+    }
+    directory_release(&w->a, handle);
+}
+
+IN_WORLD(a_listing_asks_nobody_while_leases_run_and_is_the_same) {
+    struct stat stat;
+    struct maker maker = {.mode = S_IFDIR | 0755};
+    static struct shown_names read, remembered, names;
+    watch_root(w);
+    for (uint32_t i = 0; i < namespace_watch_partitions(&namespace_root); i++) {
+        watch_whole(watches_of(&w->a), &namespace_root, true);
+    }
+    for (int i = 0; i < 20; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "f%d", i);
+        make(&w->b, name);
+    }
+    assert_int_equal(tree_mkdir(&w->b, ROOT, "d", &maker, &stat), 0);
+    assert_int_equal(look_up(&w->a, "d", &stat), 0);
+    list_root(w, true, &read);
+    leased = true;
+    make(&w->b, "g"); /* nothing is told of it: the test makes it so */
+    list_root(w, true, &remembered);
+    assert_string_equal(read.text, remembered.text);
+    list_root(w, false, &names);
+    assert_non_null(strstr(names.text, "\nf19 "));
+    assert_null(strstr(names.text, "\ng "));
+    told(w, "g");
+    list_root(w, true, &remembered);
+    assert_non_null(strstr(remembered.text, "\ng "));
+    assert_int_equal(tree_unlink(&w->a, ROOT, "f7"), 0); /* its own changes need no telling */
+    make(&w->a, "h");
+    make(&w->b, "i");
+    list_root(w, true, &remembered);
+    assert_null(strstr(remembered.text, "\nf7 "));
+    assert_non_null(strstr(remembered.text, "\nh "));
+    assert_null(strstr(remembered.text, "\ni "));
+    leased = false;
+    list_root(w, true, &remembered);
+    assert_non_null(strstr(remembered.text, "\ni "));
+}
+
 IN_WORLD(a_forgotten_directory_is_not_watched_any_more) {
     struct stat stat;
     struct maker maker = {.mode = S_IFDIR | 0755};
@@ -559,6 +632,7 @@ int main(void) {
         cmocka_unit_test(what_was_read_ahead_is_not_believed_after_a_change_was_told),
         cmocka_unit_test(a_few_names_of_many_do_not_list_the_directory),
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
+        cmocka_unit_test(a_listing_asks_nobody_while_leases_run_and_is_the_same),
         cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
