@@ -623,13 +623,13 @@ void blocks_extents(const struct blocks *blocks, struct extents *before) {
     extents_join(before, &blocks->added);
 }
 
-/* One block's part of a reading; lives until the whole reading has ended. */
+/* One request's part of a reading; lives until the whole reading has ended. */
 struct part {
     struct mount *mount;
     struct id128 contents;
     uint64_t offset;
     uint8_t *into;
-    uint32_t size;
+    size_t size;
     bool hole;
     /* Of a partial block: a copy of what was written here when the reading began. It may be on its
      * way, so that the store shows it or not. Owned; NULL = none. */
@@ -650,11 +650,13 @@ static void copy_mine(struct part *part, const struct block *block, const struct
 }
 
 /* What is stored, with what was written here over it. */
-static int read_partial(struct part *part, uint32_t *ret_stored) {
+static int read_partial(struct part *part) {
     struct namespace *ns = part->mount->config.ns;
     uint8_t *stored = memory_new(1, BLOCK_SIZE);
     uint64_t index = part->offset / BLOCK_SIZE;
-    int status = contents_read_block(ns, &part->contents, index, stored, ret_stored);
+    uint32_t size = 0;
+    int status = contents_read_block(ns, &part->contents, index, stored, &size);
+    part->hole = status == 0 && size == 0;
     if (status == 0) {
         written_keep(part->written, part->mine, stored);
         memcpy(part->into, part->mine + part->offset % BLOCK_SIZE, part->size);
@@ -665,24 +667,11 @@ static int read_partial(struct part *part, uint32_t *ret_stored) {
 
 static int read_part(void *arg) {
     struct part *part = arg;
-    struct namespace *ns = part->mount->config.ns;
-    uint64_t index = part->offset / BLOCK_SIZE;
-    uint32_t stored = 0;
-    int status;
     if (part->mine != NULL) {
-        status = read_partial(part, &stored);
-    } else if (part->size == BLOCK_SIZE) {
-        status = contents_read_block(ns, &part->contents, index, part->into, &stored);
-    } else {
-        uint8_t *whole = memory_new(1, BLOCK_SIZE);
-        status = contents_read_block(ns, &part->contents, index, whole, &stored);
-        if (status == 0) {
-            memcpy(part->into, whole + part->offset % BLOCK_SIZE, part->size);
-        }
-        free(whole);
+        return read_partial(part);
     }
-    part->hole = status == 0 && stored == 0;
-    return status;
+    return contents_read_run(part->mount->config.ns, &part->contents, part->offset, part->into,
+                             part->size, &part->hole);
 }
 
 static bool all_mine(struct part *part, const struct block *block) {
@@ -694,7 +683,7 @@ static bool all_mine(struct part *part, const struct block *block) {
     if (block->on_way != NULL) {
         written_join(&all, block->on_way);
     }
-    bool has = written_has(&all, at, at + part->size);
+    bool has = written_has(&all, at, at + (uint32_t)part->size);
     if (!has) {
         copy_mine(part, block, &all);
     }
@@ -719,22 +708,45 @@ static bool read_from_memory(struct blocks *blocks, struct part *part) {
     return false;
 }
 
+/* Whether the block's part can be read in the same request as what is before it. */
+static bool joins(const struct part *before, const struct part *part) {
+    size_t size = before->size + part->size;
+    bool plain = before->mine == NULL && part->mine == NULL;
+    return plain && before->offset + before->size == part->offset &&
+           contents_run(before->offset, size) == size;
+}
+
+/* What the store is to be asked for: how many parts, of which there is room for one each block. */
+static uint32_t list_parts(struct blocks *blocks, const struct part *whole, struct part *parts) {
+    uint32_t n = 0;
+    for (size_t done = 0; done < whole->size;) {
+        struct part part = *whole;
+        part.offset += done;
+        part.into += done;
+        part.size = BLOCK_SIZE - (size_t)(part.offset % BLOCK_SIZE);
+        part.size = part.size < whole->size - done ? part.size : whole->size - done;
+        done += part.size;
+        if (read_from_memory(blocks, &part)) {
+            continue;
+        }
+        if (n > 0 && joins(&parts[n - 1], &part)) {
+            parts[n - 1].size += part.size;
+        } else {
+            parts[n++] = part;
+        }
+    }
+    return n;
+}
+
 int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t size,
                 bool *ret_hole) {
-    uint64_t n_max = size / BLOCK_SIZE + 2;
-    struct part *parts = memory_new(n_max, sizeof *parts);
-    uint32_t n = 0;
-    for (size_t done = 0; done < size;) {
-        size_t left = BLOCK_SIZE - (size_t)((offset + done) % BLOCK_SIZE);
-        left = left < size - done ? left : size - done;
-        parts[n] = (struct part){.mount = blocks->mount,
-                                 .contents = blocks->contents,
-                                 .offset = offset + done,
-                                 .into = into + done,
-                                 .size = (uint32_t)left};
-        n += !read_from_memory(blocks, &parts[n]);
-        done += left;
-    }
+    struct part whole = {.mount = blocks->mount,
+                         .contents = blocks->contents,
+                         .offset = offset,
+                         .into = into,
+                         .size = size};
+    struct part *parts = memory_new(size / BLOCK_SIZE + 2, sizeof *parts);
+    uint32_t n = list_parts(blocks, &whole, parts);
     struct task_group group = {0};
     int status = 0;
     if (n == 1) {

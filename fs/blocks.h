@@ -30,7 +30,7 @@
  * run at any time. */
 enum {
     BLOCKS_SENDING_MAX = 32,
-    BLOCKS_READING_MAX = 16, /* of one call */
+    BLOCKS_READING_MAX = 4, /* requests of one call, of several blocks each */
     BLOCKS_MAX = 64,
     BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */
     BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */

@@ -43,7 +43,7 @@
 /* As mount(8) passes them on. */
 enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
-enum { READ_AHEAD_KB = 1024 };
+enum { READ_AHEAD_KB = 4096 };
 
 /* How mountinfo names a ringfs. */
 #define FUSE_TYPE "fuse.ringfs "

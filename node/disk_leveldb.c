@@ -302,75 +302,6 @@ static void read_answer(struct disk_leveldb *d, struct disk_read *read) {
     leveldb_free(error);
 }
 
-/* The next row of the page, whose value will have `value_size` bytes. */
-static void page_key(struct disk_leveldb *d, uint32_t n, struct bytes key, size_t value_size) {
-    if (n == d->page_capacity) {
-        d->page_capacity = n ? n * 2 : 64;
-        d->page_rows = memory_resize(d->page_rows, d->page_capacity * sizeof *d->page_rows);
-    }
-    /* Only the sizes: the buffer may still move. page_point() sets the addresses. */
-    d->page_rows[n].key.size = key.size;
-    d->page_rows[n].value.size = value_size;
-    buffer_put_bytes(&d->page, key);
-}
-
-static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struct bytes stored) {
-    static const uint8_t unreadable[1] = {0};
-    struct bytes value;
-    int status = value_of(d, key, stored, &value);
-    if (status) {
-        value = bytes_of(unreadable, sizeof unreadable);
-        corrupt_count(d, ERR_CORRUPT);
-    }
-    page_key(d, n, key, value.size);
-    buffer_put_bytes(&d->page, value);
-}
-
-static size_t value_size(struct bytes stored) {
-    struct segment_pointer pointer;
-    struct bytes value = {0};
-    if (segment_value_decode(stored, &pointer, &value) != 0) {
-        return 0;
-    }
-    return pointer.size ? pointer.size : value.size;
-}
-
-static void page_point(struct disk_leveldb *d, uint32_t n) {
-    const uint8_t *at = d->page.data;
-    for (uint32_t i = 0; i < n; i++) {
-        struct disk_row *row = &d->page_rows[i];
-        row->key.data = at;
-        row->value.data = at + row->key.size;
-        at += row->key.size + row->value.size;
-    }
-}
-
-/* Fills the page; returns the number of rows. */
-static uint32_t page_read(struct disk_leveldb *d, const struct disk_scan *scan,
-                          leveldb_iterator_t *at, bool *ret_more) {
-    uint32_t n = 0;
-    size_t values = 0;
-    buffer_clear(&d->page);
-    leveldb_iter_seek(at, (const char *)scan->first.data, scan->first.size);
-    for (; leveldb_iter_valid(at); leveldb_iter_next(at)) {
-        struct bytes key, value;
-        key.data = (const uint8_t *)leveldb_iter_key(at, &key.size);
-        if (bytes_compare(key, scan->before) >= 0) {
-            break;
-        }
-        value.data = (const uint8_t *)leveldb_iter_value(at, &value.size);
-        size_t size = value_size(value);
-        if (n > 0 && (n >= scan->rows_max || values + size > scan->bytes_max)) {
-            *ret_more = true;
-            break;
-        }
-        page_add(d, n++, key, value);
-        values += size;
-    }
-    page_point(d, n);
-    return n;
-}
-
 static void scan_answer(struct disk_leveldb *d, struct disk_scan *scan) {
     d->counters.scans++;
     bool more = false;
@@ -380,7 +311,7 @@ static void scan_answer(struct disk_leveldb *d, struct disk_scan *scan) {
     }
     segment_store_enter(d->segments);
     leveldb_iterator_t *at = leveldb_create_iterator(d->db, d->scanning);
-    uint32_t n = page_read(d, scan, at, &more);
+    uint32_t n = disk_leveldb_page(d, scan, at, &more);
     segment_store_leave(d->segments);
     /* An iterator steps over a damaged block as if its rows were not there; only this tells. */
     char *error = NULL;

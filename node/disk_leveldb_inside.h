@@ -108,6 +108,13 @@ __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb
 typedef void disk_leveldb_log_fn(void *context, int folder, const char *name);
 bool disk_leveldb_logs(const struct disk_leveldb *d, disk_leveldb_log_fn *each, void *context);
 
+/* ---- disk_leveldb_page.c ---- */
+
+/* Fills d->page_rows with the scan's rows, read at this iterator; returns their number. Within
+ * segment_store_enter(). */
+uint32_t disk_leveldb_page(struct disk_leveldb *d, const struct disk_scan *scan,
+                           leveldb_iterator_t *at, bool *ret_more);
+
 /* ---- disk_leveldb_write.c: all of it the writer's ---- */
 
 /* As disk_committer_config.write. */

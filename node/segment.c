@@ -31,7 +31,7 @@ static uint32_t head_check(const uint8_t head[SEGMENT_HEAD_SIZE], uint32_t segme
     return (uint32_t)XXH3_64bits_withSeed(head + CHECK_FROM, SEGMENT_HEAD_SIZE - CHECK_FROM, place);
 }
 
-static uint64_t record_checksum(struct bytes key, struct bytes value) {
+uint64_t segment_checksum(struct bytes key, struct bytes value) {
     return XXH3_64bits_withSeed(value.data, value.size, XXH3_64bits(key.data, key.size));
 }
 
@@ -39,7 +39,7 @@ void segment_head_encode(struct bytes key, struct bytes value, struct segment_po
                          uint8_t ret[SEGMENT_HEAD_SIZE]) {
     assert(key.size <= SEGMENT_KEY_MAX && value.size <= SEGMENT_VALUE_MAX);
     assert(at->size == value.size && value.size > 0);
-    at->checksum = record_checksum(key, value);
+    at->checksum = segment_checksum(key, value);
     bytes_store_u32(ret + 4, (uint32_t)key.size);
     bytes_store_u32(ret + 8, (uint32_t)value.size);
     bytes_store_u32(ret + 12, 0);
@@ -77,7 +77,7 @@ int segment_record_check(struct bytes record, struct bytes key,
     struct bytes value = bytes_of(key_found.data + key.size, pointer->size);
     bool same = head.key_size == key.size && head.value_size == pointer->size &&
                 head.checksum == pointer->checksum && bytes_equal(key_found, key);
-    if (!same || record_checksum(key, value) != pointer->checksum) {
+    if (!same || segment_checksum(key, value) != pointer->checksum) {
         return ERR_CORRUPT;
     }
     *ret = value;

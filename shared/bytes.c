@@ -53,10 +53,11 @@ uint8_t *bytes_store(uint8_t *at, struct bytes from) {
 }
 
 struct bytes bytes_copy(struct bytes from) {
-    uint8_t *copy = memory_new(1, from.size + 1);
+    uint8_t *copy = memory_resize(NULL, from.size + 1);
     if (from.size > 0) {
         memcpy(copy, from.data, from.size);
     }
+    copy[from.size] = 0;
     return bytes_of(copy, from.size);
 }
 

@@ -9,7 +9,6 @@
 #include "shared/task.h"
 
 enum {
-    BLOCKS_IN_FLIGHT = 16,
     STRIPES_IN_FLIGHT = 8,
 };
 
@@ -48,20 +47,18 @@ static void see_row(const struct versions *versions, bool stored, struct block_s
     buffer_release(&context);
 }
 
-/* A read of bytes of one block. */
-struct part_read {
+/* A read of one block. */
+struct block_read {
     struct namespace *ns;
     const struct id128 *contents;
     uint64_t index;
-    uint32_t from; /* offset in the block */
     uint8_t *into;
-    size_t size;
     uint32_t stored;         /* result: bytes of the block that are stored */
     struct block_seen *seen; /* filled unless NULL */
 };
 
 /* Zeros where nothing is stored. */
-static int part_read(struct part_read *part) {
+static int block_read(struct block_read *part) {
     struct key partition = key_stripe(part->contents, part->index / STRIPE_BLOCKS);
     struct key sort = key_block(part->index);
     struct store *store = part->ns->store;
@@ -77,12 +74,10 @@ static int part_read(struct part_read *part) {
         store_row_release(&row);
         return ERR_CORRUPT;
     }
-    size_t there = value.size > part->from ? value.size - part->from : 0;
-    size_t copied = there < part->size ? there : part->size;
-    if (copied > 0) {
-        memcpy(part->into, value.data + part->from, copied);
+    if (value.size > 0) {
+        memcpy(part->into, value.data, value.size);
     }
-    memset(part->into + copied, 0, part->size - copied);
+    memset(part->into + value.size, 0, BLOCK_SIZE - value.size);
     part->stored = (uint32_t)value.size;
     if (part->seen != NULL) {
         bool live = winner != NULL && (winner->flags & SIBLING_TOMBSTONE) == 0;
@@ -94,9 +89,8 @@ static int part_read(struct part_read *part) {
 
 int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                         uint8_t *into, uint32_t *ret_stored) {
-    struct part_read part = {
-        .ns = ns, .contents = contents, .index = index, .into = into, .size = BLOCK_SIZE};
-    int err = part_read(&part);
+    struct block_read part = {.ns = ns, .contents = contents, .index = index, .into = into};
+    int err = block_read(&part);
     if (err == 0 && ret_stored) {
         *ret_stored = part.stored;
     }
@@ -113,13 +107,9 @@ int contents_write_block(struct namespace *ns, const struct id128 *contents, uin
 
 int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                        uint8_t *into, uint32_t *ret_size, struct block_seen *seen) {
-    struct part_read part = {.ns = ns,
-                             .contents = contents,
-                             .index = index,
-                             .into = into,
-                             .size = BLOCK_SIZE,
-                             .seen = seen};
-    int err = part_read(&part);
+    struct block_read part = {
+        .ns = ns, .contents = contents, .index = index, .into = into, .seen = seen};
+    int err = block_read(&part);
     if (err == 0) {
         *ret_size = part.stored;
     }
@@ -290,88 +280,6 @@ int contents_remove_stored(struct namespace *ns, const struct id128 *contents,
         uint64_t from = stored->at[i].first > first ? stored->at[i].first : first;
         uint64_t to = stored->at[i].end < end ? stored->at[i].end : end;
         err = contents_remove(ns, contents, from, to);
-    }
-    return err;
-}
-
-/* ---- reading ---- */
-
-static int part_job(void *arg) {
-    int err = part_read(arg);
-    free(arg);
-    return err;
-}
-
-static int blocks_read(struct namespace *ns, const struct id128 *contents, uint64_t offset,
-                       uint8_t *into, size_t size) {
-    struct task_group group = {0};
-    while (size > 0 && group.status == 0) {
-        struct part_read *job = memory_new(1, sizeof *job);
-        *job = (struct part_read){.ns = ns,
-                                  .contents = contents,
-                                  .index = offset / BLOCK_SIZE,
-                                  .from = (uint32_t)(offset % BLOCK_SIZE),
-                                  .into = into};
-        size_t rest = BLOCK_SIZE - job->from;
-        job->size = rest < size ? rest : size;
-        into += job->size;
-        offset += job->size;
-        size -= job->size;
-        if (size == 0 && group.n_running == 0) {
-            return part_job(job); /* a single block needs no other task */
-        }
-        task_group_run(&group, part_job, job);
-        task_group_wait(&group, BLOCKS_IN_FLIGHT - 1);
-    }
-    task_group_wait(&group, 0);
-    return group.status;
-}
-
-uint64_t contents_blocks_end(const struct record *record) {
-    bool at_end = record_has_tail(record) && record->data_at + record->data.size == record->size;
-    return at_end ? record->data_at : record->size;
-}
-
-/* Appended bytes may lie in the record still. */
-static void tail_read(const struct record *record, uint64_t offset, uint8_t *into, size_t size) {
-    uint64_t from = record->data_at > offset ? record->data_at : offset;
-    uint64_t to = record->data_at + record->data.size;
-    to = to < offset + size ? to : offset + size;
-    if (from < to) {
-        memcpy(into + (from - offset), record->data.data + (from - record->data_at),
-               (size_t)(to - from));
-    }
-}
-
-static int blocks_and_tail_read(struct namespace *ns, const struct record *record, uint64_t offset,
-                                uint8_t *into, size_t size) {
-    uint64_t end = contents_blocks_end(record);
-    uint64_t front = offset < end ? end - offset : 0;
-    front = front < size ? front : size;
-    int err = front > 0 ? blocks_read(ns, &record->contents, offset, into, (size_t)front) : 0;
-    if (err == 0) {
-        tail_read(record, offset, into, size);
-    }
-    return err;
-}
-
-int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,
-                  size_t size, size_t *ret_size) {
-    uint64_t left = offset < record->size ? record->size - offset : 0;
-    size = left < size ? (size_t)left : size;
-    int err = 0;
-    if (record->contents_kind == CONTENTS_BLOCKS) {
-        err = blocks_and_tail_read(ns, record, offset, into, size);
-    } else {
-        size_t there = offset < record->data.size ? record->data.size - (size_t)offset : 0;
-        size_t copied = there < size ? there : size;
-        if (copied > 0) {
-            memcpy(into, record->data.data + offset, copied);
-        }
-        memset(into + copied, 0, size - copied);
-    }
-    if (err == 0) {
-        *ret_size = size;
     }
     return err;
 }

@@ -61,6 +61,13 @@ struct block_patch {
     bool synced;
 };
 int contents_patch_blocks(struct namespace *ns, const struct block_patch *patches, uint32_t n);
+/* Reads bytes of a run of blocks, those of up to CONTENTS_RUN_MAX of one stripe, in one request;
+ * zeros where nothing is stored. Sets *ret_hole when one of the blocks is not stored at all. */
+enum { CONTENTS_RUN_MAX = 8 };
+int contents_read_run(struct namespace *ns, const struct id128 *contents, uint64_t offset,
+                      uint8_t *into, size_t size, bool *ret_hole);
+/* How many of the `size` bytes from `offset` on the run holds that begins there. */
+size_t contents_run(uint64_t offset, size_t size);
 /* Where what can be in blocks ends: the size, or where the tail begins when it lies at the end. */
 uint64_t contents_blocks_end(const struct record *record);
 /* Removes the blocks [first, end) (end in blocks; holes are skipped by stripe). Resumable: doing it
@@ -83,7 +90,7 @@ int contents_held(struct namespace *ns, const struct id128 *contents, bool *ret_
 /* The same; if nobody does, what was said is cleared away, and the blocks can be removed. */
 int contents_release(struct namespace *ns, const struct id128 *contents, bool *ret_held);
 /* Reads part of a file of any kind of contents; what lies behind its size is not read. *ret_size is
- * what was read. Blocks are fetched several at a time. */
+ * what was read. Runs are fetched several at a time. */
 int contents_read(struct namespace *ns, const struct record *record, uint64_t offset, uint8_t *into,
                   size_t size, size_t *ret_size);
 

@@ -91,6 +91,17 @@ struct key key_block(uint64_t index) {
     return key;
 }
 
+bool key_block_index(struct bytes sort_key, uint64_t *ret) {
+    if (sort_key.size != sizeof *ret) {
+        return false;
+    }
+    *ret = 0;
+    for (size_t i = 0; i < sort_key.size; i++) {
+        *ret = *ret << 8 | sort_key.data[i];
+    }
+    return true;
+}
+
 struct key key_superblock(void) {
     return key_of('s');
 }

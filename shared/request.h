@@ -163,8 +163,8 @@ struct scan_reply {
     uint32_t n_rows;
     /* In ascending order (checked). Owned array of borrowed bytes: scan_reply_release(). */
     struct scan_row *rows;
-    /* READ_SCAN, and SCAN with OWN, with DIGEST: 16 bytes instead of rows. SCAN with OWN alone: of
-     * all that the replica has in this range, beside the rows that the client asked to see. */
+    /* READ_SCAN, SCAN with OWN: 16 bytes, of all that the replica has in this range, whatever the
+     * client asked to see; with DIGEST without rows. Else empty. */
     struct bytes digest;
 };
 void scan_reply_encode(const struct scan_reply *reply, struct buffer *into);

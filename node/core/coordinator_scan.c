@@ -32,6 +32,7 @@ static void scan_answer(struct quorum_read *read, struct scan_reply *page) {
     struct buffer *encoded = &read->request.node->encoded;
     page_show(read->request.node, read->request.flags, page, &arena);
     page->tally = read->tally;
+    page->digest = (struct bytes){0}; /* it is one replica's */
     buffer_clear(encoded);
     scan_reply_encode(page, encoded);
     request_answer(&read->request, 0, buffer_bytes(encoded));
@@ -186,9 +187,8 @@ static void scan_begin(struct request *request) {
     scan->read.fetched = scan_fetched;
     if (quorum_read_begin(&scan->read)) {
         bool strict = (request->flags & MESSAGE_STRICT) != 0;
-        scan->reading = strict ? page_read(request->node, request->key, &asked, on_page, scan)
-                               : page_read_pending(request->node, request->key, &asked,
-                                                   &scan->read.pending, on_page, scan);
+        struct page_wish wish = {request->key, &asked, false, strict ? NULL : &scan->read.pending};
+        scan->reading = page_read(request->node, &wish, on_page, scan);
         if (scan->reading == NULL) {
             quorum_read_local(&scan->read, ERR_BUSY, bytes_of(NULL, 0));
         }

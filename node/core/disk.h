@@ -2,6 +2,8 @@
 #ifndef RINGFS_NODE_CORE_DISK_H
 #define RINGFS_NODE_CORE_DISK_H
 
+#include <xxhash.h>
+
 #include "shared/bytes.h"
 
 /* Real side: node/disk_leveldb.c. Test side: tests/lib/disk_mem.c (forgets what was not synced).
@@ -14,7 +16,12 @@
 struct disk_row {
     struct bytes key;
     struct bytes value;
+    uint64_t sum; /* disk_sum() of both */
 };
+/* Equal for equal rows, on every disk. */
+static inline uint64_t disk_sum(struct bytes key, struct bytes value) {
+    return XXH3_64bits_withSeed(value.data, value.size, XXH3_64bits(key.data, key.size));
+}
 
 struct disk_read {
     struct bytes key; /* borrowed until done */
@@ -30,6 +37,8 @@ struct disk_scan {
     struct bytes before; /* exclusive; borrowed until done */
     uint32_t rows_max;
     uint32_t bytes_max; /* of values; at least one row is returned */
+    /* Keys and sums will do: values are empty, and need not be read. Pages end where they would. */
+    bool sums_only;
     /* `rows` are borrowed for the call, in key order; `more` = the range has further rows. A row
      * whose value alone cannot be read has one byte, zero, for it, which no checksum fits. */
     void (*done)(struct disk_scan *scan, int status, const struct disk_row *rows, uint32_t n_rows,

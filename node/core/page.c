@@ -27,11 +27,13 @@ struct page_read {
     bool *ret_pending;     /* NULL: it is not looked at */
     struct blob *pending;  /* as it was before the rows were read */
     struct scan_request request;
+    bool digest_only;
     bool tally_held;
     bool scanned;
     int status;
     struct bytes partition_key; /* in `keys` */
     struct buffer keys;         /* partition key, first and before of the scan */
+    struct buffer summed;       /* what the digest is of */
     struct buffer payload;
 };
 
@@ -39,6 +41,7 @@ static void page_free(struct page_read *page) {
     rows_release(&page->hold);
     blob_unref(page->pending);
     buffer_release(&page->keys);
+    buffer_release(&page->summed);
     buffer_release(&page->payload);
     free(page);
 }
@@ -51,21 +54,70 @@ void page_forget(struct page_read *page) {
     page->done = NULL;
 }
 
+/* ---- digests ---- */
+
 void page_digest(struct bytes payload, uint8_t ret[PAGE_DIGEST_SIZE]) {
-    assert(payload.size >= TALLY_SIZE);
-    XXH128_hash_t hash = XXH3_128bits(payload.data + TALLY_SIZE, payload.size - TALLY_SIZE);
-    bytes_store_u64(ret, hash.low64);
-    bytes_store_u64(ret + 8, hash.high64);
+    struct reader reader = reader_of(payload);
+    reader_bytes(&reader, TALLY_SIZE + 1); /* and `more` */
+    reader_sized16(&reader);
+    struct bytes digest = reader_sized8(&reader);
+    assert(digest.size == PAGE_DIGEST_SIZE);
+    memcpy(ret, digest.data, PAGE_DIGEST_SIZE);
+}
+
+static void sum_row(struct page_read *page, struct bytes sort_key, uint64_t sum) {
+    buffer_put_sized16(&page->summed, sort_key);
+    buffer_put_u64(&page->summed, sum);
+}
+
+/* Encodes the page with its digest, or that alone, once all its rows are summed. */
+static void encode(struct page_read *page, struct scan_reply *reply) {
+    uint8_t digest[PAGE_DIGEST_SIZE];
+    buffer_put_sized16(&page->summed, reply->cursor);
+    buffer_put_u8(&page->summed, reply->more);
+    XXH128_hash_t hash = XXH3_128bits(page->summed.data, page->summed.size);
+    bytes_store_u64(digest, hash.low64);
+    bytes_store_u64(digest + 8, hash.high64);
+    reply->digest = bytes_of(digest, sizeof digest);
+    if (page->digest_only) {
+        *reply = (struct scan_reply){.digest = reply->digest};
+    }
+    buffer_clear(&page->payload);
+    scan_reply_encode(reply, &page->payload);
+}
+
+/* As it would be summed on the disk. */
+static uint64_t sum_of(struct page_read *page, const struct scan_row *row) {
+    struct node *node = page->node;
+    uint16_t slice = ring_slice(membership_ring(node->membership), page->partition_key);
+    buffer_clear(&node->key);
+    rowkey_put_row(&node->key, slice, page->partition_key, row->sort_key);
+    struct blob *blob = blob_new(row->versions);
+    uint64_t sum = disk_sum(buffer_bytes(&node->key), blob_stored(blob));
+    blob_unref(blob);
+    return sum;
 }
 
 /* The page with the pending. */
 static void join_pending(struct page_read *page) {
     struct buffer joined = {0};
+    struct scan_reply reply;
     page->status = pending_join_page(blob_bytes(page->pending), &page->request,
                                      buffer_bytes(&page->payload), &joined);
-    buffer_release(&page->payload);
-    page->payload = joined;
+    if (page->status == 0) {
+        scan_reply_decode(buffer_bytes(&joined), &reply);
+        struct scan_row *rows = reply.rows;
+        buffer_clear(&page->summed);
+        for (uint32_t i = 0; i < reply.n_rows; i++) {
+            sum_row(page, rows[i].sort_key, sum_of(page, &rows[i]));
+        }
+        encode(page, &reply);
+        free(rows);
+    }
+    buffer_release(&joined);
 }
+
+/* ---- reading ---- */
 
 /* Ends when both the tally and the rows are there. */
 static void page_check_end(struct page_read *page) {
@@ -119,25 +171,30 @@ static void on_held(void *context) {
         page->scanned = true;
         page_check_end(page);
     } else {
+        page->scan.sums_only = page->digest_only && page->pending == NULL;
         scan(page);
     }
+}
+
+static int take_row(struct page_read *page, const struct disk_row *row, struct scan_row *ret) {
+    int err = rowkey_sort_key(row->key, page->partition_key, &ret->sort_key);
+    if (err == 0 && !page->scan.sums_only) {
+        err = blob_check(row->value, &ret->versions);
+        err = err == 0 ? versions_decode(ret->versions, &page->node->scratch[0]) : err;
+    }
+    return err;
 }
 
 /* The rows of the disk as rows of a reply, borrowed; ERR_CORRUPT when one cannot be trusted. */
 static int take_rows(struct page_read *page, const struct disk_row *rows, uint32_t n,
                      struct scan_row *ret) {
     for (uint32_t i = 0; i < n; i++) {
-        int err = rowkey_sort_key(rows[i].key, page->partition_key, &ret[i].sort_key);
-        if (err == 0) {
-            err = blob_check(rows[i].value, &ret[i].versions);
-        }
-        if (err == 0) {
-            err = versions_decode(ret[i].versions, &page->node->scratch[0]);
-        }
-        if (err != 0) {
+        ret[i] = (struct scan_row){0};
+        if (take_row(page, &rows[i], &ret[i]) != 0) {
             scrub_mend(page->node, rows[i].key);
             return ERR_CORRUPT;
         }
+        sum_row(page, ret[i].sort_key, rows[i].sum);
     }
     return 0;
 }
@@ -146,6 +203,7 @@ static int take_rows(struct page_read *page, const struct disk_row *rows, uint32
  * is read again with the next one, however large: rows of two moments would be a page that never
  * was. */
 static void scan_with_next(struct page_read *page) {
+    buffer_clear(&page->summed);
     page->scan.rows_max = 2;
     page->scan.bytes_max = INT32_MAX;
     scan(page);
@@ -156,7 +214,7 @@ static void encode_page(struct page_read *page, struct scan_row *rows, uint32_t 
     if (n > 0) {
         reply.cursor = rows[n - 1].sort_key;
     }
-    scan_reply_encode(&reply, &page->payload);
+    encode(page, &reply);
 }
 
 static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows,
@@ -222,11 +280,11 @@ static void copy_range(struct page_read *page, const struct scan_request *reques
     put_key(&page->keys, request->before, &page->request.before);
 }
 
-static struct page_read *read_page(struct node *node, struct bytes partition_key,
-                                   const struct scan_request *request, bool *ret_pending,
-                                   page_done *done, void *context) {
+struct page_read *page_read(struct node *node, const struct page_wish *wish, page_done *done,
+                            void *context) {
     struct page_read *page = memory_new(1, sizeof *page);
-    uint16_t slice = ring_slice(membership_ring(node->membership), partition_key);
+    const struct scan_request *request = wish->request;
+    uint16_t slice = ring_slice(membership_ring(node->membership), wish->partition_key);
     if (!work_begin(node, &page->work, request->bytes_max)) {
         free(page);
         return NULL;
@@ -235,42 +293,33 @@ static struct page_read *read_page(struct node *node, struct bytes partition_key
     page->work.drop = page_drop;
     page->done = done;
     page->context = context;
-    page->ret_pending = ret_pending;
-    page_range(page, slice, partition_key, request);
+    page->digest_only = wish->digest;
+    page->ret_pending = wish->ret_pending;
+    page_range(page, slice, wish->partition_key, request);
     page->scan.rows_max = request->rows_max;
     page->scan.bytes_max = request->bytes_max;
+    page->scan.sums_only = wish->digest;
     page->scan.done = on_scanned;
     page->scan.context = page;
     /* With the keys where they stay. */
     page->request =
         (struct scan_request){.rows_max = request->rows_max, .bytes_max = request->bytes_max};
-    if (ret_pending == NULL) {
+    if (wish->ret_pending == NULL) {
         scan(page);
     } else {
         copy_range(page, request);
     }
     rows_hold_init(&page->hold, 2, on_held, page);
     buffer_clear(&node->key);
-    rowkey_put_tally(&node->key, slice, partition_key);
+    rowkey_put_tally(&node->key, slice, wish->partition_key);
     rows_hold_add(node->rows, &page->hold, buffer_bytes(&node->key));
-    if (ret_pending != NULL) {
+    if (wish->ret_pending != NULL) {
         buffer_clear(&node->key);
-        rowkey_put_pending(&node->key, slice, partition_key);
+        rowkey_put_pending(&node->key, slice, wish->partition_key);
         rows_hold_add(node->rows, &page->hold, buffer_bytes(&node->key));
     }
     if (rows_hold_wait(&page->hold)) {
         on_held(page);
     }
     return page;
-}
-
-struct page_read *page_read(struct node *node, struct bytes partition_key,
-                            const struct scan_request *request, page_done *done, void *context) {
-    return read_page(node, partition_key, request, NULL, done, context);
-}
-
-struct page_read *page_read_pending(struct node *node, struct bytes partition_key,
-                                    const struct scan_request *request, bool *ret_pending,
-                                    page_done *done, void *context) {
-    return read_page(node, partition_key, request, ret_pending, done, context);
 }

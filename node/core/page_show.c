@@ -11,7 +11,7 @@ static struct bytes strip_values(struct versions *versions, struct buffer *arena
     return bytes_of(arena->data + at, arena->size - at);
 }
 
-void page_show(struct node *node, uint16_t flags, struct scan_reply *page, struct buffer *arena) {
+bool page_show(struct node *node, uint16_t flags, struct scan_reply *page, struct buffer *arena) {
     struct versions *versions = &node->scratch[0];
     bool tombstones = (flags & MESSAGE_TOMBSTONES) != 0;
     bool keys_only = (flags & MESSAGE_KEYS_ONLY) != 0;
@@ -33,5 +33,7 @@ void page_show(struct node *node, uint16_t flags, struct scan_reply *page, struc
         }
         page->rows[n++] = row;
     }
+    bool less = keys_only || n < page->n_rows;
     page->n_rows = n;
+    return less;
 }

@@ -6,7 +6,8 @@
 
 /* Leaves out of the page what the flags of a SCAN do not ask for: dead rows without
  * MESSAGE_TOMBSTONES, values with MESSAGE_KEYS_ONLY. `arena`, which is empty, gets the rows without
- * values and is the caller's to release once the page is encoded. Uses node->scratch[0]. */
-void page_show(struct node *node, uint16_t flags, struct scan_reply *page, struct buffer *arena);
+ * values and is the caller's to release once the page is encoded. Whether anything was left out.
+ * Uses node->scratch[0]. */
+bool page_show(struct node *node, uint16_t flags, struct scan_reply *page, struct buffer *arena);
 
 #endif

@@ -108,7 +108,8 @@ static void next_page(struct recount *recount) {
     struct scan_request request = {.after = bytes_of(recount->cursor, recount->cursor_size),
                                    .rows_max = SCAN_ROWS_MAX,
                                    .bytes_max = SCAN_BYTES_MAX};
-    if (page_read(recount->node, recount->key, &request, on_page, recount) == NULL) {
+    struct page_wish wish = {recount->key, &request, false, NULL};
+    if (page_read(recount->node, &wish, on_page, recount) == NULL) {
         recount_end(recount);
     }
 }

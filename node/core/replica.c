@@ -144,39 +144,24 @@ void replica_read(struct node *node, const struct endpoint *from, const struct m
     }
 }
 
-/* A page for a client: what it asked to see, and the digest of all of it. */
-static void show_page(struct reading *reading, struct bytes payload, struct bytes digest) {
-    struct node *node = reading->node;
-    struct buffer arena = {0};
-    struct scan_reply page;
-    scan_reply_decode(payload, &page);
-    page_show(node, reading->flags, &page, &arena);
-    page.digest = digest;
-    buffer_clear(&node->encoded);
-    scan_reply_encode(&page, &node->encoded);
-    scan_reply_release(&page);
-    buffer_release(&arena);
-}
-
 static void on_page(void *context, int status, struct bytes payload) {
     struct reading *reading = context;
     struct node *node = reading->node;
-    bool own = (reading->flags & MESSAGE_OWN) != 0;
-    if (status != 0 || (!reading->digest && !own)) {
+    if (status != 0 || reading->digest || (reading->flags & MESSAGE_OWN) == 0) {
         reading_end(reading, status, payload);
         return;
     }
-    uint8_t digest[PAGE_DIGEST_SIZE];
-    page_digest(payload, digest);
-    if (reading->digest) {
-        struct scan_reply reply = {.digest = bytes_of(digest, sizeof digest)};
-        reply.tally = tally_of(bytes_of(payload.data, 16));
+    struct buffer arena = {0};
+    struct scan_reply page;
+    scan_reply_decode(payload, &page);
+    if (page_show(node, reading->flags, &page, &arena)) {
         buffer_clear(&node->encoded);
-        scan_reply_encode(&reply, &node->encoded);
-    } else {
-        show_page(reading, payload, bytes_of(digest, sizeof digest));
+        scan_reply_encode(&page, &node->encoded);
+        payload = buffer_bytes(&node->encoded);
     }
-    reading_end(reading, 0, buffer_bytes(&node->encoded));
+    scan_reply_release(&page);
+    buffer_release(&arena);
+    reading_end(reading, 0, payload);
 }
 
 void replica_scan(struct node *node, const struct endpoint *from, const struct message *message) {
@@ -192,11 +177,9 @@ void replica_scan(struct node *node, const struct endpoint *from, const struct m
     if (reading == NULL) {
         return;
     }
-    struct page_read *page =
-        reading->strict
-            ? page_read(node, message->key, &request, on_page, reading)
-            : page_read_pending(node, message->key, &request, &reading->pending, on_page, reading);
-    if (page == NULL) {
+    struct page_wish wish = {message->key, &request, reading->digest,
+                             reading->strict ? NULL : &reading->pending};
+    if (page_read(node, &wish, on_page, reading) == NULL) {
         reading_end(reading, ERR_BUSY, bytes_of(NULL, 0));
     }
 }

@@ -206,7 +206,9 @@ static void answer_scan(struct disk_mem *mem, struct disk_scan *scan, int status
     struct disk_row *rows = memory_new(n, sizeof *rows);
     for (uint32_t i = 0; i < n; i++) {
         rows[i].key = bytes_copy(mem->pairs[from + i].key);
-        rows[i].value = bytes_copy(mem->pairs[from + i].value);
+        struct bytes value = mem->pairs[from + i].value;
+        rows[i].value = bytes_copy(scan->sums_only ? (struct bytes){0} : value);
+        rows[i].sum = disk_sum(rows[i].key, value);
     }
     scan->done(scan, 0, rows, n, from + n < end);
     for (uint32_t i = 0; i < n; i++) {
@@ -454,7 +456,8 @@ uint32_t disk_mem_size(const struct disk_mem *mem) {
 
 struct disk_row disk_mem_at(const struct disk_mem *mem, uint32_t index) {
     assert(index < mem->n_pairs);
-    return (struct disk_row){mem->pairs[index].key, mem->pairs[index].value};
+    struct bytes key = mem->pairs[index].key, value = mem->pairs[index].value;
+    return (struct disk_row){key, value, disk_sum(key, value)};
 }
 
 struct bytes disk_mem_get(const struct disk_mem *mem, struct bytes key) {

@@ -14,7 +14,8 @@ static void erase(uint32_t key) {
 }
 
 static uint32_t n_scanned, n_unreadable;
-static bool scanned_more;
+static bool scanned_more, sums_only;
+static uint64_t sums[KEYS];
 
 static void scan_done(struct disk_scan *scan, int status, const struct disk_row *rows,
                       uint32_t n_rows, bool more) {
@@ -26,12 +27,18 @@ static void scan_done(struct disk_scan *scan, int status, const struct disk_row 
     for (uint32_t i = 0; i < n_rows; i++, n_scanned++) {
         uint32_t key = (uint32_t)strtoul((const char *)rows[i].key.data + 3, NULL, 10);
         struct bytes value = rows[i].value;
+        sums[key] = rows[i].sum;
+        if (sums_only) {
+            assert_int_equal(value.size, 0);
+            continue;
+        }
         if (value.size == 1) {
             n_unreadable++;
             continue;
         }
         uint32_t version = bytes_load_u32(value.data);
         assert_true(bytes_equal(value_of(key, version, value.size, expected), value));
+        assert_true(rows[i].sum == disk_sum(rows[i].key, value));
     }
 }
 
@@ -40,6 +47,7 @@ static void scan(uint32_t rows_max, uint32_t bytes_max) {
                             .before = bytes_of_string("kez"),
                             .rows_max = rows_max,
                             .bytes_max = bytes_max,
+                            .sums_only = sums_only,
                             .done = scan_done};
     n_done = 0;
     n_scanned = n_unreadable = 0;
@@ -125,6 +133,29 @@ static void a_scan_counts_the_bytes_of_large_values(void **state) {
     assert_true(scanned_more);
     scan(100, 1);
     assert_int_equal(n_scanned, 1);
+}
+
+static void sums_are_those_of_the_values_and_end_the_page_at_the_same_row(void **state) {
+    (void)state;
+    uint64_t expected[KEYS];
+    open_disk();
+    for (uint32_t key = 0; key < 6; key++) {
+        put(key, 1, key % 2 != 0 ? LARGE : 60, key == 3);
+    }
+    scan(100, 2 * LARGE + 200);
+    uint32_t n = n_scanned;
+    bool more = scanned_more;
+    memcpy(expected, sums, sizeof sums);
+    memset(sums, 0, sizeof sums);
+    sums_only = true;
+    scan(100, 2 * LARGE + 200);
+    sums_only = false;
+    assert_int_equal(n_scanned, n);
+    assert_int_equal(scanned_more, more);
+    assert_true(n > 2 && n < 6 && more);
+    for (uint32_t key = 0; key < n; key++) {
+        assert_true(sums[key] == expected[key] && sums[key] != 0);
+    }
 }
 
 static void a_row_may_change_between_small_and_large(void **state) {
@@ -476,6 +507,7 @@ int main(int argc, char **argv) {
         TEST(a_killed_process_loses_nothing_acknowledged),
         TEST(large_values_are_read_and_scanned_as_they_were_put),
         TEST(a_scan_counts_the_bytes_of_large_values),
+        TEST(sums_are_those_of_the_values_and_end_the_page_at_the_same_row),
         TEST(a_row_may_change_between_small_and_large),
         TEST(the_last_put_of_a_group_is_what_is_live),
         TEST(rows_opened_anew_after_a_full_disk_are_counted_anew),

@@ -70,7 +70,7 @@ static bool count_page(struct bench *b, struct blob *const *seen) {
         more = n == 3;
         if (!more) {
             keys[n] = bytes_copy(key);
-            rows[n] = (struct disk_row){keys[n], blob_stored(seen[row])};
+            rows[n] = (struct disk_row){.key = keys[n], .value = blob_stored(seen[row])};
             n++;
         }
     }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/namespace_rows.h"
 #include "tests/lib/namespace_world.h"
 
 static const struct id128 *root = &namespace_root;
@@ -215,6 +216,92 @@ IN_WORLD(a_block_is_put_only_as_it_was_seen) {
     block_seen_release(&old);
 }
 
+/* ---- runs ---- */
+
+IN_WORLD(a_run_ends_with_its_stripe_and_with_eight_blocks) {
+    (void)w;
+    const size_t much = 64 * BLOCK_SIZE;
+    assert_true(contents_run(0, much) == 8 * BLOCK_SIZE);
+    assert_true(contents_run(100, much) == 8 * BLOCK_SIZE - 100);
+    assert_true(contents_run(12 * BLOCK_SIZE, much) == 4 * BLOCK_SIZE);
+    assert_true(contents_run(16 * BLOCK_SIZE - 1, much) == 1);
+    assert_true(contents_run(5 * BLOCK_SIZE + 7, 3) == 3);
+}
+
+IN_WORLD(a_run_is_one_request_whatever_holes_it_has) {
+    struct id128 id = contents_new(w->ns);
+    uint8_t *into = memory_new(8, BLOCK_SIZE), *expected = memory_new(8, BLOCK_SIZE);
+    bool hole = false;
+    for (uint64_t i = 0; i < 8; i++) {
+        for (size_t k = 0; k < BLOCK_SIZE; k++) {
+            expected[i * BLOCK_SIZE + k] = byte_at(i * BLOCK_SIZE + k);
+        }
+        assert_int_equal(contents_write_block(
+                             w->ns, &id, i, bytes_of(expected + i * BLOCK_SIZE, BLOCK_SIZE), false),
+                         0);
+    }
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(contents_read_run(w->other, &id, 5, into, 8 * BLOCK_SIZE - 9, &hole), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_memory_equal(into, expected + 5, 8 * BLOCK_SIZE - 9);
+    assert_false(hole);
+    assert_int_equal(contents_remove(w->ns, &id, 3, 5), 0);
+    assert_int_equal(contents_remove(w->ns, &id, 7, 8), 0);
+    memset(expected + 3 * BLOCK_SIZE, 0, 2 * BLOCK_SIZE);
+    memset(expected + 7 * BLOCK_SIZE, 0, BLOCK_SIZE);
+    memset(into, 0xee, 8 * BLOCK_SIZE);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(contents_read_run(w->other, &id, 0, into, 8 * BLOCK_SIZE, &hole), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_memory_equal(into, expected, 8 * BLOCK_SIZE);
+    assert_true(hole);
+    free(into);
+    free(expected);
+}
+
+/* Rows of several versions are larger than a page of so many blocks has room for. */
+IN_WORLD(a_run_of_blocks_with_several_versions_goes_on_page_by_page) {
+    struct id128 id = contents_new(w->ns);
+    uint8_t *into = memory_new(4, BLOCK_SIZE), *block = memory_new(1, BLOCK_SIZE);
+    bool hole = false;
+    for (uint64_t i = 0; i < 4; i++) {
+        struct key partition = key_stripe(&id, 0), sort = key_block(i);
+        for (uint8_t version = 1; version <= 3; version++) {
+            memset(block, (int)(16 * i + version), BLOCK_SIZE);
+            store_mem_put(w->mem, key_bytes(&partition), key_bytes(&sort), &(struct context){0},
+                          bytes_of(block, BLOCK_SIZE));
+        }
+    }
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(contents_read_run(w->ns, &id, 0, into, 4 * BLOCK_SIZE, &hole), 0);
+    assert_true(store_mem_calls(w->mem) > 1);
+    for (uint64_t i = 0; i < 4; i++) {
+        uint8_t shown = into[i * BLOCK_SIZE];
+        assert_true(shown > 16 * i && shown <= 16 * i + 3);
+        memset(block, shown, BLOCK_SIZE);
+        assert_memory_equal(into + i * BLOCK_SIZE, block, BLOCK_SIZE);
+    }
+    assert_false(hole);
+    free(into);
+    free(block);
+}
+
+IN_WORLD(a_run_with_a_row_that_is_no_block_is_corrupt) {
+    uint8_t *into = memory_new(3, BLOCK_SIZE + 1);
+    bool hole = false;
+    for (int i = 0; i < 2; i++) { /* a key that is too long; a block that is too large */
+        struct id128 id = contents_new(w->ns);
+        struct key partition = key_stripe(&id, 0), sort = key_block(1);
+        sort.data[sort.size] = 0;
+        sort.size += i == 0 ? 1 : 0;
+        store_mem_put(w->mem, key_bytes(&partition), key_bytes(&sort), &(struct context){0},
+                      bytes_of(into, i == 0 ? 5 : BLOCK_SIZE + 1));
+        assert_int_equal(contents_read_run(w->ns, &id, 0, into, 3 * BLOCK_SIZE, &hole),
+                         ERR_CORRUPT);
+    }
+    free(into);
+}
+
 IN_WORLD(a_read_fails_when_any_block_fails) {
     struct record record = {.mode = S_IFREG,
                             .size = 40 * BLOCK_SIZE,
@@ -222,7 +309,7 @@ IN_WORLD(a_read_fails_when_any_block_fails) {
                             .contents = contents_new(w->ns)};
     uint8_t *into = memory_new(40, BLOCK_SIZE);
     size_t got = 12345;
-    store_mem_fail(w->mem, 20, 20, ERR_UNAVAILABLE, false);
+    store_mem_fail(w->mem, 3, 3, ERR_UNAVAILABLE, false);
     assert_int_equal(contents_read(w->ns, &record, 0, into, 40 * BLOCK_SIZE, &got),
                      ERR_UNAVAILABLE);
     assert_int_equal(got, 12345);
@@ -388,6 +475,10 @@ int main(void) {
         cmocka_unit_test(holes_and_the_tail_of_inline_contents_read_as_zeros),
         cmocka_unit_test(a_tail_lies_over_the_blocks),
         cmocka_unit_test(a_block_is_put_only_as_it_was_seen),
+        cmocka_unit_test(a_run_ends_with_its_stripe_and_with_eight_blocks),
+        cmocka_unit_test(a_run_is_one_request_whatever_holes_it_has),
+        cmocka_unit_test(a_run_of_blocks_with_several_versions_goes_on_page_by_page),
+        cmocka_unit_test(a_run_with_a_row_that_is_no_block_is_corrupt),
         cmocka_unit_test(a_read_fails_when_any_block_fails),
         cmocka_unit_test(what_is_put_is_got_at_any_size),
         cmocka_unit_test(small_contents_live_in_the_record_and_replaced_blocks_are_removed),
