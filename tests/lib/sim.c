@@ -130,8 +130,7 @@ int64_t sim_clock_when(const struct sim_clock *clock, int64_t local_ns) {
     double elapsed = (double)(local_ns - clock->base_ns);
     int64_t when = (int64_t)(elapsed / (1.0 + (double)clock->drift_ppm / 1e6));
     when -= SIM_US;
-    while (sim_clock_local(clock, when) < local_ns) {
-        int64_t missing = local_ns - sim_clock_local(clock, when);
+    for (int64_t missing; (missing = local_ns - sim_clock_local(clock, when)) > 0;) {
         when += missing / 2 + 1;
     }
     return when;
