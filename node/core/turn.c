@@ -50,7 +50,8 @@ struct partition {
     bool foreign; /* it is the pending of a steward before */
     bool synced;
     bool covering;
-    bool own; /* GATHERING: it is on this node's disk */
+    bool own;      /* GATHERING: it is on this node's disk */
+    bool accepted; /* a synced one is this node's pending, on its disk */
     uint32_t needed;
     int64_t since_ns;
     struct buffer proposal;
@@ -58,6 +59,7 @@ struct partition {
     struct rows_hold rows;
     struct tally tally;
     struct watch_wait wait; /* COMMITTING: it is on the disk, and others may not know yet */
+    uint32_t n_accepting;   /* commits of pendings that the disk has not answered */
     /* all partitions of the steward; and those of the node that are at rest, the oldest first */
     struct partition *prev, *next;
     struct partition *older, *newer;
@@ -339,7 +341,7 @@ static void on_gather_timer(struct partition *p) {
 static void committed(struct partition *p, int status) {
     struct node *node = p->node;
     p->state = PARTITION_GATHERING;
-    p->own = status == 0;
+    p->own = status == 0 && (!p->synced || p->accepted);
     timers_set(node->timers, &p->timer, node_now(node) + NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
     settle_look(node, p->steward->slice, p->key, rows_held(&p->chain, HELD_PENDING));
     if (status != 0) {
@@ -379,23 +381,30 @@ static struct tally proposed_tally(const struct partition *p) {
     return proposal.tally;
 }
 
-/* A majority has it: into the rows with it. */
+/* A majority has it: into the rows with it. What is synced is on the disks of a majority as their
+ * pending, which is enough. */
 static void commit(struct partition *p) {
     struct merge merge;
     struct row *pending = rows_held(&p->chain, HELD_PENDING);
     p->state = PARTITION_COMMITTING;
-    merge_begin(&merge, p->node, rows_held(&p->rows, 0), p->batch.n + 3, p->synced);
+    merge_begin(&merge, p->node, rows_held(&p->rows, 0), p->batch.n + 3, false);
     chain_apply(&merge, &p->chain, &p->rows, buffer_bytes(&p->proposal), &p->batch);
     p->tally = merge.counts ? merge.tally : proposed_tally(p);
     if (pending->newest != NULL) {
         rows_commit_remove(merge.commit, pending);
     }
     p->node->counters.strict_batches++;
-    rows_commit_start(merge_finish(&merge), p->synced, on_committed, p);
+    rows_commit_start(merge_finish(&merge), false, on_committed, p);
+}
+
+/* Replicas that have it: of a synced one, on their disks. */
+static uint32_t n_accepted(const struct partition *p) {
+    bool here = !p->synced || p->accepted;
+    return (here ? 1 : 0) + round_good(&p->round);
 }
 
 static void check_chosen(struct partition *p) {
-    if (p->state != PARTITION_PROPOSING || 1 + round_good(&p->round) < round_majority(p->node) ||
+    if (p->state != PARTITION_PROPOSING || n_accepted(p) < round_majority(p->node) ||
         !rows_hold_wait(&p->rows)) {
         return;
     }
@@ -404,10 +413,6 @@ static void check_chosen(struct partition *p) {
         return;
     }
     commit(p);
-}
-
-static void on_rows(void *context) {
-    check_chosen(context);
 }
 
 /* The one error with which all others refused it when they were first asked; else 0. */
@@ -442,6 +447,48 @@ static bool may_be_chosen(const struct partition *p) {
     return n >= round_majority(p->node);
 }
 
+/* Nobody has it, nor will: whoever waits for it is told why. What is this node's pending may be
+ * brought up again. */
+static void check_refused(struct partition *p) {
+    bool here = p->synced && (p->accepted || p->n_accepting > 0);
+    int common = p->state == PARTITION_PROPOSING && !here ? refused_by_all(p) : 0;
+    if (common != 0 && p->queue != NULL && !p->foreign) {
+        p->foreign = true;
+        tell_done(p->queue, common);
+        steward_step_down(p->steward, 0, ERR_UNAVAILABLE);
+    }
+}
+
+/* Meanwhile it may be chosen, or given up and another one out. */
+static void on_accepted_here(void *context, int status) {
+    struct partition *p = context;
+    assert(p->held);
+    struct row *pending = rows_held(&p->chain, HELD_PENDING);
+    struct ballot ballot = chain_ballot(blob_bytes(pending->durable));
+    p->n_accepting--;
+    p->node->counters.commit_errors += status != 0 ? 1 : 0;
+    if (status == 0 && ballot_compare(ballot, chain_ballot(buffer_bytes(&p->proposal))) == 0) {
+        p->accepted = true;
+        settle_look(p->node, p->steward->slice, p->key, pending);
+        check_chosen(p);
+    }
+    check_refused(p);
+    partition_advance(p);
+}
+
+/* This node is one of those who accept it: its disk syncs while the others' do. */
+static void accept_here(struct partition *p) {
+    struct rows_commit *commit = rows_commit_new(p->node->rows, 1);
+    struct blob *pending = blob_new(buffer_bytes(&p->proposal));
+    rows_commit_put(commit, rows_held(&p->chain, HELD_PENDING), pending);
+    p->n_accepting++;
+    rows_commit_start(commit, true, on_accepted_here, p);
+}
+
+static void on_rows(void *context) {
+    check_chosen(context);
+}
+
 static void on_accepted(struct round *round, struct round_peer *peer, const struct message *message,
                         const struct chain_reply *reply) {
     struct partition *p = round->context;
@@ -461,12 +508,7 @@ static void on_accepted(struct round *round, struct round_peer *peer, const stru
         return;
     }
     check_chosen(p);
-    int common = p->state == PARTITION_PROPOSING ? refused_by_all(p) : 0;
-    if (common != 0 && p->queue != NULL && !p->foreign) {
-        p->foreign = true;
-        tell_done(p->queue, common);
-        steward_step_down(p->steward, 0, ERR_UNAVAILABLE);
-    }
+    check_refused(p);
 }
 
 /* Whether a proposal that is out is to be sent again. */
@@ -511,7 +553,11 @@ static void propose(struct partition *p) {
                               .again = keep_proposing,
                               .context = p};
     chain_hold_rows(node, &p->rows, p->key, &p->batch, on_rows, p);
+    p->accepted = false;
     round_start(&p->round, 0);
+    if (p->synced) {
+        accept_here(p);
+    }
     check_chosen(p);
 }
 
@@ -553,6 +599,9 @@ static bool step(struct partition *p) {
         load(p);
         return true;
     }
+    if (chain_hold_status(&p->chain) != 0 && p->n_accepting > 0) {
+        return false; /* goes on when the disk has answered */
+    }
     if (chain_hold_status(&p->chain) != 0) {
         /* Not kept, or what could not be read once would stay so. */
         rows_release(&p->chain);
@@ -583,7 +632,7 @@ static void partition_advance(struct partition *p) {
     }
     p->advancing = false;
     if (p->state == PARTITION_IDLE && p->queue == NULL && p->node->state <= NODE_STOPPING &&
-        !at_rest(p)) {
+        p->n_accepting == 0 && !at_rest(p)) {
         rest(p);
     }
 }

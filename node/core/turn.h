@@ -15,8 +15,10 @@
  *
  *   TOUCHING    a majority's tails and pendings, asked for under this epoch
  *   SYNCING     this node lacks what another has applied: it is fetched
- *   PROPOSING   the batch goes to all replicas until a majority, this node included, has it
- *   COMMITTING  its own rows and tail
+ *   PROPOSING   the batch goes to all replicas until a majority has it. What is to be synced is a
+ *               pending of this node, too, which counts when it is on its disk; of another batch
+ *               the commit that follows counts for it
+ *   COMMITTING  its own rows and tail; not synced, since a majority has it as a pending
  *   GATHERING   acknowledgements beyond the majority, where the request wants more
  *
  * A proposal that is out is sent again until it is chosen or the epoch is lost; after
