@@ -11,6 +11,7 @@ enum {
     SYNCED_ROWS = 200,
     ROW = 300,
     PAGE = 4096,
+    RECORD_END = 16, /* zeros that are of a record: one that only syncs ends with some */
 };
 
 /* ---- the log ---- */
@@ -112,7 +113,7 @@ static void few_syncs_and_those_nobody_waits_for_write_no_zeros(void **state) {
     for (uint32_t key = 10; key < 100; key++) {
         put(key, 1, ROW, false);
     }
-    assert_int_equal(log_end(), log_size());
+    assert_true(log_size() - log_end() <= RECORD_END);
 }
 
 static void a_new_log_gets_zeros_too(void **state) {
@@ -123,9 +124,9 @@ static void a_new_log_gets_zeros_too(void **state) {
     strcpy(first, log_path());
     reopen_disk();
     assert_string_not_equal(log_path(), first);
-    assert_int_equal(log_end(), log_size());
+    assert_true(log_size() - log_end() <= RECORD_END);
     put_synced(20, 20);
-    assert_true(log_end() < log_size());
+    assert_true(log_size() - log_end() > RECORD_END);
     reopen_disk();
     assert_int_equal(rows_there(), 40);
 }
@@ -148,7 +149,7 @@ static off_t leave_log(void) {
     open_disk();
     put_synced(0, SYNCED_ROWS);
     close_disk();
-    assert_true(log_end() < log_size());
+    assert_true(log_size() - log_end() > RECORD_END);
     return log_end();
 }
 
