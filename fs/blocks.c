@@ -544,12 +544,13 @@ static int flush_dirty(struct blocks *blocks, bool synced) {
 
 /* Of more than a few blocks, and of patches, the nodes are asked to bring them to their disks. */
 static bool too_many_to_send_again(const struct blocks *blocks) {
-    uint32_t n = 0;
+    uint32_t n = 0, n_dirty = 0;
     for (const struct block *block = blocks->first; block != NULL; block = block->next) {
+        n_dirty += block->dirty;
         n += block->patching ? BLOCKS_AGAIN_MAX + 1 : 0;
         n += block->sending || (!block->dirty && !block->synced);
     }
-    return n > BLOCKS_AGAIN_MAX || blocks->unsynced_ns != 0;
+    return n > BLOCKS_AGAIN_MAX || n_dirty > BLOCKS_EACH_SYNCED_MAX || blocks->unsynced_ns != 0;
 }
 
 int blocks_flush(struct blocks *blocks, bool synced) {

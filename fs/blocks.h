@@ -31,10 +31,11 @@
 enum {
     BLOCKS_SENDING_MAX = 32,
     BLOCKS_READING_MAX = 4, /* requests of one call, of several blocks each */
-    BLOCKS_MAX = 64,
+    BLOCKS_MAX = 512,
     BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */
     BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */
-    BLOCKS_AGAIN_MAX = 2, /* sent again by an fsync; for more the nodes are asked to sync */
+    BLOCKS_EACH_SYNCED_MAX = 4, /* sent to be synced one by one; with more the nodes are asked */
+    BLOCKS_AGAIN_MAX = 2,       /* sent again by an fsync; for more the nodes are asked to sync */
     /* How soon after its acknowledgement a write that was not asked to be synced is on the nodes'
      * disks anyway: a second, and some time to spare. */
     BLOCKS_SYNCED_AFTER_NS = 1200000000,

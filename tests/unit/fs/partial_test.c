@@ -191,6 +191,22 @@ IN_WORLD(an_fsync_syncs_its_patches_and_asks_the_nodes_for_those_before) {
     close_handle(handle);
 }
 
+IN_WORLD(an_fsync_of_many_patches_asks_the_nodes_once) {
+    struct nodes nodes = {0};
+    w->a.config.sync_nodes = ask_nodes;
+    w->a.config.nodes = &nodes;
+    struct handle *handle = buffering(&w->a, "f", CONTENTS_TOGETHER_MAX);
+    assert_int_equal(handle_fsync(handle), 0);
+    nodes.n_asked = 0;
+    for (uint64_t i = 0; i <= BLOCKS_EACH_SYNCED_MAX; i++) {
+        write_piece(handle, i * BLOCK_SIZE, 'y', PIECE);
+    }
+    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(nodes.n_asked, 1);
+    assert_int_equal(handle->file->blocks.n, 0);
+    close_handle(handle);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_in_place_is_the_block_and_the_record_and_reads_nothing),
@@ -202,6 +218,7 @@ int main(void) {
         cmocka_unit_test(nodes_that_know_no_patches_get_whole_blocks),
         cmocka_unit_test(a_patch_that_fails_is_sent_again_by_the_next_flush),
         cmocka_unit_test(a_cut_within_a_block_that_waits_keeps_what_is_stored_before_it),
+        cmocka_unit_test(an_fsync_of_many_patches_asks_the_nodes_once),
         cmocka_unit_test(an_fsync_syncs_its_patches_and_asks_the_nodes_for_those_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
