@@ -165,6 +165,13 @@ static int store_batch(void *self, struct bytes partition_key, const struct batc
     return status;
 }
 
+/* Of parts of values less comes than is read for them. */
+static uint32_t scan_reply_size(const struct scan_request *request) {
+    uint64_t parts = (uint64_t)request->rows_max * (request->value_max + CLIENT_REPLY_SMALL);
+    bool less = request->value_max > 0 && parts < request->bytes_max;
+    return (less ? (uint32_t)parts : request->bytes_max) + SCAN_SLACK;
+}
+
 static int store_scan(void *self, struct bytes partition_key, const struct scan_request *request,
                       store_options options, struct store_page *ret) {
     struct buffer payload = {0};
@@ -173,7 +180,7 @@ static int store_scan(void *self, struct bytes partition_key, const struct scan_
                                     .flags = flags_of(options),
                                     .key = partition_key,
                                     .payload = buffer_bytes(&payload),
-                                    .reply_size = request->bytes_max + SCAN_SLACK}};
+                                    .reply_size = scan_reply_size(request)}};
     struct store_page page = {0};
     int status = call_run(self, &call);
     buffer_release(&payload);

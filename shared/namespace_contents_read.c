@@ -10,6 +10,7 @@
 enum {
     RUNS_IN_FLIGHT = 4,
     ROW_SLACK = 1 << 10, /* of a row beside its block: clocks, and one version more than usual */
+    PART_MAX = BLOCK_SIZE / 2, /* of a block that is read alone: else all of it is asked for */
 };
 
 size_t contents_run(uint64_t offset, size_t size) {
@@ -74,6 +75,29 @@ static int take_block(struct run *run, uint64_t index, struct bytes encoded) {
     return err;
 }
 
+/* The run's own bytes, of a row that holds no others. What lies behind the end of a short block
+ * looks like a hole: its reader makes sure of that. */
+static int take_part(struct run *run, struct bytes encoded) {
+    struct versions versions = {0};
+    int err = versions_decode(encoded, &versions);
+    if (err != 0) {
+        return err;
+    }
+    const struct sibling *winner = versions_winner(&versions);
+    struct bytes value = winner != NULL ? winner->value : (struct bytes){0};
+    if (value.size <= run->size) {
+        if (value.size > 0) {
+            memcpy(run->into, value.data, value.size);
+        }
+        memset(run->into + value.size, 0, run->size - value.size);
+        run->hole = value.size == 0;
+    } else {
+        err = ERR_CORRUPT;
+    }
+    versions_release(&versions);
+    return err;
+}
+
 static int take_page(struct run *run, uint64_t end, const struct scan_reply *page) {
     int err = 0;
     for (uint32_t i = 0; err == 0 && i < page->n_rows; i++) {
@@ -122,7 +146,29 @@ static int scan_run(struct namespace *ns, const struct id128 *contents, struct r
     return err;
 }
 
-static int read_one(struct namespace *ns, const struct id128 *contents, struct run *run) {
+/* Bytes of one block, which alone are sent. */
+static int read_bytes(struct namespace *ns, const struct id128 *contents, struct run *run) {
+    struct store *store = ns->store;
+    struct key partition = key_stripe(contents, run->next / STRIPE_BLOCKS);
+    struct key first = key_block(run->next), end = key_block(run->next + 1);
+    struct scan_request request = {.first = key_bytes(&first),
+                                   .before = key_bytes(&end),
+                                   .rows_max = 1,
+                                   .bytes_max = BLOCK_SIZE + ROW_SLACK,
+                                   .value_at = (uint32_t)(run->offset % BLOCK_SIZE),
+                                   .value_max = (uint32_t)run->size};
+    struct store_page page = {0};
+    int err = store->scan(store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
+    if (err == 0 && page.reply.n_rows > 0) {
+        err = take_part(run, page.reply.rows[0].versions);
+    } else if (err == 0) {
+        fill_holes(run, run->next + 1);
+    }
+    store_page_release(&page);
+    return err;
+}
+
+static int read_block(struct namespace *ns, const struct id128 *contents, struct run *run) {
     uint8_t *whole = run->size == BLOCK_SIZE ? run->into : memory_new(1, BLOCK_SIZE);
     uint32_t stored = 0;
     int err = contents_read_block(ns, contents, run->next, whole, &stored);
@@ -132,6 +178,12 @@ static int read_one(struct namespace *ns, const struct id128 *contents, struct r
     }
     run->hole = stored == 0;
     return err;
+}
+
+/* Nodes of an older version take a request for parts for malformed. */
+static int read_one(struct namespace *ns, const struct id128 *contents, struct run *run) {
+    int err = run->size <= PART_MAX ? read_bytes(ns, contents, run) : ERR_INVALID;
+    return err == ERR_INVALID ? read_block(ns, contents, run) : err;
 }
 
 int contents_read_run(struct namespace *ns, const struct id128 *contents, uint64_t offset,

@@ -308,6 +308,24 @@ void scan_request_encode(const struct scan_request *request, struct buffer *into
     buffer_put_sized16(into, request->before);
     buffer_put_u32(into, request->rows_max);
     buffer_put_u32(into, request->bytes_max);
+    if (request->value_max > 0) {
+        buffer_put_u32(into, request->value_at);
+        buffer_put_u32(into, request->value_max);
+    }
+}
+
+struct bytes scan_value(const struct scan_request *request, uint16_t flags, struct bytes value) {
+    size_t at = request->value_at;
+    if ((flags & MESSAGE_KEYS_ONLY) != 0) {
+        return (struct bytes){0};
+    }
+    if (request->value_max == 0) {
+        return value;
+    }
+    size_t left = value.size > at ? value.size - at : 0;
+    return left == 0
+               ? (struct bytes){0}
+               : bytes_of(value.data + at, left < request->value_max ? left : request->value_max);
 }
 
 int scan_request_decode(struct bytes payload, struct scan_request *ret) {
@@ -319,7 +337,12 @@ int scan_request_decode(struct bytes payload, struct scan_request *ret) {
     request.before = reader_sized16(&r);
     request.rows_max = reader_u32(&r);
     request.bytes_max = reader_u32(&r);
-    if (reader_end(&r) != 0 || request.rows_max == 0) {
+    bool parts = r.left > 0;
+    if (parts) {
+        request.value_at = reader_u32(&r);
+        request.value_max = reader_u32(&r);
+    }
+    if (reader_end(&r) != 0 || request.rows_max == 0 || (parts && request.value_max == 0)) {
         return ERR_INVALID;
     }
     if (sort_key_check(request.after) != 0 || sort_key_check(request.first) != 0 ||

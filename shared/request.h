@@ -142,6 +142,7 @@ struct scan_request {
     struct bytes before; /* the range's upper end, exclusive (empty = the partition's last row) */
     uint32_t rows_max;   /* examined rows, 1..SCAN_ROWS_MAX */
     uint32_t bytes_max;  /* of the reply's rows, to SCAN_BYTES_MAX; at least one row is returned */
+    uint32_t value_at, value_max; /* SCAN: of values only so many bytes from here; 0 = all */
 };
 enum {
     SCAN_ROWS_MAX = 4096,
@@ -149,6 +150,8 @@ enum {
 };
 void scan_request_encode(const struct scan_request *request, struct buffer *into);
 int scan_request_decode(struct bytes payload, struct scan_request *ret);
+/* What a SCAN with these flags shows of a value, borrowed from it. */
+struct bytes scan_value(const struct scan_request *request, uint16_t flags, struct bytes value);
 
 struct scan_row {
     struct bytes sort_key;
@@ -163,9 +166,7 @@ struct scan_reply {
     uint32_t n_rows;
     /* In ascending order (checked). Owned array of borrowed bytes: scan_reply_release(). */
     struct scan_row *rows;
-    /* READ_SCAN, SCAN with OWN: 16 bytes, of all that the replica has in this range, whatever the
-     * client asked to see; with DIGEST without rows. Else empty. */
-    struct bytes digest;
+    struct bytes digest; /* READ_SCAN, SCAN with OWN: 16 bytes, of the replica's whole page */
 };
 void scan_reply_encode(const struct scan_reply *reply, struct buffer *into);
 int scan_reply_decode(struct bytes payload, struct scan_reply *ret);

@@ -17,6 +17,7 @@ struct scan {
     struct quorum_read read;
     uint32_t rows_max;
     uint32_t bytes_max;
+    struct page_view view;
     struct page_read *reading; /* NULL once answered */
     struct bytes page;         /* owned */
 };
@@ -30,7 +31,7 @@ static struct scan *scan_from(struct request *request) {
 static void scan_answer(struct quorum_read *read, struct scan_reply *page) {
     struct buffer arena = {0};
     struct buffer *encoded = &read->request.node->encoded;
-    page_show(read->request.node, read->request.flags, page, &arena);
+    page_show(read->request.node, &scan_from(&read->request)->view, page, &arena);
     page->tally = read->tally;
     page->digest = (struct bytes){0}; /* it is one replica's */
     buffer_clear(encoded);
@@ -182,6 +183,9 @@ static void scan_begin(struct request *request) {
     }
     scan->rows_max = asked.rows_max;
     scan->bytes_max = asked.bytes_max;
+    scan->view.flags = request->flags;
+    scan->view.request.value_at = asked.value_at;
+    scan->view.request.value_max = asked.value_max;
     scan->read.ask_type = MESSAGE_READ_SCAN;
     scan->read.agreed = scan_agreed;
     scan->read.fetched = scan_fetched;

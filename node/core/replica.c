@@ -17,7 +17,7 @@ struct reading {
     struct work work;
     struct node *node;
     struct asker asker;
-    uint16_t flags; /* as asked */
+    struct page_view view; /* as asked */
     bool digest;
     bool strict;           /* only what is chosen */
     bool pending;          /* the answer has what may not be */
@@ -71,7 +71,7 @@ static struct reading *reading_new(struct node *node, const struct endpoint *fro
     reading->work.drop = reading_drop;
     reading->node = node;
     reading->asker = asker;
-    reading->flags = message->flags;
+    reading->view.flags = message->flags;
     reading->strict = (message->flags & MESSAGE_STRICT) != 0;
     reading->digest = (message->flags & MESSAGE_DIGEST) != 0;
     reading->deadline_ns = node_deadline(node, message);
@@ -147,14 +147,14 @@ void replica_read(struct node *node, const struct endpoint *from, const struct m
 static void on_page(void *context, int status, struct bytes payload) {
     struct reading *reading = context;
     struct node *node = reading->node;
-    if (status != 0 || reading->digest || (reading->flags & MESSAGE_OWN) == 0) {
+    if (status != 0 || reading->digest || (reading->view.flags & MESSAGE_OWN) == 0) {
         reading_end(reading, status, payload);
         return;
     }
     struct buffer arena = {0};
     struct scan_reply page;
     scan_reply_decode(payload, &page);
-    if (page_show(node, reading->flags, &page, &arena)) {
+    if (page_show(node, &reading->view, &page, &arena)) {
         buffer_clear(&node->encoded);
         scan_reply_encode(&page, &node->encoded);
         payload = buffer_bytes(&node->encoded);
@@ -177,6 +177,8 @@ void replica_scan(struct node *node, const struct endpoint *from, const struct m
     if (reading == NULL) {
         return;
     }
+    reading->view.request.value_at = request.value_at;
+    reading->view.request.value_max = request.value_max;
     struct page_wish wish = {message->key, &request, reading->digest,
                              reading->strict ? NULL : &reading->pending};
     if (page_read(node, &wish, on_page, reading) == NULL) {

@@ -336,15 +336,17 @@ static int mem_batch(void *self, struct bytes partition_key, const struct batch 
 
 /* A row of the page: 1 taken, 0 passed over, -1 does not fit any more. As on a node, what bounds a
  * page is what is read for it, with KEYS_ONLY too: *ret_size. */
-static int scan_take(const struct mem_row *row, store_options options, uint32_t bytes_left,
-                     struct buffer *into, size_t *ret_size) {
+static int scan_take(const struct mem_row *row, const struct scan_request *request,
+                     store_options options, uint32_t bytes_left, struct buffer *into,
+                     size_t *ret_size) {
     struct versions versions = {0};
     row_decode(row, &versions);
     int taken = 0;
     *ret_size = row->sort_key.size + versions_encoded_size(&versions);
     if (versions_live(&versions) > 0 || (options & MESSAGE_TOMBSTONES)) {
-        for (uint32_t i = 0; (options & MESSAGE_KEYS_ONLY) && i < versions.n_siblings; i++) {
-            versions.siblings[i].value = (struct bytes){0};
+        for (uint32_t i = 0; i < versions.n_siblings; i++) {
+            struct bytes *value = &versions.siblings[i].value;
+            *value = scan_value(request, options, *value);
         }
         versions_encode(&versions, into);
         taken = *ret_size > bytes_left ? -1 : 1;
@@ -396,7 +398,7 @@ static int mem_scan(void *self, struct bytes partition_key, const struct scan_re
             break;
         }
         size_t size;
-        int taken = scan_take(row, options, request->bytes_max - bytes, value, &size);
+        int taken = scan_take(row, request, options, request->bytes_max - bytes, value, &size);
         if (taken < 0 && reply.n_rows > 0) {
             buffer_release(value);
             reply.more = true;

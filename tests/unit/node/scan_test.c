@@ -17,6 +17,7 @@ struct page {
     bool more;
     uint32_t n;
     uint32_t n_values; /* with bytes in them */
+    char value[16];    /* the last one of those */
     char keys[512];    /* joined by spaces */
     char cursor[16];
     struct tally tally;
@@ -38,7 +39,11 @@ static void look(struct page *page, const struct scan_reply *reply) {
         struct versions versions = {0};
         assert_int_equal(versions_decode(reply->rows[i].versions, &versions), 0);
         const struct sibling *winner = versions_winner(&versions);
-        page->n_values += winner != NULL && winner->value.size > 0 ? 1 : 0;
+        if (winner != NULL && winner->value.size > 0) {
+            page->n_values++;
+            snprintf(page->value, sizeof page->value, "%.*s", (int)winner->value.size,
+                     (const char *)winner->value.data);
+        }
         size_t at = strlen(page->keys);
         snprintf(page->keys + at, sizeof page->keys - at, "%s%.*s", i > 0 ? " " : "",
                  (int)reply->rows[i].sort_key.size, (const char *)reply->rows[i].sort_key.data);
@@ -144,6 +149,29 @@ static void a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all(voi
     assert_string_equal(page.keys, "a");
     digest = do_scan(c, 2, &all, MESSAGE_OWN | MESSAGE_DIGEST);
     assert_memory_not_equal(digest.digest, page.digest, sizeof page.digest);
+    cluster_free(c);
+}
+
+static void a_scan_shows_parts_of_values_and_compares_whole_pages(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    const struct scan_request all = {0}, part = {.value_at = 2, .value_max = 3};
+    put(c, "a", "abcdefgh");
+    cluster_advance(c, 300); /* everywhere */
+    assert_string_equal(do_scan(c, 1, &part, 0).value, "cde");
+    assert_string_equal(do_scan(c, 1, &part, MESSAGE_STRICT).value, "cde");
+    struct page page = do_scan(c, 2, &part, MESSAGE_OWN);
+    assert_string_equal(page.value, "cde");
+    struct page whole = do_scan(c, 3, &all, MESSAGE_OWN);
+    assert_string_equal(whole.value, "abcdefgh");
+    assert_memory_equal(page.digest, whole.digest, sizeof page.digest);
+    struct page digest = do_scan(c, 3, &part, MESSAGE_OWN | MESSAGE_DIGEST);
+    assert_memory_equal(page.digest, digest.digest, sizeof page.digest);
+    cluster_free(c);
+    c = lagging("a", "a"); /* node 1 has "old", the others "new" */
+    const struct scan_request end = {.value_at = 1, .value_max = 9};
+    assert_string_equal(do_scan(c, 1, &end, MESSAGE_OWN).value, "ld");
+    assert_string_equal(do_scan(c, 1, &end, 0).value, "ew");
     cluster_free(c);
 }
 
@@ -362,6 +390,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_lists_live_rows_in_order),
         cmocka_unit_test(a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all),
+        cmocka_unit_test(a_scan_shows_parts_of_values_and_compares_whole_pages),
         cmocka_unit_test(other_partitions_do_not_show),
         cmocka_unit_test(pages_cover_everything_once_past_tombstones),
         cmocka_unit_test(a_range_has_an_inclusive_start_and_an_exclusive_end),

@@ -259,6 +259,52 @@ IN_WORLD(a_run_is_one_request_whatever_holes_it_has) {
     free(expected);
 }
 
+IN_WORLD(a_part_of_a_block_is_all_that_is_sent) {
+    static const struct {
+        uint32_t at, size;
+        bool hole;
+    } parts[] = {
+        {0, 4096, false},          {4096, 4096, false},         {39990, 20, false},
+        {39000, 30000, false},     {BLOCK_SIZE - 10, 10, true}, {100, BLOCK_SIZE / 2, false},
+        {1, BLOCK_SIZE - 1, false}};
+    struct id128 id = contents_new(w->ns);
+    uint8_t *into = memory_new(1, BLOCK_SIZE + 1), *expected = memory_new(1, BLOCK_SIZE);
+    for (size_t k = 0; k < 40000; k++) { /* a short block */
+        expected[k] = byte_at(k);
+    }
+    assert_int_equal(contents_write_block(w->ns, &id, 0, bytes_of(expected, 40000), false), 0);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t size = parts[i].size;
+        bool hole = false;
+        size = size < BLOCK_SIZE - parts[i].at ? size : BLOCK_SIZE - parts[i].at;
+        memset(into, 0xee, BLOCK_SIZE + 1);
+        store_mem_reset_hooks(w->mem);
+        assert_int_equal(contents_read_run(w->other, &id, parts[i].at, into, size, &hole), 0);
+        assert_int_equal(store_mem_calls(w->mem), 1);
+        assert_memory_equal(into, expected + parts[i].at, size);
+        assert_int_equal(into[size], 0xee);
+        assert_int_equal(hole, parts[i].hole);
+    }
+    bool hole = false;
+    assert_int_equal(contents_read_run(w->ns, &id, BLOCK_SIZE + 5, into, 10, &hole), 0);
+    assert_true(hole);
+    free(into);
+    free(expected);
+}
+
+/* Nodes of an earlier version know no parts. */
+IN_WORLD(a_part_that_is_refused_is_taken_from_the_whole_block) {
+    struct id128 id = contents_new(w->ns);
+    uint8_t into[3];
+    bool hole = false;
+    assert_int_equal(contents_write_block(w->ns, &id, 0, bytes_of_string("abcdef"), false), 0);
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, 1, 1, ERR_INVALID, false);
+    assert_int_equal(contents_read_run(w->ns, &id, 2, into, 3, &hole), 0);
+    assert_memory_equal(into, "cde", 3);
+    assert_false(hole);
+}
+
 /* Rows of several versions are larger than a page of so many blocks has room for. */
 IN_WORLD(a_run_of_blocks_with_several_versions_goes_on_page_by_page) {
     struct id128 id = contents_new(w->ns);
@@ -477,6 +523,8 @@ int main(void) {
         cmocka_unit_test(a_block_is_put_only_as_it_was_seen),
         cmocka_unit_test(a_run_ends_with_its_stripe_and_with_eight_blocks),
         cmocka_unit_test(a_run_is_one_request_whatever_holes_it_has),
+        cmocka_unit_test(a_part_of_a_block_is_all_that_is_sent),
+        cmocka_unit_test(a_part_that_is_refused_is_taken_from_the_whole_block),
         cmocka_unit_test(a_run_of_blocks_with_several_versions_goes_on_page_by_page),
         cmocka_unit_test(a_run_with_a_row_that_is_no_block_is_corrupt),
         cmocka_unit_test(a_read_fails_when_any_block_fails),

@@ -312,6 +312,31 @@ static void replies_come_back_as_they_were_sent(void **state) {
     assert_robust(recode_hello_reply, &d);
 }
 
+static void a_scan_shows_of_a_value_what_was_asked_for(void **state) {
+    (void)state;
+    struct bytes value = bytes_of_string("abcdef");
+    struct scan_request request = {.rows_max = 1, .bytes_max = 1}, got;
+    assert_true(bytes_equal(scan_value(&request, 0, value), value));
+    assert_int_equal(scan_value(&request, MESSAGE_KEYS_ONLY, value).size, 0);
+    request.value_at = 2;
+    request.value_max = 3;
+    assert_true(bytes_equal(scan_value(&request, 0, value), bytes_of_string("cde")));
+    assert_int_equal(scan_value(&request, MESSAGE_KEYS_ONLY, value).size, 0);
+    request.value_max = UINT32_MAX;
+    assert_true(bytes_equal(scan_value(&request, 0, value), bytes_of_string("cdef")));
+    request.value_at = 6;
+    assert_int_equal(scan_value(&request, 0, value).size, 0);
+    struct buffer b = {0};
+    scan_request_encode(&request, &b);
+    assert_int_equal(scan_request_decode(buffer_bytes(&b), &got), 0);
+    assert_true(got.value_at == 6 && got.value_max == UINT32_MAX);
+    buffer_patch_u32(&b, b.size - 4, 0); /* no bytes at all: that is what KEYS_ONLY is for */
+    assert_int_equal(scan_request_decode(buffer_bytes(&b), &got), ERR_INVALID);
+    b.size -= 4;
+    assert_int_equal(scan_request_decode(buffer_bytes(&b), &got), ERR_INVALID);
+    buffer_release(&b);
+}
+
 static void a_scan_comes_back_as_it_was_sent(void **state) {
     (void)state;
     struct scan_request request = {.rows_max = 100, .bytes_max = SCAN_BYTES_MAX};
@@ -415,6 +440,7 @@ int main(void) {
         cmocka_unit_test(a_large_batch_writes_each_row_at_most_once),
         cmocka_unit_test(the_bounds_of_a_batch_are_named_too_big),
         cmocka_unit_test(replies_come_back_as_they_were_sent),
+        cmocka_unit_test(a_scan_shows_of_a_value_what_was_asked_for),
         cmocka_unit_test(a_scan_comes_back_as_it_was_sent),
         cmocka_unit_test(a_page_that_would_repeat_itself_is_refused),
         cmocka_unit_test(a_scan_asks_for_at_least_one_row_and_at_most_the_bound),

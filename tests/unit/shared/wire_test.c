@@ -77,6 +77,11 @@ static void a_scan_request(void **state) {
     struct buffer b = {0};
     scan_request_encode(&request, &b);
     assert_hex(&b, "0100 61 0100 62 0200 6363 07000000 00010000");
+    request.value_at = 4096;
+    request.value_max = 5;
+    struct buffer c = {0};
+    scan_request_encode(&request, &c);
+    assert_hex(&c, "0100 61 0100 62 0200 6363 07000000 00010000 00100000 05000000");
 }
 
 static void a_scan_reply(void **state) {
