@@ -45,8 +45,11 @@ void fault_rot(struct strike *strike) {
         return;
     }
     struct bytes partition_key, sort_key;
+    struct bytes value;
     struct disk_row pair = disk_mem_at(node->disk, (uint32_t)dice_below(&strike->dice, n));
-    if (stored_row_key(pair.key, &partition_key, &sort_key)) {
+    /* One that has rotted stays so: the same bit once more would make it sound. */
+    bool sound = stored_value(pair.value, &value) == 0;
+    if (sound && stored_row_key(pair.key, &partition_key, &sort_key)) {
         sim_trace(&strike->world->sim, "%s: row %.*s/%.*s rots", node->process.name,
                   (int)partition_key.size, (const char *)partition_key.data, (int)sort_key.size,
                   (const char *)sort_key.data);
