@@ -49,6 +49,10 @@ start_writers() {
     WRITERS+=("$STARTED")
 }
 
+written() { # N: acknowledged to each
+    [ "$(wc -l <"$BASE/eventual")" -gt "$1" ] && [ "$(wc -l <"$BASE/strict")" -gt "$1" ]
+}
+
 stop_writers() {
     local pid
     for pid in "${WRITERS[@]}"; do
@@ -119,12 +123,14 @@ everything_is_there() { # NUMBER-OF-COPIES
 @test "all nodes killed at once: what was acknowledged is there when they are back" {
     start_writers
     for i in $(seq $((ROUNDS / 2))); do
+        wait_for 30 written $((i * 300)) # nodes that start acknowledge nothing for 0.6 s
         random_sleep 2000
         kill -KILL "$(node_pid 1)" "$(node_pid 2)" "$(node_pid 3)"
         for n in 1 2 3; do kill_node $n || true; done # and reaped
         for n in 1 2 3; do start_node $n; done
         wait_for 20 ringctl status
     done
+    wait_for 30 written 600
     stop_writers
     everything_is_there 0
 }
