@@ -246,8 +246,8 @@ static void command_ask(struct scenario *s, struct session *session) {
         const char *name;
         enum op_kind kind;
     } kinds[] = {{"get", OP_GET},        {"strict", OP_STRICT_GET},   {"put", OP_BLIND},
-                 {"update", OP_CONTEXT}, {"overwrite", OP_OVERWRITE}, {"match", OP_MATCH},
-                 {"create", OP_ABSENT},  {"delete", OP_DELETE}};
+                 {"update", OP_CONTEXT}, {"overwrite", OP_OVERWRITE}, {"patch", OP_PATCH},
+                 {"match", OP_MATCH},    {"create", OP_ABSENT},       {"delete", OP_DELETE}};
     unsigned row = 0;
     int64_t patience = 5 * SIM_S;
     session->via = 0;
