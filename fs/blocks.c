@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/namespace_available.h"
+
 void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents) {
     *blocks = (struct blocks){.mount = mount, .contents = *contents};
 }
@@ -255,9 +257,12 @@ static bool goes_together(const struct block *block) {
     return waits(block) && (!blocks->shared || (whole && !blocks->contended));
 }
 
-/* Whether it is laid over what is stored. */
+/* Whether it is laid over what is stored: by a majority, which contents that only a minority knows
+ * do without. */
 static bool goes_as_patch(const struct block *block) {
-    return waits(block) && block->blocks->shared && block->written != NULL &&
+    const struct blocks *blocks = block->blocks;
+    bool fresh = contents_fresh(blocks->mount->config.ns, &blocks->contents);
+    return waits(block) && !fresh && blocks->shared && block->written != NULL &&
            !written_all(block->written) && written_patches(block->written, block->size);
 }
 

@@ -7,6 +7,7 @@
 #   kill_node I                SIGKILL
 #   stop_cluster               all of that undone, BASE removed; for teardown, harmless twice
 #   wait_for SECONDS COMMAND...  until the command succeeds; fails when it has not by then
+#   let_leases_end             after nodes were stopped: mounts answer no more from what their leases cover (WATCH_LEASE_MS)
 #   ringctl ...                on this cluster
 #   start_mount [DIR [OPTION...]]  mounts it at DIR (default $MNT = $BASE/mnt)
 #   stop_mount [DIR]           unmounts, waits until the process has ended
@@ -34,6 +35,8 @@ wait_for() { # SECONDS COMMAND...
         sleep 0.05
     done
 }
+
+let_leases_end() { sleep 1; }
 
 node_pid() { echo "${PIDS[$1]}"; }
 node_address() { local m=${MEMBERS[$1 - 1]}; echo "${m#*=}"; }

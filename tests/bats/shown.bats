@@ -20,6 +20,7 @@ stop_all_nodes() { # as if all machines had stalled
         STOPPED+=("$(node_pid $i)")
         kill -STOP "$(node_pid $i)"
     done
+    let_leases_end
 }
 
 @test ".ringfs is not listed, can be read, and cannot be changed" {
