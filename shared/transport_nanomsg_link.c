@@ -269,13 +269,13 @@ static uint64_t link_statistic(const struct link *link, int statistic) {
     return nn_get_statistic(link->socket, statistic);
 }
 
-/* Whether the connection is gone: it was there and is not, or was replaced, or something waits and
- * nobody listens. Told once until it is back. */
+/* Whether the connection is gone: it was there and is not, or one broke since the last look (which
+ * need not have seen it), or something waits and nobody listens. Told once until it is back. */
 static bool link_is_lost(struct link *link) {
     uint64_t n_broken = link_statistic(link, NN_STAT_BROKEN_CONNECTIONS);
     uint64_t n_refused = link_statistic(link, NN_STAT_CONNECT_ERRORS);
     bool up = link_statistic(link, NN_STAT_CURRENT_CONNECTIONS) > 0;
-    bool lost = link->connected && (!up || n_broken != link->n_broken);
+    bool lost = (link->connected && !up) || n_broken != link->n_broken;
     bool refused = !up && link->n_parcels > 0 && n_refused != link->n_refused;
     bool tell_it = (lost || refused) && !link->told_down;
     link->connected = up;

@@ -252,6 +252,17 @@ static void a_node_that_restarts_is_told_down_and_served_again(void **state) {
     pair_free(&pair);
 }
 
+static void a_connection_that_breaks_before_anyone_looked_at_it_is_told_down(void **state) {
+    (void)state;
+    struct pair pair;
+    pair_new(&pair);
+    assert_int_equal(send_node(&pair.client, 1, 1, bytes_of_string("x")), 0);
+    PUMP_UNTIL(pair.client.n_received == 1); /* sooner than TRANSPORT_POLL_MS */
+    transport_free(pair.node.transport);
+    PUMP_UNTIL(pair.client.n_down == 1);
+    transport_free(pair.client.transport);
+}
+
 static void a_peer_that_restarts_is_served_again(void **state) {
     (void)state;
     char address[RING_ADDRESS_MAX];
@@ -302,6 +313,7 @@ int main(void) {
         cmocka_unit_test(what_waits_for_an_absent_peer_is_bounded_and_delivered_in_order),
         cmocka_unit_test(a_link_that_nobody_answers_at_is_told_down_and_then_gives_up),
         cmocka_unit_test(a_node_that_restarts_is_told_down_and_served_again),
+        cmocka_unit_test(a_connection_that_breaks_before_anyone_looked_at_it_is_told_down),
         cmocka_unit_test(a_peer_that_restarts_is_served_again),
         cmocka_unit_test(a_link_moves_to_another_address),
     };
