@@ -54,48 +54,55 @@ static void fill_holes(struct run *run, uint64_t end) {
     }
 }
 
-/* The next row of the run: a block, which is no hole when it holds bytes. */
-static int take_block(struct run *run, uint64_t index, struct bytes encoded) {
-    struct versions versions = {0};
-    int err = versions_decode(encoded, &versions);
+/* What a row shows, borrowed from `versions`, which is released by the caller when the answer is 0.
+ * ERR_CORRUPT when it is larger than it can be. */
+static int show(struct bytes encoded, size_t size_max, struct versions *versions,
+                struct bytes *ret) {
+    int err = versions_decode(encoded, versions);
     if (err != 0) {
         return err;
     }
-    const struct sibling *winner = versions_winner(&versions);
-    struct bytes value = winner != NULL ? winner->value : (struct bytes){0};
-    if (value.size <= BLOCK_SIZE) {
-        fill_holes(run, index);
-        fill(run, index, value);
-        run->next = index + 1;
-        run->hole = run->hole || value.size == 0;
-    } else {
-        err = ERR_CORRUPT;
+    const struct sibling *winner = versions_winner(versions);
+    *ret = winner != NULL ? winner->value : (struct bytes){0};
+    if (ret->size > size_max) {
+        versions_release(versions);
+        return ERR_CORRUPT;
     }
+    return 0;
+}
+
+/* The next row of the run: a block, which is no hole when it holds bytes. */
+static int take_block(struct run *run, uint64_t index, struct bytes encoded) {
+    struct versions versions = {0};
+    struct bytes value;
+    int err = show(encoded, BLOCK_SIZE, &versions, &value);
+    if (err != 0) {
+        return err;
+    }
+    fill_holes(run, index);
+    fill(run, index, value);
+    run->next = index + 1;
+    run->hole = run->hole || value.size == 0;
     versions_release(&versions);
-    return err;
+    return 0;
 }
 
 /* The run's own bytes, of a row that holds no others. What lies behind the end of a short block
  * looks like a hole: its reader makes sure of that. */
 static int take_part(struct run *run, struct bytes encoded) {
     struct versions versions = {0};
-    int err = versions_decode(encoded, &versions);
+    struct bytes value;
+    int err = show(encoded, run->size, &versions, &value);
     if (err != 0) {
         return err;
     }
-    const struct sibling *winner = versions_winner(&versions);
-    struct bytes value = winner != NULL ? winner->value : (struct bytes){0};
-    if (value.size <= run->size) {
-        if (value.size > 0) {
-            memcpy(run->into, value.data, value.size);
-        }
-        memset(run->into + value.size, 0, run->size - value.size);
-        run->hole = value.size == 0;
-    } else {
-        err = ERR_CORRUPT;
+    if (value.size > 0) {
+        memcpy(run->into, value.data, value.size);
     }
+    memset(run->into + value.size, 0, run->size - value.size);
+    run->hole = value.size == 0;
     versions_release(&versions);
-    return err;
+    return 0;
 }
 
 static int take_page(struct run *run, uint64_t end, const struct scan_reply *page) {
