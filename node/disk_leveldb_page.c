@@ -55,7 +55,7 @@ static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struc
     } else if (pointer.size > 0 && !sums_only) {
         page_read_record(d, n, key, &pointer);
     } else {
-        uint64_t sum = pointer.size > 0 ? pointer.checksum : segment_checksum(key, value);
+        uint64_t sum = pointer.size > 0 ? pointer.checksum : disk_sum(key, value);
         page_put(d, n, key, sums_only ? unread : value, sum);
     }
 }

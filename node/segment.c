@@ -6,6 +6,7 @@
 
 #include <xxhash.h>
 
+#include "node/core/disk.h"
 #include "shared/err.h"
 
 enum { TAG_INLINE = 0, TAG_POINTER = 1, CHECK_FROM = 4, HEADER_CHECKED = 16 };
@@ -31,15 +32,11 @@ static uint32_t head_check(const uint8_t head[SEGMENT_HEAD_SIZE], uint32_t segme
     return (uint32_t)XXH3_64bits_withSeed(head + CHECK_FROM, SEGMENT_HEAD_SIZE - CHECK_FROM, place);
 }
 
-uint64_t segment_checksum(struct bytes key, struct bytes value) {
-    return XXH3_64bits_withSeed(value.data, value.size, XXH3_64bits(key.data, key.size));
-}
-
 void segment_head_encode(struct bytes key, struct bytes value, struct segment_pointer *at,
                          uint8_t ret[SEGMENT_HEAD_SIZE]) {
     assert(key.size <= SEGMENT_KEY_MAX && value.size <= SEGMENT_VALUE_MAX);
     assert(at->size == value.size && value.size > 0);
-    at->checksum = segment_checksum(key, value);
+    at->checksum = disk_sum(key, value);
     bytes_store_u32(ret + 4, (uint32_t)key.size);
     bytes_store_u32(ret + 8, (uint32_t)value.size);
     bytes_store_u32(ret + 12, 0);
@@ -77,7 +74,7 @@ int segment_record_check(struct bytes record, struct bytes key,
     struct bytes value = bytes_of(key_found.data + key.size, pointer->size);
     bool same = head.key_size == key.size && head.value_size == pointer->size &&
                 head.checksum == pointer->checksum && bytes_equal(key_found, key);
-    if (!same || segment_checksum(key, value) != pointer->checksum) {
+    if (!same || disk_sum(key, value) != pointer->checksum) {
         return ERR_CORRUPT;
     }
     *ret = value;

@@ -62,9 +62,6 @@ void segment_head_encode(struct bytes key, struct bytes value, struct segment_po
 int segment_head_decode(const uint8_t head[SEGMENT_HEAD_SIZE], uint32_t segment, uint32_t offset,
                         struct segment_head *ret);
 
-/* The checksum of a record: disk_sum() of node/core/disk.h. */
-uint64_t segment_checksum(struct bytes key, struct bytes value);
-
 /* Bytes of a record in its file. */
 uint64_t segment_record_size(size_t key_size, size_t value_size);
 /* Checks a whole record against the key and the pointer that led to it. *ret is its value, borrowed
