@@ -87,32 +87,28 @@ static struct bytes key_of(const struct partition *partition) {
 
 /* ---- live or not ---- */
 
-static bool is_live(const struct partition *partition) {
-    uint16_t n_watched = 0;
-    uint8_t read_quorum = UINT8_MAX;
+/* The replicas that watch it. */
+struct watched {
+    uint16_t n;
+    uint8_t read_quorum; /* the least that one of them told */
+};
+
+static struct watched watched_by(const struct partition *partition) {
+    struct watched watched = {.read_quorum = UINT8_MAX};
     for (uint16_t i = 0; i < partition->n_namings; i++) {
         const struct naming *naming = &partition->namings[i];
         if (naming->state == NAMING_WATCHED) {
-            n_watched++;
+            watched.n++;
             uint8_t told = naming->source->read_quorum;
-            read_quorum = told < read_quorum ? told : read_quorum;
+            watched.read_quorum = told < watched.read_quorum ? told : watched.read_quorum;
         }
     }
-    return n_watched > 0 && n_watched + read_quorum > partition->n_namings;
+    return watched;
 }
 
-static bool is_whole(const struct client_watch *watch, const struct partition *partition) {
-    uint16_t n_watched = 0;
-    for (uint16_t i = 0; i < partition->n_namings; i++) {
-        if (partition->namings[i].state == NAMING_WATCHED) {
-            n_watched++;
-        }
-    }
-    return n_watched > 0 && n_watched == watch->client->ring.n_replicas_held;
-}
-
-static void judge_whole(struct client_watch *watch, struct partition *partition) {
-    bool whole = is_whole(watch, partition);
+static void judge_whole(struct client_watch *watch, struct partition *partition,
+                        const struct watched *by) {
+    bool whole = by->n > 0 && by->n == watch->client->ring.n_replicas_held;
     if (whole != partition->whole) {
         partition->whole = whole;
         if (watch->config.whole != NULL) {
@@ -123,8 +119,9 @@ static void judge_whole(struct client_watch *watch, struct partition *partition)
 
 /* Tells of it when it has changed. */
 static void judge(struct client_watch *watch, struct partition *partition) {
-    judge_whole(watch, partition);
-    bool live = is_live(partition);
+    const struct watched by = watched_by(partition);
+    judge_whole(watch, partition, &by);
+    bool live = by.n > 0 && by.n + by.read_quorum > partition->n_namings;
     if (live == partition->live) {
         return;
     }
