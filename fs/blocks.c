@@ -131,6 +131,18 @@ static void sent(struct block *block, int status) {
     task_wake_all(&blocks->sent);
 }
 
+/* What was written here and is not known to have arrived. */
+static struct written written_here(const struct block *block) {
+    struct written all = {{0}};
+    if (block->written != NULL) {
+        written_join(&all, block->written);
+    }
+    if (block->on_way != NULL) {
+        written_join(&all, block->on_way);
+    }
+    return all;
+}
+
 /* What was written here, over what is stored now. */
 static int merge(struct block *block) {
     const struct blocks *blocks = block->blocks;
@@ -139,13 +151,7 @@ static int merge(struct block *block) {
     int status = contents_get_block(blocks->mount->config.ns, &blocks->contents, block->index,
                                     stored, &size, &block->seen);
     if (status == 0) {
-        struct written all = {{0}};
-        if (block->written != NULL) {
-            written_join(&all, block->written);
-        }
-        if (block->on_way != NULL) {
-            written_join(&all, block->on_way);
-        }
+        const struct written all = written_here(block);
         written_keep(&all, block->data, stored);
         block->size = size > block->size ? size : block->size;
         block->partial = false;
@@ -287,17 +293,20 @@ static void add_to_run(struct run *run, struct block *block, bool synced) {
     run->members[run->n++] = block;
 }
 
+static void add_patch(struct run *run, struct block *block, bool synced) {
+    add_to_run(run, block, synced);
+    block->patching = true;
+}
+
 static void begin_send_patches(struct block *block, bool synced) {
     struct blocks *blocks = block->blocks;
     struct run *run = memory_new(1, sizeof *run);
     uint64_t stripe = block->index / STRIPE_BLOCKS;
-    add_to_run(run, block, synced);
-    block->patching = true;
+    add_patch(run, block, synced);
     for (struct block *other = blocks->first; other != NULL; other = other->next) {
         bool room = run->n < CONTENTS_TOGETHER_MAX && blocks->n_sending < BLOCKS_SENDING_MAX;
         if (room && other->index / STRIPE_BLOCKS == stripe && goes_as_patch(other)) {
-            add_to_run(run, other, synced);
-            other->patching = true;
+            add_patch(run, other, synced);
         }
     }
     mount_background(blocks->mount, send_run, run);
@@ -550,12 +559,14 @@ static int flush_dirty(struct blocks *blocks, bool synced) {
 /* Of more than a few blocks, and of patches, the nodes are asked to bring them to their disks. */
 static bool too_many_to_send_again(const struct blocks *blocks) {
     uint32_t n = 0, n_dirty = 0;
+    bool patching = false;
     for (const struct block *block = blocks->first; block != NULL; block = block->next) {
         n_dirty += block->dirty;
-        n += block->patching ? BLOCKS_AGAIN_MAX + 1 : 0;
         n += block->sending || (!block->dirty && !block->synced);
+        patching = patching || block->patching;
     }
-    return n > BLOCKS_AGAIN_MAX || n_dirty > BLOCKS_EACH_SYNCED_MAX || blocks->unsynced_ns != 0;
+    return patching || blocks->unsynced_ns != 0 || n > BLOCKS_AGAIN_MAX ||
+           n_dirty > BLOCKS_EACH_SYNCED_MAX;
 }
 
 int blocks_flush(struct blocks *blocks, bool synced) {
@@ -681,14 +692,8 @@ static int read_part(void *arg) {
 }
 
 static bool all_mine(struct part *part, const struct block *block) {
-    struct written all = {{0}};
+    const struct written all = written_here(block);
     uint32_t at = (uint32_t)(part->offset % BLOCK_SIZE);
-    if (block->written != NULL) {
-        written_join(&all, block->written);
-    }
-    if (block->on_way != NULL) {
-        written_join(&all, block->on_way);
-    }
     bool has = written_has(&all, at, at + (uint32_t)part->size);
     if (!has) {
         copy_mine(part, block, &all);
