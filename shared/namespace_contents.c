@@ -37,7 +37,9 @@ void block_seen_release(struct block_seen *seen) {
     *seen = (struct block_seen){0};
 }
 
-static void see_row(const struct versions *versions, bool stored, struct block_seen *seen) {
+static void see_row(const struct versions *versions, struct block_seen *seen) {
+    const struct sibling *winner = versions_winner(versions);
+    bool stored = winner != NULL && (winner->flags & SIBLING_TOMBSTONE) == 0;
     struct buffer context = {0};
     if (versions->context.n > 0) {
         context_encode(&versions->context, &context);
@@ -47,24 +49,32 @@ static void see_row(const struct versions *versions, bool stored, struct block_s
     buffer_release(&context);
 }
 
-/* A read of one block. */
-struct block_read {
-    struct namespace *ns;
-    const struct id128 *contents;
-    uint64_t index;
-    uint8_t *into;
-    uint32_t stored;         /* result: bytes of the block that are stored */
-    struct block_seen *seen; /* filled unless NULL */
-};
+/* The partition of the block. */
+static struct key key_stripe_of(const struct id128 *contents, uint64_t index) {
+    return key_stripe(contents, index / STRIPE_BLOCKS);
+}
 
-/* Zeros where nothing is stored. */
-static int block_read(struct block_read *part) {
-    struct key partition = key_stripe(part->contents, part->index / STRIPE_BLOCKS);
-    struct key sort = key_block(part->index);
-    struct store *store = part->ns->store;
+/* Something becomes of the block with this key, whatever is there. */
+static struct row_op block_op(enum row_kind kind, const struct key *sort, struct bytes value) {
+    return (struct row_op){.kind = (uint8_t)kind,
+                           .condition = ROW_OVERWRITE,
+                           .sort_key = key_bytes(sort),
+                           .value = value};
+}
+
+int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                        uint8_t *into, uint32_t *ret_stored) {
+    uint32_t stored;
+    return contents_get_block(ns, contents, index, into, ret_stored ? ret_stored : &stored, NULL);
+}
+
+int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
+                       uint8_t *into, uint32_t *ret_size, struct block_seen *seen) {
+    struct key partition = key_stripe_of(contents, index);
+    struct key sort = key_block(index);
     struct store_row row = {0};
-    int err = store->get(store->self, key_bytes(&partition), key_bytes(&sort),
-                         LEVEL_QUORUM | STORE_LARGE, &row);
+    int err = ns->store->get(ns->store->self, key_bytes(&partition), key_bytes(&sort),
+                             LEVEL_QUORUM | STORE_LARGE, &row);
     if (err < 0) {
         return err;
     }
@@ -75,26 +85,15 @@ static int block_read(struct block_read *part) {
         return ERR_CORRUPT;
     }
     if (value.size > 0) {
-        memcpy(part->into, value.data, value.size);
+        memcpy(into, value.data, value.size);
     }
-    memset(part->into + value.size, 0, BLOCK_SIZE - value.size);
-    part->stored = (uint32_t)value.size;
-    if (part->seen != NULL) {
-        bool live = winner != NULL && (winner->flags & SIBLING_TOMBSTONE) == 0;
-        see_row(&row.versions, live, part->seen);
+    memset(into + value.size, 0, BLOCK_SIZE - value.size);
+    *ret_size = (uint32_t)value.size;
+    if (seen != NULL) {
+        see_row(&row.versions, seen);
     }
     store_row_release(&row);
     return 0;
-}
-
-int contents_read_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
-                        uint8_t *into, uint32_t *ret_stored) {
-    struct block_read part = {.ns = ns, .contents = contents, .index = index, .into = into};
-    int err = block_read(&part);
-    if (err == 0 && ret_stored) {
-        *ret_stored = part.stored;
-    }
-    return err;
 }
 
 int contents_write_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
@@ -105,17 +104,6 @@ int contents_write_block(struct namespace *ns, const struct id128 *contents, uin
 
 /* ---- blocks that several clients write ---- */
 
-int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
-                       uint8_t *into, uint32_t *ret_size, struct block_seen *seen) {
-    struct block_read part = {
-        .ns = ns, .contents = contents, .index = index, .into = into, .seen = seen};
-    int err = block_read(&part);
-    if (err == 0) {
-        *ret_size = part.stored;
-    }
-    return err;
-}
-
 /* Always holds, and puts the batch in line with the conditional ones of its partition. */
 static struct row_op in_line(void) {
     return (struct row_op){.kind = ROW_GUARD, .condition = ROW_COUNT_MAX, .count_max = UINT32_MAX};
@@ -125,14 +113,11 @@ int contents_put_block(struct namespace *ns, const struct block_put *put, struct
     if (put->data.size > BLOCK_SIZE) {
         return ERR_TOO_BIG;
     }
-    struct key partition = key_stripe(&put->contents, put->index / STRIPE_BLOCKS);
+    struct key partition = key_stripe_of(&put->contents, put->index);
     struct key sort = key_block(put->index);
     struct commit commit = {.n = put->manner == BLOCK_IN_LINE ? 2 : 1};
     struct row_op *op = &commit.ops[0];
-    *op = (struct row_op){.kind = ROW_PUT,
-                          .condition = ROW_OVERWRITE,
-                          .sort_key = key_bytes(&sort),
-                          .value = put->data};
+    *op = block_op(ROW_PUT, &sort, put->data);
     if (put->manner == BLOCK_AS_SEEN) {
         op->condition = seen->stored ? ROW_IF_MATCH : ROW_IF_ABSENT;
         op->seen = seen->context;
@@ -152,7 +137,7 @@ int contents_put_block(struct namespace *ns, const struct block_put *put, struct
 int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint32_t n,
                         struct block_seen *const seen[]) {
     const struct block_put *first = &puts[0];
-    struct key partition = key_stripe(&first->contents, first->index / STRIPE_BLOCKS);
+    struct key partition = key_stripe_of(&first->contents, first->index);
     struct key sorts[CONTENTS_TOGETHER_MAX];
     struct commit commit = {.n = n};
     assert(n > 0 && n <= CONTENTS_TOGETHER_MAX);
@@ -160,10 +145,7 @@ int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint
         assert(puts[i].data.size <= BLOCK_SIZE);
         assert(puts[i].index / STRIPE_BLOCKS == first->index / STRIPE_BLOCKS);
         sorts[i] = key_block(puts[i].index);
-        commit.ops[i] = (struct row_op){.kind = ROW_PUT,
-                                        .condition = ROW_OVERWRITE,
-                                        .sort_key = key_bytes(&sorts[i]),
-                                        .value = puts[i].data};
+        commit.ops[i] = block_op(ROW_PUT, &sorts[i], puts[i].data);
     }
     store_options options = first->synced ? MESSAGE_SYNCED : 0;
     options |= contents_fresh(ns, &first->contents) ? STORE_AVAILABLE : 0;
@@ -178,17 +160,14 @@ int contents_put_blocks(struct namespace *ns, const struct block_put *puts, uint
 
 int contents_patch_blocks(struct namespace *ns, const struct block_patch *patches, uint32_t n) {
     const struct block_patch *first = &patches[0];
-    struct key partition = key_stripe(&first->contents, first->index / STRIPE_BLOCKS);
+    struct key partition = key_stripe_of(&first->contents, first->index);
     struct key sorts[CONTENTS_TOGETHER_MAX];
     struct commit commit = {.n = n};
     assert(n > 0 && n <= CONTENTS_TOGETHER_MAX);
     for (uint32_t i = 0; i < n; i++) {
         assert(patches[i].index / STRIPE_BLOCKS == first->index / STRIPE_BLOCKS);
         sorts[i] = key_block(patches[i].index);
-        commit.ops[i] = (struct row_op){.kind = ROW_PATCH,
-                                        .condition = ROW_OVERWRITE,
-                                        .sort_key = key_bytes(&sorts[i]),
-                                        .value = patches[i].overlay};
+        commit.ops[i] = block_op(ROW_PATCH, &sorts[i], patches[i].overlay);
     }
     int err = commit_run(ns, &partition, &commit, first->synced ? MESSAGE_SYNCED : 0);
     commit_release(&commit);

@@ -28,7 +28,7 @@ struct block_seen {
     bool known;  /* it was read or written at all */
 };
 void block_seen_release(struct block_seen *seen);
-/* As contents_read_block(); fills `seen`. */
+/* As contents_read_block(); fills `seen` unless it is NULL. */
 int contents_get_block(struct namespace *ns, const struct id128 *contents, uint64_t index,
                        uint8_t *into, uint32_t *ret_size, struct block_seen *seen);
 enum block_manner {
