@@ -86,14 +86,6 @@ static bool is_file_key(struct bytes partition_key) {
     return is_number_key(partition_key, 'i');
 }
 
-static uint64_t big_endian(const uint8_t *at) {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) {
-        value = value << 8 | at[i];
-    }
-    return value;
-}
-
 static void describe_in_directory(struct namespace *ns, struct bytes partition_key,
                                   struct bytes sort_key, struct buffer *into) {
     struct id128 directory;
@@ -119,18 +111,18 @@ void namespace_describe(struct namespace *ns, struct bytes partition_key, struct
     } else if (is_stripe_key(partition_key, sort_key)) {
         char text[64];
         snprintf(text, sizeof text, "block %llu of contents ",
-                 (unsigned long long)big_endian(sort_key.data));
+                 (unsigned long long)key_number(sort_key.data));
         put_text(into, text);
         put_hex(into, bytes_of(partition_key.data + 1, ID_SIZE));
     } else if (is_file_key(partition_key)) {
         char text[64];
         snprintf(text, sizeof text, "file %llu, which has several names",
-                 (unsigned long long)big_endian(partition_key.data + 1));
+                 (unsigned long long)key_number(partition_key.data + 1));
         put_text(into, text);
     } else if (is_number_key(partition_key, 'l')) {
         char text[64];
         snprintf(text, sizeof text, "locks on file %llu",
-                 (unsigned long long)big_endian(partition_key.data + 1));
+                 (unsigned long long)key_number(partition_key.data + 1));
         put_text(into, text);
     } else if (partition_key.size == 1 + ID_SIZE && partition_key.data[0] == 'm') {
         put_text(into, "lease of mount ");

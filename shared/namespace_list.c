@@ -27,14 +27,6 @@ struct shard_scan {
     uint32_t capacity;
 };
 
-static uint64_t key_hash(struct bytes sort_key) {
-    uint64_t hash = 0;
-    for (int i = 1; i < ENTRY_KEY_NAME; i++) {
-        hash = hash << 8 | sort_key.data[i];
-    }
-    return hash;
-}
-
 static uint64_t cookie_of(uint64_t hash) {
     return hash < COOKIE_MIN ? COOKIE_MIN : hash;
 }
@@ -112,7 +104,7 @@ static int rows_take(struct shard_scan *scan, const struct scan_reply *page) {
         struct listing_entry met;
         int err = row_entry(scan, row, &met.entry);
         if (err == 0) {
-            met.cookie = cookie_of(key_hash(row->sort_key));
+            met.cookie = cookie_of(key_number(row->sort_key.data + 1));
             listing_add(&scan->found, &scan->capacity, &met);
             err = met.entry.n_conflicts > 0 ? losers_take(scan, &met, row->versions) : 0;
         }

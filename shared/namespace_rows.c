@@ -33,6 +33,14 @@ static void key_put_u64(struct key *key, uint64_t value) {
     key_put(key, big, sizeof big);
 }
 
+uint64_t key_number(const uint8_t *at) {
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++) {
+        value = value << 8 | at[i];
+    }
+    return value;
+}
+
 static struct key key_of(char kind) {
     return (struct key){.data = {(uint8_t)kind}, .size = 1};
 }
@@ -95,10 +103,7 @@ bool key_block_index(struct bytes sort_key, uint64_t *ret) {
     if (sort_key.size != sizeof *ret) {
         return false;
     }
-    *ret = 0;
-    for (size_t i = 0; i < sort_key.size; i++) {
-        *ret = *ret << 8 | sort_key.data[i];
-    }
+    *ret = key_number(sort_key.data);
     return true;
 }
 

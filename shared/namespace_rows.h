@@ -29,6 +29,8 @@ struct key key_entries_from(uint64_t hash);
 struct key key_entries_end(void);
 struct key key_stripe(const struct id128 *contents, uint64_t stripe);
 struct key key_block(uint64_t index);
+/* The number that eight bytes of a key stand for. */
+uint64_t key_number(const uint8_t *at);
 /* Which block the sort key is of; false when it is none's. */
 bool key_block_index(struct bytes sort_key, uint64_t *ret);
 struct key key_superblock(void);

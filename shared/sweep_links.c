@@ -72,11 +72,7 @@ static int read_file(struct sweep *sweep, const struct partition_tally *partitio
         partition->tally.n_live == 0) {
         return 0;
     }
-    /* The key as a number: key_file() writes it big-endian. */
-    struct file_read read = {.sweep = sweep};
-    for (size_t i = 1; i < partition->key.size; i++) {
-        read.file_id = read.file_id << 8 | partition->key.data[i];
-    }
+    struct file_read read = {.sweep = sweep, .file_id = key_number(partition->key.data + 1)};
     int err = sweep_rows(sweep, partition->key, 0, take_file_row, &read);
     if (err == ERR_CORRUPT || err == ERR_INVALID) {
         sweep->index.n_unreadable++;

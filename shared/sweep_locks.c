@@ -78,11 +78,7 @@ static int locks_partition(struct sweep *sweep, const struct partition_tally *pa
         partition->tally.n_live == 0) {
         return 0;
     }
-    uint64_t ino = 0;
-    for (size_t i = 1; i < partition->key.size; i++) {
-        ino = ino << 8 | partition->key.data[i];
-    }
-    bytes_store_u64(finding.id.bytes, ino);
+    bytes_store_u64(finding.id.bytes, key_number(partition->key.data + 1));
     sweep_find(sweep, &finding);
     return 0;
 }
