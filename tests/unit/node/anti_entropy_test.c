@@ -161,6 +161,15 @@ static void a_row_that_rotted_is_brought_back_after_a_restart(void **state) {
     cluster_free(c);
 }
 
+/* The row that is written unless something else is said, on the disk of node 1, which is down. */
+static void rot_row_of_1(struct cluster *c) {
+    struct buffer key = {0};
+    struct bytes p = bytes_of_string("p");
+    rowkey_put_row(&key, ring_slice(cluster_ring(c), p), p, bytes_of(NULL, 0));
+    assert_true(disk_mem_corrupt(cluster_disk(c, 1), buffer_bytes(&key)));
+    buffer_release(&key);
+}
+
 static void a_row_that_rotted_is_not_made_of_one_copy(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
@@ -173,11 +182,7 @@ static void a_row_that_rotted_is_not_made_of_one_copy(void **state) {
     cluster_stop(c, 1);
     cluster_crash(c, 3, false);
     cluster_release(c);
-    struct buffer key = {0};
-    struct bytes p = bytes_of_string("p");
-    rowkey_put_row(&key, ring_slice(cluster_ring(c), p), p, bytes_of(NULL, 0));
-    assert_true(disk_mem_corrupt(cluster_disk(c, 1), buffer_bytes(&key)));
-    buffer_release(&key);
+    rot_row_of_1(c);
     cluster_start(c, 1);
     cluster_advance(c, 5 * ROUND_MS);
     assert_int_equal(stored_row(c, 1, NULL, NULL).status, ERR_CORRUPT); /* 2 has the old one */
@@ -197,11 +202,7 @@ static void a_row_that_rotted_is_made_of_what_is_left_while_the_others_recover(v
     cluster_stop(c, 1);
     cluster_crash(c, 3, false);
     cluster_wipe(c, 3);
-    struct buffer key = {0};
-    struct bytes p = bytes_of_string("p");
-    rowkey_put_row(&key, ring_slice(cluster_ring(c), p), p, bytes_of(NULL, 0));
-    assert_true(disk_mem_corrupt(cluster_disk(c, 1), buffer_bytes(&key)));
-    buffer_release(&key);
+    rot_row_of_1(c);
     cluster_start(c, 1);
     cluster_start(c, 3);
     cluster_advance(c, 5 * ROUND_MS);

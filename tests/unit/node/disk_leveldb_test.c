@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
@@ -19,6 +18,7 @@
 
 #include "node/disk_leveldb_inside.h"
 #include "shared/err.h"
+#include "tests/unit/node/rows_file.h"
 
 #if defined(__SANITIZE_THREAD__)
 /* LevelDB itself is not instrumented: what it orders by its own atomics cannot be seen. */
@@ -355,25 +355,6 @@ static void work_queued_at_close_is_answered(void **state) {
 
 /* ---- damage ---- */
 
-/* The path of some file of the rows with this suffix. */
-static const char *rows_file(const char *suffix) {
-    static char path[512];
-    char rows[128];
-    snprintf(rows, sizeof rows, "%s/rows", directory);
-    DIR *dir = opendir(rows);
-    assert_non_null(dir);
-    path[0] = '\0';
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        size_t size = strlen(entry->d_name), n = strlen(suffix);
-        if (size >= n && strcmp(entry->d_name + size - n, suffix) == 0) {
-            snprintf(path, sizeof path, "%s/%s", rows, entry->d_name);
-        }
-    }
-    closedir(dir);
-    assert_true(path[0]);
-    return path;
-}
-
 static void damage(const char *path, off_t offset) {
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
@@ -387,7 +368,7 @@ static void a_lost_current_is_refused_not_recreated(void **state) {
     open_disk();
     put("a", "1", true);
     close_disk();
-    assert_int_equal(unlink(rows_file("CURRENT")), 0);
+    assert_int_equal(unlink(rows_file(directory, "CURRENT", NULL)), 0);
     assert_int_equal(try_open(1, false, why), ERR_CORRUPT);
     assert_non_null(strstr(why, "CURRENT"));
     assert_non_null(strstr(why, directory));
@@ -413,7 +394,7 @@ static void damage_in_the_middle_of_the_log_is_refused_with_a_sentence(void **st
         put("a", "a value of some length, so that the log has a middle", false);
     }
     close_disk();
-    damage(rows_file(".log"), 2000);
+    damage(rows_file(directory, ".log", NULL), 2000);
     assert_int_equal(try_open(1, false, why), ERR_CORRUPT);
     assert_non_null(strstr(why, "--rebuild"));
 }
@@ -431,7 +412,7 @@ static void a_failed_write_is_the_last_one_and_the_rows_stay_readable(void **sta
     struct stat st;
     open_disk();
     put("a", "1", true);
-    assert_int_equal(stat(rows_file(".log"), &st), 0);
+    assert_int_equal(stat(rows_file(directory, ".log", NULL), &st), 0);
     signal(SIGXFSZ, SIG_IGN);
     limit_files((rlim_t)st.st_size + 10);
     int status = put("b", "a value that does not fit into what the file may still hold", false);
@@ -490,7 +471,7 @@ static void a_torn_end_of_the_log_loses_only_the_last_record(void **state) {
     put("a", "1", true);
     put("b", "2", true);
     close_disk();
-    const char *log = rows_file(".log");
+    const char *log = rows_file(directory, ".log", NULL);
     struct stat st;
     assert_int_equal(stat(log, &st), 0);
     assert_int_equal(truncate(log, st.st_size - 3), 0);
@@ -513,7 +494,7 @@ static void fill_table(void) {
 static void a_damaged_table_answers_corrupt_to_reads_and_scans(void **state) {
     (void)state;
     fill_table();
-    damage(rows_file(".ldb"), 1000);
+    damage(rows_file(directory, ".ldb", NULL), 1000);
     open_disk();
     get("k005");
     assert_int_equal(last_status, ERR_CORRUPT);

@@ -1,7 +1,7 @@
 /* disk_log: zeros ahead of what is synced, and logs with such ends after a crash. */
 #include "tests/unit/node/disk_rows.h"
+#include "tests/unit/node/rows_file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,20 +17,9 @@ enum {
 /* ---- the log ---- */
 
 static const char *log_path(void) {
-    static char path[512];
-    char rows[128];
-    snprintf(rows, sizeof rows, "%s/rows", directory);
-    DIR *dir = opendir(rows);
-    assert_non_null(dir);
-    path[0] = '\0';
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        if (strstr(entry->d_name, ".log")) {
-            assert_int_equal(path[0], 0); /* one */
-            snprintf(path, sizeof path, "%s/%s", rows, entry->d_name);
-        }
-    }
-    closedir(dir);
-    assert_true(path[0]);
+    uint32_t n;
+    const char *path = rows_file(directory, ".log", &n);
+    assert_int_equal(n, 1);
     return path;
 }
 
