@@ -7,6 +7,7 @@
 
 #include "node/core/coordinator_strict.h"
 #include "node/core/forward.h"
+#include "node/core/later.h"
 #include "node/core/plant.h"
 #include "node/core/recovery.h"
 #include "shared/err.h"
@@ -117,26 +118,35 @@ void request_phase(struct request *request) {
     for (uint32_t i = 0; i < request->n_peers; i++) {
         request->peers[i].state = PEER_IDLE;
         request->peers[i].status = 0;
+        request->peers[i].later = false;
     }
 }
 
-void request_ask(struct request *request, struct peer *peer, uint8_t type, uint16_t flags,
-                 struct bytes payload) {
+static void ask(struct request *request, struct peer *peer, struct message *content) {
     struct node *node = request->node;
     int64_t limit_ns = node_now(node) + NODE_REPLICA_TIMEOUT_MS * NS_PER_MS;
     if (limit_ns > request->deadline_ns) {
         limit_ns = request->deadline_ns;
     }
-    struct message message = {.type = type,
-                              .flags = flags,
-                              .id = request->id + request->phase,
-                              .budget_ms = node_budget_ms(node, limit_ns),
-                              .key = request->key,
-                              .payload = payload};
+    struct message message = *content;
+    message.id = request->id + request->phase;
+    message.budget_ms = node_budget_ms(node, limit_ns);
+    message.key = request->key;
     assert(peer->state == PEER_IDLE);
-    peer->state = node_ask(node, peer->node, &message) == 0 ? PEER_ASKED : PEER_REFUSED;
+    peer->state = PEER_ASKED;
+    if (peer->later) {
+        later_ask(node, peer->node, &message);
+    } else if (node_ask(node, peer->node, &message) != 0) {
+        peer->state = PEER_REFUSED;
+    }
     peer->status = peer->state == PEER_REFUSED ? ERR_BUSY : 0;
     peer->asked_ever |= peer->state == PEER_ASKED;
+}
+
+void request_ask(struct request *request, struct peer *peer, uint8_t type, uint16_t flags,
+                 struct bytes payload) {
+    struct message content = {.type = type, .flags = flags, .payload = payload};
+    ask(request, peer, &content);
 }
 
 uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uint16_t flags,
@@ -144,16 +154,41 @@ uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uin
     uint32_t asked = 0;
     for (uint32_t i = 0; i < request->n_peers && asked < n; i++) {
         struct peer *peer = &request->peers[i];
-        /* A replica that recovers is told what is written, and not asked what it has. */
-        bool able = type == MESSAGE_REPLICATE
-                        ? node_alive(request->node, peer->node)
-                        : node_serves(request->node, peer->node, request->slice);
-        if (peer->state == PEER_IDLE && able) {
+        /* A replica that recovers is not asked what it has. */
+        if (peer->state == PEER_IDLE && node_serves(request->node, peer->node, request->slice)) {
             request_ask(request, peer, type, flags, payload);
             asked += peer->state == PEER_ASKED ? 1 : 0;
         }
     }
     return asked;
+}
+
+void request_replicate(struct request *request, uint16_t flags, struct bytes payload) {
+    struct node *node = request->node;
+    struct message content = {.type = MESSAGE_REPLICATE, .flags = flags, .payload = payload};
+    uint32_t have = 1;
+    for (uint32_t i = 0; i < 2 * request->n_peers; i++) {
+        struct peer *peer = &request->peers[i % request->n_peers];
+        bool first = i < request->n_peers;
+        bool able = first ? later_prompt(node, peer->node, request->slice)
+                          : node_alive(node, peer->node); /* one that recovers is told, too */
+        if (peer->state == PEER_IDLE && able && !(first && have >= request->needed)) {
+            peer->later = have >= request->needed;
+            ask(request, peer, &content);
+            have += peer->state == PEER_ASKED ? 1 : 0;
+        }
+    }
+}
+
+void request_replicated(struct request *request, const struct peer *peer) {
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        const struct peer *other = &request->peers[i];
+        if (other->state == PEER_ASKED && other->later && peer->state == PEER_REFUSED) {
+            later_flush(request->node, other->node);
+        } else if (other->state == PEER_ASKED && !other->later && peer->later) {
+            later_overtaken(request->node, other->node);
+        }
+    }
 }
 
 uint32_t request_count(const struct request *request, enum peer_state state) {

@@ -75,6 +75,7 @@ struct peer {
     uint16_t node;
     uint8_t state; /* enum peer_state */
     bool asked_ever;
+    bool later;  /* writes: it is asked behind the others, see later.h */
     bool same;   /* reads: its digest was that of the local row or page */
     bool broken; /* reads: it said that its own copy is corrupt */
     int status;  /* of its answer */
@@ -159,6 +160,12 @@ void request_ask(struct request *request, struct peer *peer, uint8_t type, uint1
 /* Asks up to `n` idle live peers in the order of the preference list; returns how many were. */
 uint32_t request_ask_some(struct request *request, uint32_t n, uint8_t type, uint16_t flags,
                           struct bytes payload);
+/* Sends a write to all idle live peers: at once to as many as are needed beside this node, to the
+ * others later (later.h). */
+void request_replicate(struct request *request, uint16_t flags, struct bytes payload);
+/* COMMITTING: a peer has answered; those that were to be asked later are asked now when it refused.
+ */
+void request_replicated(struct request *request, const struct peer *peer);
 uint32_t request_count(const struct request *request, enum peer_state state);
 /* How many of the slice's replicas seem able to answer for it, this one included. */
 uint32_t request_alive(const struct request *request);

@@ -336,8 +336,7 @@ void batch_replicate(struct batch_request *batch) {
         return;
     }
     request_phase(request);
-    request_ask_some(request, request->n_peers, MESSAGE_REPLICATE, request->flags & MESSAGE_SYNCED,
-                     buffer_bytes(encoded));
+    request_replicate(request, request->flags & MESSAGE_SYNCED, buffer_bytes(encoded));
     request_arm(request, NODE_REPLICA_TIMEOUT_MS * NS_PER_MS);
     if (batch_may_stand_in(batch)) {
         request_arm(request, stand_in_ms(batch) * NS_PER_MS);
@@ -358,6 +357,7 @@ static void batch_heard(struct request *request, struct peer *peer, const struct
     }
     peer->state = peer->status == 0 ? PEER_DONE : PEER_REFUSED;
     if (request->state == REQUEST_COMMITTING) {
+        request_replicated(request, peer);
         batch_stand_in(batch, 1u << PEER_REFUSED);
         batch_check_done(batch);
     }

@@ -32,6 +32,7 @@ struct request;
 struct forward;
 struct recovery;
 struct hints;
+struct later;
 struct handoff;
 struct round;
 struct steward;
@@ -46,6 +47,9 @@ struct peer_link {
     uint8_t *untrusted;   /* recovery.h: bits of the slices that it recovers; NULL = none, ever */
     uint16_t incarnation; /* that it last showed in a strict reply */
     struct buffer chosen; /* chosen.c: what it is about to be told */
+    struct later *later;  /* later.c: what it is about to be asked */
+    size_t later_bytes;
+    int64_t tardy_until_ns; /* later.c: it is not among those asked first */
     char stat_name[24];
 };
 
@@ -69,7 +73,7 @@ struct counters {
     uint64_t replicates, reads, read_scans, repairs_received;
     uint64_t conflicts, unavailable, unknown, busy, invalid, timeouts, siblings, too_big;
     uint64_t strict_batches, strict_applied, strict_behind, campaigns, touches, takeovers,
-        withdrawn, partition_syncs, proposals_resent, stale_epochs, settles;
+        withdrawn, partition_syncs, proposals_resent, stale_epochs, settles, overtaken;
     uint64_t repairs_sent, rows_applied, forwarded, late, reopened, confirmed;
     uint64_t slice_pages, recovering, syncs_asked;
     uint64_t corrupt_found, corrupt_repaired;
@@ -128,6 +132,7 @@ struct node {
     uint32_t partitions_pinned;        /* they are being walked: none is freed */
     uint32_t n_syncs;                  /* partition_sync.c */
     struct timer chosen;               /* chosen.c */
+    struct timer later;                /* later.c */
     struct settle *settles;            /* settle.c: by key */
     struct timer settling;
     struct disk_scan *settle_scan;
@@ -156,8 +161,10 @@ int64_t node_deadline(const struct node *node, const struct message *message);
 uint32_t node_budget_ms(const struct node *node, int64_t deadline_ns);
 /* A fresh id for requests to peers, its REQUEST_PHASES low bits 0. */
 uint64_t node_request_id(struct node *node);
-/* Sends a request to a peer: what env.send answers. */
+/* Sends a request to a peer, behind what waits for it (later.h): what env.send answers. */
 int node_ask(struct node *node, uint16_t peer, struct message *message);
+/* The same, past what waits: for later.c. */
+int node_send(struct node *node, uint16_t peer, struct message *message);
 
 /* Bounds of work in flight: whether `size` more bytes are taken on; given back when done. */
 bool node_take(struct node *node, size_t size);

@@ -14,6 +14,7 @@
 #include "node/core/forward.h"
 #include "node/core/handoff.h"
 #include "node/core/hints.h"
+#include "node/core/later.h"
 #include "node/core/leaf_page.h"
 #include "node/core/partition_page.h"
 #include "node/core/reap.h"
@@ -118,6 +119,7 @@ void node_free(struct node *node) {
     forward_drop(node);
     stewards_drop(node);
     chosen_drop(node);
+    later_drop(node);
     while (node->works != NULL) {
         struct work *work = node->works;
         work_end(node, work);
@@ -173,6 +175,7 @@ void node_start(struct node *node) {
 void node_check_idle(struct node *node) {
     if (node->state == NODE_STOPPING && node->n_requests == 0 && node->n_forwards == 0 &&
         node->n_works == 0 && !node->marking) {
+        later_flush_all(node);
         epoch_stop(node);
     }
 }
@@ -235,6 +238,11 @@ uint64_t node_request_id(struct node *node) {
 }
 
 int node_ask(struct node *node, uint16_t peer, struct message *message) {
+    later_flush(node, peer);
+    return node_send(node, peer, message);
+}
+
+int node_send(struct node *node, uint16_t peer, struct message *message) {
     struct endpoint to = {.kind = ENDPOINT_NODE, .node = peer};
     message->sender = node->config.id;
     message->ring_version = membership_ring(node->membership)->version;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "node/core/later.h"
 #include "node/core/plant.h"
 
 uint32_t round_majority(const struct node *node) {
@@ -12,19 +13,49 @@ uint32_t round_majority(const struct node *node) {
     return membership_ring(node->membership)->n_replicas_held / 2u + 1;
 }
 
-static void ask(struct round *round) {
+static void ask_peer(struct round *round, struct round_peer *peer) {
     struct node *node = round->node;
+    struct message message = {.type = round->type,
+                              .flags = round->flags,
+                              .id = round->id,
+                              .budget_ms = NODE_REPLICA_TIMEOUT_MS,
+                              .key = round->key,
+                              .payload = round->payload};
+    if (peer->later) {
+        later_ask(node, peer->node, &message);
+    } else {
+        node_ask(node, peer->node, &message);
+    }
+}
+
+static void ask(struct round *round) {
     for (uint32_t i = 0; i < round->n_peers; i++) {
         struct round_peer *peer = &round->peers[i];
-        struct message message = {.type = round->type,
-                                  .flags = round->flags,
-                                  .id = round->id,
-                                  .budget_ms = NODE_REPLICA_TIMEOUT_MS,
-                                  .key = round->key,
-                                  .payload = round->payload};
-        if (peer->state != ROUND_GOOD && node_alive(node, peer->node)) {
-            node_ask(node, peer->node, &message);
+        if (peer->state != ROUND_GOOD && node_alive(round->node, peer->node)) {
+            ask_peer(round, peer);
         }
+    }
+}
+
+static void ask_again(struct round *round) {
+    for (uint32_t i = 0; i < round->n_peers; i++) {
+        round->peers[i].later = false;
+    }
+    ask(round);
+}
+
+/* The first ones that answer promptly are asked at once. */
+static void set_later(struct round *round) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < round->n_peers && round->at_once > 0; i++) {
+        struct round_peer *peer = &round->peers[i];
+        bool prompt = later_prompt(round->node, peer->node, round->slice);
+        peer->later = !prompt || n >= round->at_once;
+        n += peer->later ? 0 : 1;
+    }
+    for (uint32_t i = 0; i < round->n_peers && n < round->at_once; i++) {
+        n += round->peers[i].later ? 1 : 0;
+        round->peers[i].later = false;
     }
 }
 
@@ -33,7 +64,7 @@ static void on_timer(void *context) {
     if (round->again != NULL && !round->again(round)) {
         return;
     }
-    ask(round);
+    ask_again(round);
     timers_set(round->node->timers, &round->timer,
                node_now(round->node) + ROUND_AGAIN_MS * NS_PER_MS);
 }
@@ -54,6 +85,7 @@ void round_start(struct round *round, uint16_t peer) {
     struct node *node = round->node;
     round_stop(round);
     list_peers(round, peer);
+    set_later(round);
     round->id = node_request_id(node);
     round->out = true;
     round->timer = (struct timer){.fire = on_timer, .context = round};
@@ -111,6 +143,18 @@ static const struct chain_reply *take_reply(struct node *node, struct round_peer
     return ret;
 }
 
+/* What its answer tells of when to ask the others. */
+static void hasten(struct round *round, const struct round_peer *peer) {
+    for (uint32_t i = 0; i < round->n_peers; i++) {
+        const struct round_peer *other = &round->peers[i];
+        if (other->state == ROUND_ASKED && other->later && peer->state == ROUND_REFUSED) {
+            later_flush(round->node, other->node);
+        } else if (other->state == ROUND_ASKED && !other->later && peer->later) {
+            later_overtaken(round->node, other->node);
+        }
+    }
+}
+
 bool round_heard(struct node *node, const struct endpoint *from, const struct message *message) {
     struct round *round = NULL;
     HASH_FIND(hh, node->rounds, &message->id, sizeof message->id, round);
@@ -132,6 +176,7 @@ bool round_heard(struct node *node, const struct endpoint *from, const struct me
         }
         peer->status = -(int)message->status;
         peer->state = peer->status == 0 ? ROUND_GOOD : ROUND_REFUSED;
+        hasten(round, peer);
         round->heard(round, peer, message, reply);
         return true;
     }

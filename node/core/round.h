@@ -25,6 +25,7 @@ struct round_peer {
     uint16_t node;
     uint16_t incarnation;
     uint8_t state; /* enum round_peer_state */
+    bool later;    /* asked behind the others */
     int status;    /* of the last answer */
 };
 
@@ -33,7 +34,8 @@ struct round {
     uint16_t slice;
     uint8_t type;
     uint16_t flags;
-    struct bytes key;     /* borrowed until it is stopped */
+    uint8_t at_once;  /* so many are asked at once, the others later (later.h); 0 = all at once */
+    struct bytes key; /* borrowed until it is stopped */
     struct bytes payload; /* the same */
     /* An answer, good when its status is 0: `reply` is NULL for types with other payloads. May stop
      * the round and free it. */

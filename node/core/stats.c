@@ -63,6 +63,7 @@ static void add_outcomes(struct list *list, const struct counters *c) {
     ADD(list, c, proposals_resent);
     ADD(list, c, stale_epochs);
     ADD(list, c, settles);
+    ADD(list, c, overtaken);
     ADD(list, c, repairs_sent);
     ADD(list, c, confirmed);
     ADD(list, c, hedges);

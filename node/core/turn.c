@@ -547,6 +547,7 @@ static void propose(struct partition *p) {
                               .slice = p->steward->slice,
                               .type = MESSAGE_PROPOSE,
                               .flags = flags,
+                              .at_once = p->foreign ? 0 : (uint8_t)(p->needed - 1),
                               .key = p->key,
                               .payload = payload,
                               .heard = on_accepted,

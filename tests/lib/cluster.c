@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/later.h"
 #include "shared/err.h"
 
 enum { RULES_MAX = 8, CALL_MS = 5000, RECOVERED_MS = 1000 };
@@ -49,6 +50,7 @@ struct kept {
 struct cluster {
     uint16_t n;
     uint32_t repair_round_ms, reap_ms, scrub_round_ms, lease_ms;
+    bool waits; /* see cluster_wait_for_later() */
     struct ring ring;
     struct seat seats[CLUSTER_NODES_MAX + 1]; /* by id */
     struct timers timers;
@@ -197,12 +199,26 @@ static bool step_disks(struct cluster *cluster) {
     return any;
 }
 
+/* Sends what nodes keep to send later, unless that is to be waited for. */
+static void hurry(struct cluster *cluster) {
+    for (uint16_t id = 1; id <= cluster->n && !cluster->waits; id++) {
+        if (cluster->seats[id].node != NULL) {
+            later_flush_all(cluster->seats[id].node);
+        }
+    }
+}
+
 void cluster_run(struct cluster *cluster) {
     bool any = true;
     while (any) {
+        hurry(cluster);
         any = cluster_deliver_one(cluster);
         any = step_disks(cluster) || any;
     }
+}
+
+void cluster_wait_for_later(struct cluster *cluster) {
+    cluster->waits = true;
 }
 
 void cluster_advance(struct cluster *cluster, int64_t ms) {

@@ -32,6 +32,9 @@ const struct ring *cluster_ring(const struct cluster *cluster);
 
 /* Delivers and answers everything that is under way, without time passing. */
 void cluster_run(struct cluster *cluster);
+/* What nodes keep to send later (later.h) is sent when its time has come; else it is sent at once.
+ */
+void cluster_wait_for_later(struct cluster *cluster);
 /* Lets time pass, a millisecond at a time, running all that falls due. */
 void cluster_advance(struct cluster *cluster, int64_t ms);
 /* Delivers one message; false when none is under way. */
