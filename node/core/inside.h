@@ -163,8 +163,7 @@ uint32_t node_budget_ms(const struct node *node, int64_t deadline_ns);
 uint64_t node_request_id(struct node *node);
 /* Sends a request to a peer, behind what waits for it (later.h): what env.send answers. */
 int node_ask(struct node *node, uint16_t peer, struct message *message);
-/* The same, past what waits: for later.c. */
-int node_send(struct node *node, uint16_t peer, struct message *message);
+int node_send(struct node *node, uint16_t peer, struct message *message); /* past that */
 
 /* Bounds of work in flight: whether `size` more bytes are taken on; given back when done. */
 bool node_take(struct node *node, size_t size);
