@@ -8,6 +8,7 @@
 #include "node/core/node.h"
 #include "node/core/recovery.h"
 #include "node/core/scrub.h"
+#include "node/core/turn.h"
 #include "node/core/watch.h"
 
 struct list {
@@ -108,6 +109,7 @@ static void add_gauges(struct list *list, const struct node *node) {
     add(list, "forwards_in_flight", node->n_forwards);
     add(list, "works_in_flight", node->n_works);
     add(list, "bytes_in_flight", node->inflight_bytes);
+    add(list, "proposal_bytes", turn_bytes(node));
     add(list, "commits_in_flight", rows.n_commits);
     add(list, "rows_in_memory", rows.n_rows);
     add(list, "rows_cached_bytes", rows.bytes);

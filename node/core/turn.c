@@ -72,8 +72,11 @@ static void partition_advance(struct partition *p);
 
 /* ---- the table ---- */
 
+/* What it proposed last may be half a megabyte, times PARTITIONS_MAX. */
 static void rest(struct partition *p) {
     struct node *node = p->node;
+    buffer_release(&p->proposal);
+    buffer_release(&p->candidate);
     DL_APPEND2(node->partitions_idle, p, older, newer);
 }
 
@@ -691,6 +694,14 @@ void turn_tail(const struct turn *turn, struct chain_tail *ret) {
 uint32_t turn_acknowledged(const struct turn *turn) {
     const struct partition *p = turn->partition;
     return (p->state == PARTITION_GATHERING && p->own ? 1 : 0) + round_good(&p->round);
+}
+
+uint64_t turn_bytes(const struct node *node) {
+    uint64_t bytes = 0;
+    for (const struct partition *p = node->partitions; p != NULL; p = p->hh.next) {
+        bytes += p->proposal.capacity + p->candidate.capacity;
+    }
+    return bytes;
 }
 
 /* ---- the steward's fortunes ---- */

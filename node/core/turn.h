@@ -64,6 +64,9 @@ void turn_tail(const struct turn *turn, struct chain_tail *ret);
 /* While a proposal is out: how many replicas have it by now. */
 uint32_t turn_acknowledged(const struct turn *turn);
 
+/* Memory for proposals of all partitions; one at rest has none. */
+uint64_t turn_bytes(const struct node *node);
+
 /* ---- for steward.c ---- */
 
 /* It leads: those that wait go on. */

@@ -149,6 +149,32 @@ static void of_partitions_at_rest_no_more_than_the_limit_are_remembered(void **s
     cluster_free(c);
 }
 
+static uint64_t proposal_bytes(struct cluster *c) {
+    uint64_t bytes = 0;
+    for (uint16_t id = 1; id <= 3; id++) {
+        bytes += cluster_stat(c, id, "proposal_bytes");
+    }
+    return bytes;
+}
+
+static void a_partition_at_rest_keeps_nothing_of_what_it_proposed(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    char value[4096];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    struct write write = {.node = 1, .value = value, .condition = ROW_IF_ABSENT};
+    cluster_hold(c, 0, MESSAGE_PROPOSE);
+    uint64_t ticket = ask_write(c, &write);
+    cluster_advance(c, 10);
+    assert_true(proposal_bytes(c) >= strlen(value)); /* while it is out */
+    cluster_release(c);
+    assert_int_equal(wait_for(c, ticket), 0);
+    cluster_advance(c, 10);
+    assert_int_equal(proposal_bytes(c), 0);
+    cluster_free(c);
+}
+
 /* ---- tombstones ---- */
 
 enum { STALE_NS = 1000 };
@@ -251,6 +277,7 @@ int main(void) {
         cmocka_unit_test(more_bytes_than_the_limit_are_told_busy_and_later_taken),
         cmocka_unit_test(more_requests_to_pass_on_than_the_limit_are_told_busy_and_later_taken),
         cmocka_unit_test(of_partitions_at_rest_no_more_than_the_limit_are_remembered),
+        cmocka_unit_test(a_partition_at_rest_keeps_nothing_of_what_it_proposed),
         cmocka_unit_test(tombstones_that_nobody_asks_about_any_more_make_room_for_others),
         cmocka_unit_test(a_watcher_too_many_is_refused_until_another_one_has_gone),
         cmocka_unit_test(partitions_that_find_no_room_are_not_watched_and_the_watcher_is_told),
