@@ -71,7 +71,7 @@ static void sum_row(struct page_read *page, struct bytes sort_key, uint64_t sum)
 }
 
 /* Encodes the page with its digest, or that alone, once all its rows are summed. */
-static void encode(struct page_read *page, struct scan_reply *reply) {
+static void encode(struct page_read *page, struct scan_reply *reply, bool digest_only) {
     uint8_t digest[PAGE_DIGEST_SIZE];
     buffer_put_sized16(&page->summed, reply->cursor);
     buffer_put_u8(&page->summed, reply->more);
@@ -79,7 +79,7 @@ static void encode(struct page_read *page, struct scan_reply *reply) {
     bytes_store_u64(digest, hash.low64);
     bytes_store_u64(digest + 8, hash.high64);
     reply->digest = bytes_of(digest, sizeof digest);
-    if (page->digest_only) {
+    if (digest_only) {
         *reply = (struct scan_reply){.digest = reply->digest};
     }
     buffer_clear(&page->payload);
@@ -111,7 +111,7 @@ static void join_pending(struct page_read *page) {
         for (uint32_t i = 0; i < reply.n_rows; i++) {
             sum_row(page, rows[i].sort_key, sum_of(page, &rows[i]));
         }
-        encode(page, &reply);
+        encode(page, &reply, page->digest_only);
         free(rows);
     }
     buffer_release(&joined);
@@ -214,7 +214,7 @@ static void encode_page(struct page_read *page, struct scan_row *rows, uint32_t 
     if (n > 0) {
         reply.cursor = rows[n - 1].sort_key;
     }
-    encode(page, &reply);
+    encode(page, &reply, page->digest_only && page->pending == NULL); /* which is to be joined */
 }
 
 static void on_scanned(struct disk_scan *scan, int status, const struct disk_row *rows,

@@ -152,6 +152,22 @@ static void a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all(voi
     cluster_free(c);
 }
 
+static void a_digest_with_a_pending_is_of_the_rows_beside_it_too(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    const struct scan_request all = {0};
+    struct write write = {.sort_key = "a", .value = "x", .condition = ROW_IF_ABSENT};
+    put(c, "b", "x");
+    cluster_lose(c, 0, MESSAGE_CHOSEN);
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    struct page page = do_scan(c, 2, &all, MESSAGE_OWN);
+    assert_string_equal(page.keys, "a b");
+    struct page digest = do_scan(c, 2, &all, MESSAGE_OWN | MESSAGE_DIGEST);
+    assert_int_equal(digest.n, 0);
+    assert_memory_equal(digest.digest, page.digest, sizeof page.digest);
+    cluster_free(c);
+}
+
 static void a_scan_shows_parts_of_values_and_compares_whole_pages(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -390,6 +406,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_lists_live_rows_in_order),
         cmocka_unit_test(a_replica_asked_for_its_own_page_shows_it_with_the_digest_of_all),
+        cmocka_unit_test(a_digest_with_a_pending_is_of_the_rows_beside_it_too),
         cmocka_unit_test(a_scan_shows_parts_of_values_and_compares_whole_pages),
         cmocka_unit_test(other_partitions_do_not_show),
         cmocka_unit_test(pages_cover_everything_once_past_tombstones),
