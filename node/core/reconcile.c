@@ -232,8 +232,10 @@ static void lane_go_on(struct lane *lane) {
         return;
     }
     struct bytes key = r->items[lane->first + lane->at].key;
-    struct message message = {
-        .type = MESSAGE_READ, .key = partition_of(key), .payload = sort_key_of(key)};
+    struct message message = {.type = MESSAGE_READ,
+                              .flags = MESSAGE_STRICT, /* what is pending repairs nobody */
+                              .key = partition_of(key),
+                              .payload = sort_key_of(key)};
     lane->pushing = false;
     if (lane_send(lane, &message) != 0) {
         lane_fail(lane);

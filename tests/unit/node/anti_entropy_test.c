@@ -144,6 +144,26 @@ static void only_rows_that_differ_are_sent(void **state) {
     cluster_free(c);
 }
 
+static void what_is_pending_is_not_brought(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
+    struct bytes seen;
+    cluster_lose(c, 3, MESSAGE_REPLICATE);
+    cluster_lose(c, 3, MESSAGE_PROPOSE);
+    cluster_lose(c, 3, MESSAGE_REPAIR); /* node 3 has to ask for it */
+    cluster_lose(c, 0, MESSAGE_CHOSEN);
+    assert_int_equal(do_write(c, &(struct write){.value = "chosen"}, &seen), 0);
+    struct write next = {.value = "pending", .condition = ROW_IF_MATCH, .seen = seen};
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    cluster_crash(c, 1, false);
+    cluster_lose(c, 0, MESSAGE_PREPARE); /* nobody brings it to an end */
+    cluster_advance(c, 3 * ROUND_MS);
+    assert_string_equal(do_get(c, 2, NULL, NULL, MESSAGE_OWN).value, "pending");
+    assert_string_equal(stored_row(c, 2, NULL, NULL).value, "chosen");
+    assert_string_equal(stored_row(c, 3, NULL, NULL).value, "chosen");
+    cluster_free(c);
+}
+
 static void a_row_that_rotted_is_brought_back_after_a_restart(void **state) {
     (void)state;
     struct cluster *c = cluster_new_repairing(3, 3, ROUND_MS);
@@ -361,6 +381,7 @@ int main(void) {
         cmocka_unit_test(both_siblings_of_a_row_written_apart_are_everywhere),
         cmocka_unit_test(replicas_that_agree_exchange_sums_only),
         cmocka_unit_test(only_rows_that_differ_are_sent),
+        cmocka_unit_test(what_is_pending_is_not_brought),
         cmocka_unit_test(a_row_that_rotted_is_brought_back_after_a_restart),
         cmocka_unit_test(a_row_that_rotted_is_not_made_of_one_copy),
         cmocka_unit_test(a_row_that_rotted_is_made_of_what_is_left_while_the_others_recover),
