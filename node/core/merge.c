@@ -91,11 +91,23 @@ static bool tally_is_put(const struct merge *merge) {
     return merge->tally_changed || (merge->builds && row->newest != row->durable);
 }
 
+/* The tally is not known, and would have changed. */
+static void doubt(struct merge *merge) {
+    struct row *row = merge->tally_row;
+    if (!merge->tally_changed && !merge->doubtful && !merge->builds) {
+        return;
+    }
+    if (row->spoilt) {
+        /* The disk may not know yet: after a crash it would have an old tally of these rows. */
+        rows_commit_spoil(merge->commit, row);
+    } else {
+        rows_doubt(row);
+    }
+}
+
 struct rows_commit *merge_finish(struct merge *merge) {
     if (!merge->counts) {
-        if (merge->tally_changed || merge->doubtful || merge->builds) {
-            rows_doubt(merge->tally_row);
-        }
+        doubt(merge);
     } else if (merge->doubtful) {
         rows_commit_spoil(merge->commit, merge->tally_row);
     } else if (tally_is_put(merge)) {

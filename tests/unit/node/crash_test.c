@@ -447,6 +447,46 @@ static void a_tally_counts_a_row_that_came_with_the_next_commit_only(void **stat
     cluster_free(c);
 }
 
+/* That the tally is not to be trusted did not reach the disk either, which has the one of before.
+ */
+static void a_row_that_comes_while_the_tally_is_doubted_here_alone_outlives_a_crash(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x", .sort_key = "a"}, NULL), 0);
+    const char *names[] = {"b", "c"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(do_get(c, 1, NULL, names[i], 0).status, 0); /* in memory from now on */
+    }
+    cluster_pause_disk(c, 1, true);
+    for (int i = 0; i < 2; i++) {
+        struct write next = {.value = "x", .sort_key = names[i], .node = 2};
+        assert_int_equal(do_write(c, &next, NULL), 0);
+    }
+    disk_mem_fail(cluster_disk(c, 1), DISK_MEM_ANY, ERR_DISK, DISK_MEM_ALWAYS);
+    cluster_pause_disk(c, 1, false);
+    cluster_advance(c, 50);
+    disk_mem_fail(cluster_disk(c, 1), 0, 0, 0);
+    cluster_advance(c, 3000);
+    cluster_hold(c, 1, MESSAGE_REPAIR);
+    assert_int_equal(do_get(c, 2, NULL, "b", LEVEL_ALL).status, 0);
+    cluster_pause_disk(c, 1, true);
+    cluster_release(c);
+    cluster_run(c);
+    while (stored_row(c, 1, NULL, "b").n_live == 0) {
+        assert_true(disk_mem_step(cluster_disk(c, 1)));
+    }
+    cluster_crash(c, 1, false);
+    cluster_pause_disk(c, 1, false);
+    cluster_start(c, 1);
+    cluster_advance(c, 300);
+    struct write next = {.value = "x", .sort_key = "d"}; /* looks at the tally */
+    do_write(c, &next, NULL);
+    cluster_advance(c, 50);
+    assert_int_equal(do_write(c, &next, NULL), 0);
+    assert_int_equal(do_get(c, 1, NULL, "b", LEVEL_ONE).tally.n_live, 3);
+    cluster_free(c);
+}
+
 /* ---- repair ---- */
 
 static void a_read_repairs_a_replica_that_lags(void **state) {
@@ -532,6 +572,7 @@ int main(void) {
         cmocka_unit_test(the_tally_is_exact_after_a_corrupt_row_was_replaced),
         cmocka_unit_test(a_tally_reckoned_from_a_commit_that_failed_is_counted_anew),
         cmocka_unit_test(a_tally_counts_a_row_that_came_with_the_next_commit_only),
+        cmocka_unit_test(a_row_that_comes_while_the_tally_is_doubted_here_alone_outlives_a_crash),
         cmocka_unit_test(a_read_repairs_a_replica_that_lags),
         cmocka_unit_test(a_read_repairs_the_other_replica_too),
         cmocka_unit_test(a_deleted_row_stays_deleted_when_a_lagging_replica_returns),
