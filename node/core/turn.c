@@ -233,13 +233,23 @@ static void on_synced(void *context, int status) {
     touch_again(p);
 }
 
+/* Somebody has more than this node. */
+static void catch_up(struct partition *p) {
+    if (p->node->state != NODE_SERVING) {
+        p->state = PARTITION_IDLE; /* a node that stops fetches nothing any more */
+        steward_step_down(p->steward, 0, ERR_UNAVAILABLE);
+        return;
+    }
+    p->state = PARTITION_SYNCING;
+    if (!partition_sync(p->node, p->key, p->highest_node, on_synced, p)) {
+        touch_again(p);
+    }
+}
+
 static void touch_decide(struct partition *p) {
     round_stop(&p->round);
     if (ballot_compare(p->highest, own_applied(p)) > 0) {
-        p->state = PARTITION_SYNCING;
-        if (!partition_sync(p->node, p->key, p->highest_node, on_synced, p)) {
-            touch_again(p);
-        }
+        catch_up(p);
     } else if (ballot_compare(candidate_ballot(p), own_applied(p)) > 0) {
         propose_candidate(p);
     } else {

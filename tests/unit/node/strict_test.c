@@ -207,6 +207,31 @@ static void a_replica_that_fell_behind_fetches_the_partition_and_counts_again(vo
     cluster_free(c);
 }
 
+/* Its rows will not be fetched any more, so it will never be the steward. */
+static void a_node_that_stops_behind_the_others_keeps_nobody_waiting(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_lose(c, 3, MESSAGE_PROPOSE);
+    cluster_lose(c, 3, MESSAGE_CHOSEN);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_advance(c, 10);
+    cluster_crash(c, 1, false);
+    cluster_advance(c, 2 * MEMBERSHIP_SUSPECT_MS);
+    cluster_hold(c, 2, MESSAGE_TAIL);
+    struct write write = create_of("b");
+    write.node = 3;
+    write.budget_ms = 9000;
+    uint64_t ticket = ask_write(c, &write);
+    cluster_advance(c, 10);
+    node_stop(cluster_node(c, 3));
+    assert_false(cluster_answer(c, ticket).got);
+    cluster_release(c);
+    cluster_advance(c, 500);
+    assert_int_equal(cluster_answer(c, ticket).status, ERR_UNAVAILABLE);
+    assert_int_equal(node_state(cluster_node(c, 3)), NODE_STOPPED);
+    cluster_free(c);
+}
+
 static void a_promise_is_told_only_when_it_is_durable(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -314,6 +339,7 @@ int main(void) {
         cmocka_unit_test(a_pending_that_lost_is_not_resurrected),
         cmocka_unit_test(what_was_refused_when_asked_again_is_not_resurrected),
         cmocka_unit_test(a_replica_that_fell_behind_fetches_the_partition_and_counts_again),
+        cmocka_unit_test(a_node_that_stops_behind_the_others_keeps_nobody_waiting),
         cmocka_unit_test(a_promise_is_told_only_when_it_is_durable),
         cmocka_unit_test(an_epoch_outlives_a_machine_that_goes_down),
         cmocka_unit_test(a_strict_read_finds_what_was_done_wherever_it_is_asked),
