@@ -62,6 +62,8 @@ struct disk_mem {
     uint64_t space_total;
     void (*changed)(void *context, struct bytes key, struct bytes old, struct bytes now);
     void *changed_context;
+    void (*failed)(void *context, struct bytes key, struct bytes value);
+    void *failed_context;
     void (*asked)(void *context);
     void *asked_context;
 };
@@ -221,6 +223,9 @@ static void answer_scan(struct disk_mem *mem, struct disk_scan *scan, int status
 static void answer_commit(struct disk_mem *mem, struct disk_commit *commit, int status) {
     if (status == 0) {
         apply(mem, commit);
+    }
+    for (uint32_t i = 0; i < commit->n && status != 0 && mem->failed != NULL; i++) {
+        mem->failed(mem->failed_context, commit->puts[i].key, commit->puts[i].value);
     }
     commit->done(commit, status);
 }
@@ -476,4 +481,11 @@ void disk_mem_watch(struct disk_mem *mem,
                     void *context) {
     mem->changed = changed;
     mem->changed_context = context;
+}
+
+void disk_mem_watch_failed(struct disk_mem *mem,
+                           void (*failed)(void *context, struct bytes key, struct bytes value),
+                           void *context) {
+    mem->failed = failed;
+    mem->failed_context = context;
 }

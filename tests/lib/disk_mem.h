@@ -82,6 +82,10 @@ void disk_mem_watch(struct disk_mem *mem,
                     void (*changed)(void *context, struct bytes key, struct bytes old,
                                     struct bytes now),
                     void *context);
+/* `failed` is called for each key of each commit that is answered with an error. */
+void disk_mem_watch_failed(struct disk_mem *mem,
+                           void (*failed)(void *context, struct bytes key, struct bytes value),
+                           void *context);
 /* `asked` is called when a commit was asked for and is not answered yet. */
 void disk_mem_watch_asked(struct disk_mem *mem, void (*asked)(void *context), void *context);
 /* The contents: size and the index-th pair in key order; borrowed until the next change. */

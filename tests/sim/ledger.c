@@ -319,6 +319,20 @@ void ledger_replicated(struct ledger *ledger, struct bytes payload) {
     batch_release(&batch);
 }
 
+void ledger_failed(struct ledger *ledger, uint32_t row, struct bytes value) {
+    struct versions versions = {0};
+    if (versions_decode(value, &versions) != 0) {
+        sim_fail(ledger->sim, "a version of row %u that cannot be decoded", row);
+    }
+    for (uint32_t i = 0; i < versions.n_siblings; i++) {
+        struct write *write = ledger_find(ledger, &versions.siblings[i].op);
+        if (write != NULL && write_row_of(write, row) != NULL) {
+            learn_dot(ledger, write, versions.siblings[i].dot);
+        }
+    }
+    versions_release(&versions);
+}
+
 /* "n1 stores row 3: {n1.0.1:4 n2.0.1:7} write 12 at n2.0.1:7, write 9 deleted ..." */
 static void trace_stored(struct ledger *ledger, uint32_t row, const char *process,
                          const struct versions *now) {

@@ -111,6 +111,9 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
 /* A node sends this batch of whole rows: learns the dots of its write. What a node makes or merges
  * is not always on a disk as it came: a later version may overtake it. */
 void ledger_replicated(struct ledger *ledger, struct bytes payload);
+/* A commit with this version of the row failed: learns its dots. A retry finds the write done if a
+ * later one was built on it meanwhile. */
+void ledger_failed(struct ledger *ledger, uint32_t row, struct bytes value);
 /* Whether `context` covers any dot of the write. */
 bool write_row_covered(const struct write_row *part, const struct context *context);
 /* Whether a tombstone that was removed for good knew of it. */

@@ -128,6 +128,20 @@ static bool beside_a_patch(struct ledger *ledger, uint32_t row, const struct wri
     return false;
 }
 
+/* Whether a deletion may have replaced the write: it shows nothing, so what the write stood beside
+ * is shown again. */
+static bool may_be_deleted(struct ledger *ledger, uint32_t row, const struct write *write) {
+    for (uint32_t i = 0; i < ledger->n; i++) {
+        const struct write *other = &ledger->writes[i];
+        const struct write_row *part = write_row_of(&ledger->writes[i], row);
+        bool over = other->outcome == 0 && other->end_ns < write->start_ns;
+        if (part != NULL && part->kind == ROW_DELETE && write_possible(other) && !over) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A put replaces what its coordinator knows of; what it does not stands beside it, and is shown if
  * that one's clock is ahead. */
 static bool replaces_all(struct ledger *ledger, uint32_t row, const struct write *write,
@@ -135,7 +149,7 @@ static bool replaces_all(struct ledger *ledger, uint32_t row, const struct write
     const struct options *o = ledger->options;
     bool one_time = o->wall_offset_max_ns == 0 && o->every_ns[FAULT_WALL_JUMP] == 0;
     return part->kind == ROW_PUT && part->condition == ROW_OVERWRITE && one_time &&
-           !beside_a_patch(ledger, row, write);
+           !beside_a_patch(ledger, row, write) && !may_be_deleted(ledger, row, write);
 }
 
 static void check_missing(struct ledger *ledger, uint32_t row, const struct made *made,

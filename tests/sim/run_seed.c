@@ -28,12 +28,26 @@ static void drain(struct world *world, struct workload *workload) {
     }
 }
 
-/* A node may give up, and be started again, after the load has ended. */
+static bool all_up(const struct world *world) {
+    for (uint16_t i = 0; i < world->options.n_nodes; i++) {
+        if (world->nodes[i].node == NULL || world->nodes[i].stopping) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A node may give up or end a stop, and be started again, after the load has ended: all are up for
+ * three seconds, in which what was pending ends. */
 static void settle(struct world *world) {
     int64_t until_ns = world->sim.now_ns + 3 * SIM_S;
+    int64_t latest_ns = world->sim.now_ns + DRAIN_MAX_S * SIM_S;
     while (!world->sim.failed && world->sim.now_ns < until_ns) {
         sim_run(&world->sim, world->sim.now_ns + 20 * SIM_MS);
         world_tend(world);
+        if (!all_up(world) && world->sim.now_ns < latest_ns) {
+            until_ns = world->sim.now_ns + 3 * SIM_S;
+        }
     }
 }
 

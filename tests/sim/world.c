@@ -155,6 +155,18 @@ static void on_stored(void *context, struct bytes key, struct bytes old, struct 
     }
 }
 
+static void on_failed(void *context, struct bytes key, struct bytes value) {
+    struct world_node *node = context;
+    struct ledger *ledger = &node->world->ledger;
+    struct bytes partition_key, sort_key, versions;
+    if (stored_row_key(key, &partition_key, &sort_key) && stored_value(value, &versions) == 0) {
+        int row = ledger_row(ledger, partition_key, sort_key);
+        if (row >= 0) {
+            ledger_failed(ledger, (uint32_t)row, versions);
+        }
+    }
+}
+
 static void build_ring(const struct world *world, struct ring *ret) {
     struct ring_member members[NODES_MAX];
     memset(members, 0, sizeof(members));
@@ -363,6 +375,7 @@ static void make_node(struct world *world, uint16_t index) {
     node->env.send = node_send;
     node->disk = disk_mem_new();
     disk_mem_watch(node->disk, on_stored, node);
+    disk_mem_watch_failed(node->disk, on_failed, node);
     dice_init(&node->dice, world->sim.seed, DICE_DISK, node->id);
 }
 
