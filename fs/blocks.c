@@ -10,9 +10,22 @@
 
 void blocks_init(struct blocks *blocks, struct mount *mount, const struct id128 *contents) {
     *blocks = (struct blocks){.mount = mount, .contents = *contents};
+    blocks->view = ++mount->cached.clock;
 }
 
-static struct block *find(struct blocks *blocks, uint64_t index) {
+/* Of [first, end) something else is to be read from now on, also by who has begun to. */
+static void outdate_cached(struct blocks *blocks, uint64_t first, uint64_t end) {
+    blocks->view = ++blocks->mount->cached.clock;
+    if (blocks->cached) {
+        block_cache_drop_range(&blocks->mount->cached, blocks, first, end);
+    }
+}
+
+void blocks_forget_cached(struct blocks *blocks) {
+    outdate_cached(blocks, 0, UINT64_MAX);
+}
+
+struct block *blocks_find(struct blocks *blocks, uint64_t index) {
     struct block **at = &blocks->first;
     while (*at != NULL && (*at)->index != index) {
         at = &(*at)->next;
@@ -53,6 +66,7 @@ static void forget(struct blocks *blocks, struct block *block) {
 
 void blocks_release(struct blocks *blocks) {
     assert(blocks->n_sending == 0);
+    blocks_forget_cached(blocks);
     while (blocks->first != NULL) {
         forget(blocks, blocks->first);
     }
@@ -131,8 +145,7 @@ static void sent(struct block *block, int status) {
     task_wake_all(&blocks->sent);
 }
 
-/* What was written here and is not known to have arrived. */
-static struct written written_here(const struct block *block) {
+struct written block_written_here(const struct block *block) {
     struct written all = {{0}};
     if (block->written != NULL) {
         written_join(&all, block->written);
@@ -151,7 +164,7 @@ static int merge(struct block *block) {
     int status = contents_get_block(blocks->mount->config.ns, &blocks->contents, block->index,
                                     stored, &size, &block->seen);
     if (status == 0) {
-        const struct written all = written_here(block);
+        const struct written all = block_written_here(block);
         written_keep(&all, block->data, stored);
         block->size = size > block->size ? size : block->size;
         block->partial = false;
@@ -397,7 +410,7 @@ static int load(struct blocks *blocks, struct block *block, uint32_t held) {
  * from the store first; of shared contents they are not, and the block is partial. */
 static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wanted,
                 struct block **ret) {
-    *ret = find(blocks, index);
+    *ret = blocks_find(blocks, index);
     if (*ret != NULL) {
         return 0;
     }
@@ -410,6 +423,7 @@ static int take(struct blocks *blocks, uint64_t index, uint32_t held, bool wante
     *block = (struct block){.blocks = blocks, .index = index, .synced = true};
     block->data = memory_new(1, BLOCK_SIZE);
     mount->n_dirty_bytes += BLOCK_SIZE;
+    mount_fit_cached(mount);
     if (!extents_have(&blocks->stored, index)) {
         block->seen.known = true; /* nothing was stored there */
     } else if (wanted && blocks->shared) {
@@ -444,6 +458,8 @@ static int write_one(struct blocks *blocks, uint64_t offset, struct bytes data,
     if (status != 0) {
         return status;
     }
+    blocks->view = ++blocks->mount->cached.clock;
+    block_cache_drop(&blocks->mount->cached, blocks, index);
     memcpy(block->data + at, data.data, data.size);
     note_written(block, at, end);
     block->size = end > block->size ? end : block->size;
@@ -591,11 +607,12 @@ int blocks_flush(struct blocks *blocks, bool synced) {
 }
 
 bool blocks_may_hold(struct blocks *blocks, uint64_t index) {
-    return extents_have(&blocks->stored, index) || find(blocks, index) != NULL;
+    return extents_have(&blocks->stored, index) || blocks_find(blocks, index) != NULL;
 }
 
 int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end) {
     blocks_wait(blocks);
+    outdate_cached(blocks, first, end);
     for (struct block *block = blocks->first, *next; block != NULL; block = next) {
         next = block->next;
         if (block->index >= first && block->index < end) {
@@ -604,6 +621,7 @@ int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end) {
     }
     int status = contents_remove_stored(blocks->mount->config.ns, &blocks->contents,
                                         &blocks->stored, first, end);
+    outdate_cached(blocks, first, end);
     if (status == 0) {
         extents_remove(&blocks->stored, first, end);
         extents_remove(&blocks->added, first, end);
@@ -626,6 +644,7 @@ int blocks_truncate(struct blocks *blocks, uint64_t size) {
             return status;
         }
         if (last->size > kept) {
+            outdate_cached(blocks, end - 1, end);
             memset(last->data + kept, 0, last->size - kept);
             note_written(last, kept, BLOCK_SIZE);
             last->size = kept;
@@ -638,144 +657,6 @@ int blocks_truncate(struct blocks *blocks, uint64_t size) {
 void blocks_extents(const struct blocks *blocks, struct extents *before) {
     extents_subtract(before, &blocks->cleared);
     extents_join(before, &blocks->added);
-}
-
-/* One request's part of a reading; lives until the whole reading has ended. */
-struct part {
-    struct mount *mount;
-    struct id128 contents;
-    uint64_t offset;
-    uint8_t *into;
-    size_t size;
-    bool hole;
-    /* Of a partial block: a copy of what was written here when the reading began. It may be on its
-     * way, so that the store shows it or not. Owned; NULL = none. */
-    uint8_t *mine;
-    struct written *written;
-};
-
-static void part_release(struct part *part) {
-    free(part->mine);
-    free(part->written);
-}
-
-static void copy_mine(struct part *part, const struct block *block, const struct written *all) {
-    part->mine = memory_new(1, BLOCK_SIZE);
-    part->written = memory_new(1, sizeof *part->written);
-    memcpy(part->mine, block->data, BLOCK_SIZE);
-    *part->written = *all;
-}
-
-/* What is stored, with what was written here over it. */
-static int read_partial(struct part *part) {
-    struct namespace *ns = part->mount->config.ns;
-    uint8_t *stored = memory_new(1, BLOCK_SIZE);
-    uint64_t index = part->offset / BLOCK_SIZE;
-    uint32_t size = 0;
-    int status = contents_read_block(ns, &part->contents, index, stored, &size);
-    part->hole = status == 0 && size == 0;
-    if (status == 0) {
-        written_keep(part->written, part->mine, stored);
-        memcpy(part->into, part->mine + part->offset % BLOCK_SIZE, part->size);
-    }
-    free(stored);
-    return status;
-}
-
-static int read_part(void *arg) {
-    struct part *part = arg;
-    if (part->mine != NULL) {
-        return read_partial(part);
-    }
-    return contents_read_run(part->mount->config.ns, &part->contents, part->offset, part->into,
-                             part->size, &part->hole);
-}
-
-static bool all_mine(struct part *part, const struct block *block) {
-    const struct written all = written_here(block);
-    uint32_t at = (uint32_t)(part->offset % BLOCK_SIZE);
-    bool has = written_has(&all, at, at + (uint32_t)part->size);
-    if (!has) {
-        copy_mine(part, block, &all);
-    }
-    return has;
-}
-
-/* Whether the part was read without the store. */
-static bool read_from_memory(struct blocks *blocks, struct part *part) {
-    uint64_t index = part->offset / BLOCK_SIZE;
-    struct block *block = find(blocks, index);
-    if (block != NULL && block->partial && !all_mine(part, block)) {
-        return false;
-    }
-    if (block != NULL) {
-        memcpy(part->into, block->data + part->offset % BLOCK_SIZE, part->size);
-        return true;
-    }
-    if (!extents_have(&blocks->stored, index)) {
-        memset(part->into, 0, part->size);
-        return true;
-    }
-    return false;
-}
-
-/* Whether the block's part can be read in the same request as what is before it. */
-static bool joins(const struct part *before, const struct part *part) {
-    size_t size = before->size + part->size;
-    bool plain = before->mine == NULL && part->mine == NULL;
-    return plain && before->offset + before->size == part->offset &&
-           contents_run(before->offset, size) == size;
-}
-
-/* What the store is to be asked for: how many parts, of which there is room for one each block. */
-static uint32_t list_parts(struct blocks *blocks, const struct part *whole, struct part *parts) {
-    uint32_t n = 0;
-    for (size_t done = 0; done < whole->size;) {
-        struct part part = *whole;
-        part.offset += done;
-        part.into += done;
-        part.size = BLOCK_SIZE - (size_t)(part.offset % BLOCK_SIZE);
-        part.size = part.size < whole->size - done ? part.size : whole->size - done;
-        done += part.size;
-        if (read_from_memory(blocks, &part)) {
-            continue;
-        }
-        if (n > 0 && joins(&parts[n - 1], &part)) {
-            parts[n - 1].size += part.size;
-        } else {
-            parts[n++] = part;
-        }
-    }
-    return n;
-}
-
-int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t size,
-                bool *ret_hole) {
-    struct part whole = {.mount = blocks->mount,
-                         .contents = blocks->contents,
-                         .offset = offset,
-                         .into = into,
-                         .size = size};
-    struct part *parts = memory_new(size / BLOCK_SIZE + 2, sizeof *parts);
-    uint32_t n = list_parts(blocks, &whole, parts);
-    struct task_group group = {0};
-    int status = 0;
-    if (n == 1) {
-        status = read_part(&parts[0]);
-    } else {
-        for (uint32_t i = 0; i < n && group.status == 0; i++) {
-            task_group_wait(&group, BLOCKS_READING_MAX - 1);
-            task_group_run(&group, read_part, &parts[i]);
-        }
-        task_group_wait(&group, 0);
-        status = group.status;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        *ret_hole = *ret_hole || parts[i].hole;
-        part_release(&parts[i]);
-    }
-    free(parts);
-    return status;
 }
 
 bool blocks_pending(const struct blocks *blocks) {

@@ -26,11 +26,16 @@
  * written here are put over what is stored by then. One that was written as a whole overwrites; in
  * line with those, which takes twice as long, once others have been met.
  *
+ * What is read here and there of a file of at most BLOCKS_WHOLE_FILE_MAX bytes is fetched in whole
+ * blocks, which stay in the mount's block cache, within MOUNT_DIRTY_MAX too, which what is written
+ * takes first.
+ *
  * The caller holds the file's turn for everything that may suspend but blocks_read(); that one may
  * run at any time. */
 enum {
     BLOCKS_SENDING_MAX = 32,
-    BLOCKS_READING_MAX = 4, /* requests of one call, of several blocks each */
+    BLOCKS_READING_MAX = 4,            /* requests of one call, of several blocks each */
+    BLOCKS_WHOLE_MAX = BLOCK_SIZE / 2, /* what is read of a block that is then fetched whole */
     BLOCKS_MAX = 512,
     BLOCKS_MERGES_MAX = 64, /* times that others may come first with one block before ERR_BUSY */
     BLOCKS_KEPT_MAX = 8, /* of a file, full and stored but not synced: for an fsync to send again */
@@ -40,6 +45,8 @@ enum {
      * disks anyway: a second, and some time to spare. */
     BLOCKS_SYNCED_AFTER_NS = 1200000000,
 };
+/* Of larger files too little would be found again. */
+#define BLOCKS_WHOLE_FILE_MAX (4ull * MOUNT_DIRTY_MAX)
 
 struct block {
     struct blocks *blocks;
@@ -67,6 +74,8 @@ struct blocks {
     struct extents stored;  /* nowhere else was a block ever stored, as far as is known */
     struct extents added;   /* stored since the record was */
     struct extents cleared; /* no longer stored since then */
+    bool cached;            /* some may be in the block cache */
+    uint64_t view;          /* of the block cache's clock: another one after each change */
     struct block *first;    /* most recently used first */
     uint32_t n;
     uint32_t n_sending;
@@ -100,11 +109,25 @@ int blocks_clear(struct blocks *blocks, uint64_t first, uint64_t end);
 bool blocks_may_hold(struct blocks *blocks, uint64_t index);
 /* Where blocks are stored with a record that says `before`, once it names what was written here. */
 void blocks_extents(const struct blocks *blocks, struct extents *before);
-/* May suspend. Reads [offset, offset + size) into `into`, from memory and from the store, several
- * blocks at a time. Sets *ret_hole when somewhere nothing is stored (zeros were read). What is read
- * is what `contents` was when the call began, even when the file turns to other contents meanwhile:
- * the caller checks holes. */
-int blocks_read(struct blocks *blocks, uint64_t offset, uint8_t *into, size_t size, bool *ret_hole);
+/* Nothing that was read before now, or is being read, is answered again. */
+void blocks_forget_cached(struct blocks *blocks);
+/* The block when it is in memory, now the most recently used; NULL otherwise. */
+struct block *blocks_find(struct blocks *blocks, uint64_t index);
+/* What was written of a block here and is not known to have arrived. */
+struct written block_written_here(const struct block *block);
+
+/* What is to be read: [offset, offset + size) into `into`. */
+struct blocks_reading {
+    uint64_t offset;
+    uint8_t *into;
+    size_t size;
+    uint64_t end; /* of the file */
+    bool cached;  /* blocks that were fetched before will do, and those that are now are kept */
+};
+/* May suspend. Reads from memory and from the store, several blocks at a time. Sets *ret_hole when
+ * somewhere nothing is stored (zeros were read). What is read is what `contents` was when the call
+ * began, even when the file turns to other contents meanwhile: the caller checks holes. */
+int blocks_read(struct blocks *blocks, const struct blocks_reading *reading, bool *ret_hole);
 
 /* Whether anything is dirty or on its way. */
 bool blocks_pending(const struct blocks *blocks);

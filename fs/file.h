@@ -115,8 +115,10 @@ void file_forget_unstored(struct file *file);
 void file_lose_lease(struct file *file);
 
 /* ---- any time; may suspend ---- */
-/* *ret_size: what was read; less than asked for at the end only. */
-int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, size_t *ret_size);
+/* `cached`: blocks that were read earlier will do. *ret_size: what was read; less than asked for at
+ * the end only. */
+int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, bool cached,
+              size_t *ret_size);
 /* An error of writing in the background, once; 0 when there is none. */
 int file_take_error(struct file *file);
 

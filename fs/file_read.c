@@ -52,7 +52,18 @@ static struct bytes next_held(const struct held held[HELD_MAX], uint64_t from, u
     return found;
 }
 
-static int read_blocks(struct file *file, uint64_t offset, uint8_t *into, size_t size) {
+/* Whether this is the latest version that was closed anywhere, as far as can be known without
+ * asking: as long as attributes are believed. */
+static bool is_latest(const struct file *file) {
+    struct mount *mount = file->mount;
+    struct inode *inode = file->inode;
+    int64_t good_ns = mount_good_ns(mount, inode);
+    return inodes_known(&mount->inodes, inode, mount_now_ns(mount), good_ns) != NULL &&
+           op_id_equal(&inode->known->entry.version, &file->version);
+}
+
+static int read_blocks(struct file *file, uint64_t offset, uint8_t *into, size_t size,
+                       bool cached) {
     struct held held[HELD_MAX];
     struct held gaps[HELD_MAX + 1] = {{{0}, 0}}; /* sizes and places only */
     int n_gaps = 0;
@@ -73,13 +84,20 @@ static int read_blocks(struct file *file, uint64_t offset, uint8_t *into, size_t
     bool hole = false;
     int status = 0;
     for (int i = 0; status == 0 && i < n_gaps; i++) {
-        uint8_t *to = into + (gaps[i].at - offset);
-        status = blocks_read(&file->blocks, gaps[i].at, to, gaps[i].data.size, &hole);
+        struct blocks_reading reading = {
+            .offset = gaps[i].at,
+            .into = into + (gaps[i].at - offset),
+            .size = gaps[i].data.size,
+            .end = file->size,
+            .cached = cached && is_latest(file),
+        };
+        status = blocks_read(&file->blocks, &reading, &hole);
     }
     return status == 0 && hole ? check_hole(file, &contents) : status;
 }
 
-int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, size_t *ret_size) {
+int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, bool cached,
+              size_t *ret_size) {
     for (int i = 0; i < FILE_REBASES_MAX; i++) {
         file_adopt(file);
         uint64_t left = offset < file->size ? file->size - offset : 0;
@@ -88,7 +106,7 @@ int file_read(struct file *file, uint64_t offset, uint8_t *into, size_t size, si
         if (n > 0 && file->kind == CONTENTS_INLINE) {
             memcpy(into, file->data.data + offset, n);
         } else if (n > 0) {
-            status = read_blocks(file, offset, into, n);
+            status = read_blocks(file, offset, into, n, cached);
         }
         if (status != ERR_CONFLICT) {
             *ret_size = n;

@@ -175,6 +175,7 @@ static int append(struct file *file, struct bytes data) {
     }
     buffer_put_bytes(&file->appends.pending, data);
     mount->n_dirty_bytes += data.size;
+    mount_fit_cached(mount);
     file->size += data.size;
     file_touch(file);
     bool crowded = mount->n_dirty_bytes > MOUNT_DIRTY_MAX / 2;
@@ -221,7 +222,8 @@ int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes 
 static int shrink_to_inline(struct file *file, uint64_t size) {
     uint8_t data[RECORD_INLINE_MAX];
     bool hole = false;
-    int status = blocks_read(&file->blocks, 0, data, (size_t)size, &hole);
+    struct blocks_reading reading = {.into = data, .size = (size_t)size};
+    int status = blocks_read(&file->blocks, &reading, &hole);
     if (status == 0) {
         begin_inline(file, bytes_of(data, (size_t)size));
     }

@@ -103,7 +103,8 @@ void handle_release(struct handle *handle) {
 int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t size,
                 size_t *ret_size) {
     atime_read(handle->file->mount, handle->flags, &handle->atime);
-    return file_read(handle->file, offset, into, size, ret_size);
+    bool cached = (handle->flags & O_DIRECT) == 0;
+    return file_read(handle->file, offset, into, size, cached, ret_size);
 }
 
 /* A first write that is refused must not happen later after all, with the next flush. What was

@@ -54,6 +54,12 @@ int64_t mount_wall_ns(const struct mount *mount) {
     return (int64_t)store->wall_ns(store->self);
 }
 
+void mount_fit_cached(struct mount *mount) {
+    uint64_t used = mount->n_dirty_bytes;
+    block_cache_shrink(&mount->cached,
+                       used < MOUNT_DIRTY_MAX ? (MOUNT_DIRTY_MAX - used) / BLOCK_SIZE : 0);
+}
+
 void mount_background(struct mount *mount, void (*fn)(void *arg), void *arg) {
     mount->n_background++;
     int64_t deadline_ns = mount_now_ns(mount) + mount->config.timeout_ns;

@@ -2,6 +2,7 @@
 #ifndef RINGFS_FS_MOUNT_H
 #define RINGFS_FS_MOUNT_H
 
+#include "fs/block_cache.h"
 #include "fs/handles.h"
 #include "fs/inodes.h"
 #include "shared/err.h"
@@ -11,7 +12,9 @@
  * and answer 0 or an error of err.h. One thread; what an operation read from here before it
  * suspended is stale afterwards, unless it holds a pin or a file's turn. */
 enum {
-    MOUNT_DIRTY_MAX = 64 << 20,      /* bytes of blocks in memory; writers wait beyond */
+    /* Bytes of blocks in memory: writers wait beyond; what is cached has the room that they leave.
+     */
+    MOUNT_DIRTY_MAX = 64 << 20,
     MOUNT_REMOVALS_MAX = 16384,      /* contents waiting for removal; beyond, left to the sweeper */
     MOUNT_WRITEBACK_NS = 1000000000, /* how old a buffered change may get */
     MOUNT_REMOVERS_MAX = 4,          /* contents being removed at a time */
@@ -72,6 +75,7 @@ struct mount {
     struct locks *locks; /* NULL = the kernel's own, on this mount only */
     uint64_t n_dirty_bytes;
     struct task_queue room; /* woken when n_dirty_bytes falls */
+    struct block_cache cached;
 
     struct removal *removals, **removals_end;
     uint32_t n_removals;
@@ -101,6 +105,8 @@ void mount_release(struct mount *mount);
 int64_t mount_now_ns(const struct mount *mount);
 /* Time of day, ns since 1970, for file times. */
 int64_t mount_wall_ns(const struct mount *mount);
+/* After n_dirty_bytes has grown, or the cache: drops cached blocks that have no room. */
+void mount_fit_cached(struct mount *mount);
 /* Runs fn(arg) in a task of its own, with the deadline of one operation; right here when there can
  * be no further task (may suspend then). The function ends with mount_background_done(). */
 void mount_background(struct mount *mount, void (*fn)(void *arg), void *arg);

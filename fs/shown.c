@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "fs/file.h"
 #include "fs/journal.h"
 
 enum {
@@ -95,6 +96,9 @@ int shown_refresh(struct mount *mount, uint64_t ino, void (*each)(void *context,
                 inodes_uncover(inodes, inode->known);
             }
             watch_forget(&inodes->watches, inode);
+            if (inode->file != NULL && inode->file->kind == CONTENTS_BLOCKS) {
+                blocks_forget_cached(&inode->file->blocks);
+            }
             inode->kernel_version = (struct op_id){{0}};
             each(context, inode->ino);
         }
