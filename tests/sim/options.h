@@ -36,7 +36,9 @@ enum op_kind {
     OP_DIRECTORY, /* make, create, remove, look up: directories.c */
     OP_PATCH,     /* ROW_PATCH: patches.c */
     OP_KINDS,
-    OP_STRICT_GET = OP_KINDS, /* in directed runs; elsewhere some GETs are strict */
+    /* In directed runs only; elsewhere some GETs are strict, some deletes overwrite. */
+    OP_STRICT_GET = OP_KINDS,
+    OP_ERASE,
 };
 
 /* What strikes now and then; each kind is a chain of strikes of its own (faults.c). Constant, name.

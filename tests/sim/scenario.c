@@ -235,6 +235,8 @@ static void command_node(struct scenario *s) {
         node->process.paused_until_ns = s->world->sim.now_ns + time_of(s, word(s, 2));
     } else if (strcmp(what, "slow") == 0) {
         s->world->options.slow_node = node->id;
+    } else if (strcmp(what, "fail") == 0) {
+        disk_mem_fail(node->disk, DISK_MEM_COMMIT | DISK_MEM_COMMIT_SYNCED, ERR_NO_SPACE, 1);
     } else if (strcmp(what, "isolate") == 0) {
         isolate(node);
     }
@@ -247,7 +249,8 @@ static void command_ask(struct scenario *s, struct session *session) {
         enum op_kind kind;
     } kinds[] = {{"get", OP_GET},        {"strict", OP_STRICT_GET},   {"put", OP_BLIND},
                  {"update", OP_CONTEXT}, {"overwrite", OP_OVERWRITE}, {"patch", OP_PATCH},
-                 {"match", OP_MATCH},    {"create", OP_ABSENT},       {"delete", OP_DELETE}};
+                 {"match", OP_MATCH},    {"create", OP_ABSENT},       {"delete", OP_DELETE},
+                 {"erase", OP_ERASE}};
     unsigned row = 0;
     int64_t patience = 5 * SIM_S;
     session->via = 0;
@@ -292,10 +295,11 @@ static void command(struct scenario *s) {
     static const struct {
         const char *name;
         void (*run)(struct scenario *s);
-    } commands[] = {{"hold", command_rule},  {"lose", command_rule},  {"when", command_when},
-                    {"pass", command_pass},  {"cut", command_cut},    {"deaf", command_cut},
-                    {"crash", command_node}, {"start", command_node}, {"stop", command_node},
-                    {"pause", command_node}, {"slow", command_node},  {"isolate", command_node}};
+    } commands[] = {{"hold", command_rule},   {"lose", command_rule},  {"when", command_when},
+                    {"pass", command_pass},   {"cut", command_cut},    {"deaf", command_cut},
+                    {"crash", command_node},  {"start", command_node}, {"stop", command_node},
+                    {"pause", command_node},  {"slow", command_node},  {"fail", command_node},
+                    {"isolate", command_node}};
     struct session *session = session_of(s, word(s, 0));
     sim_trace(&s->world->sim, "scenario line %u", s->line);
     if (session != NULL) {

@@ -16,12 +16,13 @@
  *                                     have held for so long go
  *   s0 create r0 [via first] [in 2s]  asks: get, strict (get), put (nothing seen), update (what
  *                                     the session saw last), overwrite, match (if-match), create
- *                                     (if-absent), delete (if-match)
+ *                                     (if-absent), delete (as put, overwrite or match, by the
+ *                                     dice), erase (as overwrite), patch
  *   s0 is done|conflict|unknown|...   waits for the answer: the name of err.h, `done`, `any`
  *   run 500ms                         time passes
  *   crash n1 | start n1 | stop n1     processes; `crash` keeps nothing that was not answered
  *   pause n1 2s                       no event reaches it
- *   slow n1                           its disk is slow from now on
+ *   slow n1 | fail n1                 its disk is slow from now on | refuses its next commit
  *   cut n1 n2 | deaf n1 n2            neither hears the other | n2 does not hear n1
  *   isolate n1                        nobody hears it, it hears nobody
  *   mend                              ends all cuts

@@ -130,6 +130,7 @@ static uint8_t condition_of(struct session *session, enum op_kind kind) {
     switch (kind) {
     case OP_OVERWRITE:
     case OP_PATCH:
+    case OP_ERASE:
         return ROW_OVERWRITE;
     case OP_MATCH:
         return ROW_IF_MATCH;
@@ -168,7 +169,9 @@ struct write_row *workload_add_row(struct session *session, struct write *write,
 }
 
 static uint8_t row_kind_of(enum op_kind kind) {
-    return kind == OP_DELETE ? ROW_DELETE : kind == OP_PATCH ? ROW_PATCH : ROW_PUT;
+    return kind == OP_DELETE || kind == OP_ERASE ? ROW_DELETE
+           : kind == OP_PATCH                    ? ROW_PATCH
+                                                 : ROW_PUT;
 }
 
 static void fill_write(struct session *session, struct write *write, enum op_kind kind) {

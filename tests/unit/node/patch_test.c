@@ -205,6 +205,28 @@ static void several_rows_are_patched_at_once(void **state) {
     cluster_free(c);
 }
 
+/* The disk refuses a put after a patch was made of what it was to hold, and takes the patch. */
+static void a_put_that_a_patch_took_in_is_done_when_it_is_asked_again(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(1, 1);
+    assert_int_equal(put(c, 1, "aaaa"), 0);
+    assert_int_equal(patch(c, 1, 3, "-"), 0);
+    cluster_pause_disk(c, 1, true);
+    struct write lost = {.value = "bbbb", .condition = ROW_OVERWRITE, .op = 9};
+    uint64_t put_ticket = ask_write(c, &lost);
+    uint64_t patch_ticket = ask_patch(c, &(struct write){.value = "+"}, 1);
+    cluster_run(c);
+    disk_mem_fail(cluster_disk(c, 1), DISK_MEM_COMMIT, ERR_NO_SPACE, 1);
+    cluster_pause_disk(c, 1, false);
+    assert_int_equal(wait_for(c, put_ticket), ERR_UNKNOWN);
+    assert_int_equal(wait_for(c, patch_ticket), 0);
+    assert_string_equal(stored_row(c, 1, NULL, NULL).value, "b+bb");
+    lost.flags = MESSAGE_RETRY;
+    assert_int_equal(do_write(c, &lost, NULL), 0);
+    assert_string_equal(stored_row(c, 1, NULL, NULL).value, "b+bb");
+    cluster_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_patch_changes_its_bytes_only),
@@ -217,6 +239,7 @@ int main(void) {
         cmocka_unit_test(what_was_not_acknowledged_holds_nobody_up),
         cmocka_unit_test(a_patch_survives_its_steward),
         cmocka_unit_test(several_rows_are_patched_at_once),
+        cmocka_unit_test(a_put_that_a_patch_took_in_is_done_when_it_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
