@@ -30,25 +30,36 @@ static void of_directory(const struct inode *inode, struct stat *ret) {
     ret->st_ctim = timespec_of(attributes->ctime_ns);
 }
 
-static void of_record(const struct inode *inode, struct stat *ret) {
-    const struct record *record = &inode->known->entry.record;
+/* What is known of a file's attributes, and what its open file has not stored yet in its place;
+ * what it points to is borrowed. */
+static struct record shown_record(const struct inode *inode) {
     const struct file *file = inode->file;
-    bool dirty = file != NULL && file->dirty;
-    ret->st_mode = record->mode;
-    ret->st_uid = record->uid;
-    ret->st_gid = record->gid;
-    ret->st_rdev = (dev_t)record->rdev;
-    ret->st_size = (off_t)(file != NULL ? file->size : record->size);
-    ret->st_blocks = ((off_t)range_stored(inode) + SECTOR - 1) / SECTOR;
-    int64_t atime_ns = record->atime_ns;
-    int64_t mtime_ns = dirty ? file->modified_ns : record->mtime_ns;
-    int64_t ctime_ns = dirty ? file->modified_ns : record->ctime_ns;
-    if (file != NULL) {
-        file_times_put(&file->times, &atime_ns, &mtime_ns, &ctime_ns);
+    struct record shown = inode->known->entry.record;
+    if (file == NULL) {
+        return shown;
     }
-    ret->st_atim = timespec_of(atime_ns);
-    ret->st_mtim = timespec_of(mtime_ns);
-    ret->st_ctim = timespec_of(ctime_ns);
+    if (file->dirty) {
+        shown.mtime_ns = shown.ctime_ns = file->modified_ns;
+    }
+    struct bytes xattrs = shown.xattrs;
+    shown.xattrs = (struct bytes){0}; /* an ACL is changed when the mode is stored */
+    file_attributes_put(&file->attributes, &shown);
+    shown.xattrs = xattrs;
+    return shown;
+}
+
+static void of_record(const struct inode *inode, struct stat *ret) {
+    const struct record record = shown_record(inode);
+    const struct file *file = inode->file;
+    ret->st_mode = record.mode;
+    ret->st_uid = record.uid;
+    ret->st_gid = record.gid;
+    ret->st_rdev = (dev_t)record.rdev;
+    ret->st_size = (off_t)(file != NULL ? file->size : record.size);
+    ret->st_blocks = ((off_t)range_stored(inode) + SECTOR - 1) / SECTOR;
+    ret->st_atim = timespec_of(record.atime_ns);
+    ret->st_mtim = timespec_of(record.mtime_ns);
+    ret->st_ctim = timespec_of(record.ctime_ns);
 }
 
 static nlink_t n_links(const struct inode *inode) {
@@ -154,12 +165,7 @@ static int set_fields(void *context, struct record *record) {
     const struct setting *setting = context;
     const struct attributes_change *change = setting->change;
     if ((change->mask & ATTRIBUTE_MODE) != 0) {
-        struct buffer xattrs = {0};
-        record->mode = (record->mode & S_IFMT) | (change->mode & PERMISSIONS);
-        if (xattrs_chmod(record->xattrs, change->mode, &xattrs)) {
-            record_set_xattrs(record, buffer_bytes(&xattrs));
-        }
-        buffer_release(&xattrs);
+        file_attributes_chmod(record, change->mode);
     }
     if ((change->mask & ATTRIBUTE_UID) != 0) {
         record->uid = change->uid;
@@ -177,16 +183,27 @@ static int set_fields(void *context, struct record *record) {
     return 0;
 }
 
-/* Leaves times to the record that is written next, if they may wait. */
-static bool leave_times(struct file *file, const struct setting *setting) {
+/* Leaves what is set to the record that is written next, if it may wait. */
+static bool leave(struct file *file, const struct setting *setting) {
     const struct attributes_change *change = setting->change;
-    unsigned mask = change->mask & (ATTRIBUTE_ATIME | ATTRIBUTE_MTIME);
-    struct file_times times = {mask, change->atime_ns, change->mtime_ns, setting->now_ns};
-    bool wait = mask == change->mask && file_times_may_wait(file, change->process);
-    if (wait) {
-        file_times_wait(file, &times);
+    const struct file_attributes set = {
+        .mask = change->mask & (FILE_ATTRIBUTES_TIMES | FILE_ATTRIBUTES_RIGHTS),
+        .mode = change->mode,
+        .uid = change->uid,
+        .gid = change->gid,
+        .atime_ns = change->atime_ns,
+        .mtime_ns = change->mtime_ns,
+        .ctime_ns = setting->now_ns,
+    };
+    if (set.mask != change->mask || !file_attributes_may_wait(file, change->process)) {
+        return false;
     }
-    return wait;
+    const struct record shown = shown_record(file->inode);
+    if ((set.mask & FILE_ATTRIBUTES_RIGHTS) != 0 && !file_attributes_only_give(&shown, &set)) {
+        return false;
+    }
+    file_attributes_wait(file, &set);
+    return true;
 }
 
 static int set_file(struct file *file, struct setting *setting) {
@@ -194,13 +211,13 @@ static int set_file(struct file *file, struct setting *setting) {
     if (status != 0) {
         return status;
     }
-    if (leave_times(file, setting)) {
+    if (leave(file, setting)) {
         file_unlock(file);
         return 0;
     }
     bool alone = !file_pending(file);
     if ((setting->change->mask & ATTRIBUTE_SIZE) != 0) {
-        file_times_outdate(file);
+        file_attributes_outdate(file);
         status = file_truncate(file, setting->change->size);
     }
     if (status == 0) {
@@ -269,9 +286,12 @@ static int set_directory_fields(void *context, struct directory_attributes *attr
 
 /* Whether a change of mode, owner or group asks for what is there: tar and cp set all three of each
  * file they make. Nothing is stored then, the time of change neither. */
-static bool asks_for_what_is(const struct record *record, const struct attributes_change *change) {
+static bool asks_for_what_is(const struct inode *inode, const struct attributes_change *change) {
+    const struct record *record = &inode->known->entry.record;
+    bool waits =
+        inode->file != NULL && (inode->file->attributes.mask & FILE_ATTRIBUTES_RIGHTS) != 0;
     unsigned ids = ATTRIBUTE_UID | ATTRIBUTE_GID | ATTRIBUTE_MODE;
-    return (change->mask & ids) != 0 && (change->mask & ~(ids | ATTRIBUTE_CTIME)) == 0 &&
+    return !waits && (change->mask & ids) != 0 && (change->mask & ~(ids | ATTRIBUTE_CTIME)) == 0 &&
            ((change->mask & ATTRIBUTE_UID) == 0 || change->uid == record->uid) &&
            ((change->mask & ATTRIBUTE_GID) == 0 || change->gid == record->gid) &&
            ((change->mask & ATTRIBUTE_MODE) == 0 ||
@@ -287,7 +307,7 @@ static int set_inode(struct mount *mount, struct inode *inode, struct setting *s
     /* A truncation by name sees what other mounts have closed, as an opening would. */
     int status =
         resize ? mount_refresh(mount, inode, MOUNT_READ_NOW) : mount_refresh_good(mount, inode);
-    if (status != 0 || asks_for_what_is(&inode->known->entry.record, setting->change)) {
+    if (status != 0 || asks_for_what_is(inode, setting->change)) {
         return status;
     }
     if (!S_ISREG(inode->known->entry.record.mode)) {

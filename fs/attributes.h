@@ -38,7 +38,7 @@ struct attributes_change {
     uint64_t size;
     uint32_t process; /* that asks for it; 0 = unknown */
 };
-/* Stored when it returns, but for times that may wait (file_times.h); ctime becomes now. */
+/* Stored when it returns, but for what may wait (file_attributes.h); ctime becomes now. */
 int attributes_set(struct mount *mount, uint64_t ino, const struct attributes_change *change,
                    struct stat *ret);
 

@@ -45,9 +45,10 @@ void file_take_record(struct file *file, const struct entry *entry) {
     }
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
-    file->record_synced = file->times.mask == 0;
+    file->record_synced = file->attributes.mask == 0;
     patches_clear(&file->patches);
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
+    file_unremember(file);
 }
 
 bool file_pending(const struct file *file) {
@@ -56,7 +57,7 @@ bool file_pending(const struct file *file) {
 }
 
 bool file_unstored(const struct file *file) {
-    return file_pending(file) || file->times.mask != 0;
+    return file_pending(file) || file->attributes.mask != 0;
 }
 
 static void adopt(struct file *file) {
@@ -70,6 +71,53 @@ void file_adopt(struct file *file) {
     if (!file->busy) {
         adopt(file);
     }
+}
+
+/* ---- contents that another worker will have ---- */
+
+static bool is_new(const struct file *file) {
+    const struct record *record = &file->inode->known->entry.record;
+    return record->size == 0 && record->contents_kind == CONTENTS_INLINE;
+}
+
+bool file_remember(struct file *file) {
+    struct survivor *survivor = file->mount->config.survivor;
+    bool may = survivor != NULL && file->kind == CONTENTS_INLINE && file->data.size > 0 &&
+               is_new(file) && !file->inode->gone;
+    if (!may || !survivor_put_new(survivor, file->inode->ino, buffer_bytes(&file->data))) {
+        return false;
+    }
+    file->remembered = true;
+    return true;
+}
+
+void file_unremember(struct file *file) {
+    if (file->remembered) {
+        survivor_put_new(file->mount->config.survivor, file->inode->ino, bytes_of(NULL, 0));
+        file->remembered = false;
+    }
+}
+
+/* What an earlier worker left, if it did not come to storing it. */
+static void recall(struct file *file) {
+    struct survivor *survivor = file->mount->config.survivor;
+    const struct survivor_new *left =
+        survivor != NULL ? survivor_find_new(survivor, file->inode->ino) : NULL;
+    if (left == NULL) {
+        return;
+    }
+    file->remembered = true;
+    if (!is_new(file)) {
+        file_unremember(file);
+        return;
+    }
+    const struct patch patch = {.kind = PATCH_WRITE, .data = bytes_of(left->data, left->size)};
+    int status = patch_apply(&patch, &file->data, RECORD_INLINE_MAX);
+    assert(status == 0);
+    (void)status;
+    patches_add(&file->patches, &patch);
+    file->size = file->data.size;
+    file_touch(file);
 }
 
 struct file *file_get(struct mount *mount, struct inode *inode) {
@@ -88,6 +136,7 @@ struct file *file_get(struct mount *mount, struct inode *inode) {
         }
         mount->files = file;
         file_take_record(file, &inode->known->entry);
+        recall(file);
     }
     file->n_users++;
     file_adopt(file);
@@ -103,6 +152,9 @@ static void file_free(struct file *file) {
     *file->link = file->next;
     if (file->next != NULL) {
         file->next->link = file->link;
+    }
+    if (!handles_hold(&mount->handles, file->inode->ino)) {
+        file_unremember(file);
     }
     file->inode->file = NULL;
     mount_unpin(mount, file->inode);
@@ -225,7 +277,7 @@ int file_take_error(struct file *file) {
 void file_touch(struct file *file) {
     file->modified_ns = mount_wall_ns(file->mount);
     file->record_synced = false;
-    if (!file->dirty && file->times.mask == 0) {
+    if (!file->dirty && file->attributes.mask == 0) {
         file->dirty_ns = mount_now_ns(file->mount);
     }
     file->dirty = true;

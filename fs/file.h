@@ -4,7 +4,7 @@
 
 #include "fs/appends.h"
 #include "fs/blocks.h"
-#include "fs/file_times.h"
+#include "fs/file_attributes.h"
 #include "fs/patches.h"
 
 /* One per inode that is open, shared by its handles. The contents are either wholly in memory
@@ -14,6 +14,8 @@
  *   - The first write of a handle, up to FILE_FIRST_WRITE_MAX bytes, is stored on W nodes before it
  *     returns: `echo x > f` never looks at what close says. What follows is buffered, blocks leave
  *     when they are full, and the rest leaves with flush, fsync, or after MOUNT_WRITEBACK_NS.
+ *     A file that this opening has made with O_EXCL is stored at close even so: who makes sure that
+ *     there was none looks at what close says (tar, cp, rsync, git).
  *   - Blocks are stored first, the record that names them last.
  *   - Contents that begin anew (truncation to nothing, a small file that outgrows its record) are
  *     written under a fresh contents id and swapped in with the record (`replaced`): whoever reads
@@ -63,9 +65,9 @@ struct file {
     /* Contents that the record names and this file has given up: how far they reach may be more
      * than the record says. */
     struct removal left;
-    int64_t modified_ns;     /* wall: the last change, goes into the record */
-    int64_t dirty_ns;        /* monotonic: since when something is not stored */
-    struct file_times times; /* not stored yet */
+    int64_t modified_ns;               /* wall: the last change, goes into the record */
+    int64_t dirty_ns;                  /* monotonic: since when something is not stored */
+    struct file_attributes attributes; /* not stored yet */
     uint32_t writer; /* the process that opened it for writing last; 0 when somebody closed it */
     int error;       /* of writing in the background: told once, by the next to ask */
     struct file_locks *locks; /* NULL = nobody has locked it since it was opened */
@@ -74,6 +76,7 @@ struct file {
     int64_t alive_ns;  /* monotonic: when the file was last seen to be there, or held: holds.h */
     int64_t looked_ns; /* monotonic: when that was last asked */
     bool held;         /* another mount has removed it; its contents stay */
+    bool remembered;   /* the survivor has the contents: file_remember() */
 };
 
 /* The inode's open file, made from what is known of it (which must be there). Balance with
@@ -111,6 +114,11 @@ int file_store(struct file *file, bool synced, int (*change)(void *context, stru
 void file_forget_unstored(struct file *file);
 
 /* ---- at once ---- */
+/* What was written is about to be acknowledged. True when another worker will have it: all of it is
+ * small and nothing was stored in the file before. The survivor keeps it until it is stored. */
+bool file_remember(struct file *file);
+/* Another worker would not have it. */
+void file_unremember(struct file *file);
 /* Locks on it were lost: what is not stored will not be. */
 void file_lose_lease(struct file *file);
 

@@ -136,7 +136,7 @@ static int change_record(void *context, struct record *record) {
         record->mtime_ns = file->modified_ns;
         record->ctime_ns = file->modified_ns;
     }
-    file_times_put(&file->times, &record->atime_ns, &record->mtime_ns, &record->ctime_ns);
+    file_attributes_put(&file->attributes, record);
     if (status == 0 && storing->change != NULL) {
         status = storing->change(storing->context, record);
     }
@@ -149,9 +149,10 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     struct appends *appends = &file->appends;
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
-    file_times_stored(file);
+    file_attributes_stored(file);
     file->record_synced = synced;
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
+    file_unremember(file);
     file->version = entry->version;
     file->size = entry->record.size;
     patches_clear(&file->patches);
@@ -247,7 +248,7 @@ int file_store(struct file *file, bool synced, int (*change)(void *context, stru
         if (status != 0) {
             return status;
         }
-        if (!file->dirty && file->times.mask == 0 && change == NULL &&
+        if (!file->dirty && file->attributes.mask == 0 && change == NULL &&
             (!synced || file->record_synced)) {
             return 0;
         }

@@ -30,7 +30,7 @@ bool handle_past_pages(int flags) {
 static int truncate_to_nothing(struct file *file) {
     int status = file_lock(file);
     if (status == 0) {
-        file_times_outdate(file);
+        file_attributes_outdate(file);
         status = file_truncate(file, 0);
         file_unlock(file);
     }
@@ -133,7 +133,7 @@ static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes da
     bool first = !handle->wrote && data.size <= FILE_FIRST_WRITE_MAX && whole;
     bool alone = !file_pending(file) || (file->replaced && file->size == 0);
     bool append = (handle->flags & O_APPEND) != 0;
-    file_times_outdate(file);
+    file_attributes_outdate(file);
     status = file_write_at(file, offset, append, data);
     if (status == 0 && first) {
         status = store_first(file, alone);

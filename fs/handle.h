@@ -10,8 +10,8 @@
 struct handle {
     struct file *file;
     struct atime atime;
-    int flags;              /* of open(2) */
-    bool wrote;             /* a write has succeeded: the next may be buffered */
+    int flags;  /* of open(2) */
+    bool wrote; /* a write has succeeded, or it has made the file with O_EXCL: buffered */
     uint32_t n_leases_lost; /* of the file, when it was opened */
 };
 
@@ -30,7 +30,8 @@ int handle_open(struct mount *mount, uint64_t ino, int flags, struct handle **re
                 struct cache_advice *ret_advice);
 /* A handle of a file whose record was just read or made: for create. */
 struct handle *handle_new(struct mount *mount, struct inode *inode, int flags);
-/* The process that has it, which will hear of errors at close: see file_times.h. 0 = unknown. */
+/* The process that has it, which will hear of errors at close: see file_attributes.h. 0 = unknown.
+ */
 void handle_opened_by(struct handle *handle, uint32_t process);
 /* Never fails: what failed to be stored was told by handle_flush(). Frees the handle. */
 void handle_release(struct handle *handle);

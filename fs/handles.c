@@ -110,7 +110,7 @@ uint64_t handles_add(struct handles *handles, const struct opening *opening, uin
         kept->flags = opening->flags;
         kept->kind = (uint8_t)opening->kind;
         kept->lost = kept->redo = kept->locked = 0;
-        kept->times = 0;
+        kept->waiting = 0;
         survivor_publish(&kept->ino, opening->ino);
     }
     return number;

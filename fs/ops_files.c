@@ -156,6 +156,15 @@ static void on_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t s
     request_start(request);
 }
 
+/* Whether an earlier worker has left something of the opening to store. */
+static bool is_owed(const struct mount *mount, const struct opening *opening) {
+    const struct survivor_handle *kept = opening->kept;
+    bool writes = (opening->flags & O_ACCMODE) != O_RDONLY;
+    return kept != NULL && (kept->redo != 0 || kept->waiting != 0 ||
+                            (opening->open == NULL && writes &&
+                             survivor_find_new(mount->config.survivor, opening->ino) != NULL));
+}
+
 static void flush_run(struct request *request) {
     int status = take_loss(request);
     if (status == 0 && request->handle != NULL) {
@@ -172,8 +181,7 @@ static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
     const struct opening *opening =
         handles_find(&mount_of(request)->handles, request_set_handle(request, info)->number);
     request->wish.lock.owner = info->lock_owner;
-    request->as_it_is = opening == NULL || opening->kept == NULL ||
-                        (opening->kept->redo == 0 && opening->kept->times == 0);
+    request->as_it_is = opening == NULL || !is_owed(mount_of(request), opening);
     request_start(request);
 }
 

@@ -143,7 +143,7 @@ static void take_over(const struct opening *opening) {
     if (kept != NULL && opening->kind == SURVIVOR_FILE) {
         const struct handle *handle = opening->open;
         kept->redo = 0;
-        file_times_take_over(handle->file, kept);
+        file_attributes_take_over(handle->file, kept);
     }
 }
 
@@ -212,8 +212,9 @@ static void run_request(void *arg) {
 }
 
 void request_note_dirt(const struct handle *handle, enum survivor_dirt dirt) {
-    if (file_pending(handle->file)) {
+    if (file_pending(handle->file) && !file_remember(handle->file)) {
         inode_set_dirt(handle->file->inode, dirt);
+        file_unremember(handle->file);
     }
     inodes_keep_gone(&handle->file->mount->inodes, handle->file->inode);
 }

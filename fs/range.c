@@ -93,7 +93,7 @@ int range_allocate(struct handle *handle, int mode, uint64_t offset, uint64_t si
     if (status == 0) {
         status = locks_check(handle);
         status = status == 0 ? file_take_error(file) : status;
-        file_times_outdate(file);
+        file_attributes_outdate(file);
         status = status == 0 ? allocate(file, mode, offset, size) : status;
         file_unlock(file);
     }
@@ -180,7 +180,7 @@ static bool hole_at(struct file *file, uint64_t offset, uint64_t size, uint64_t 
 static int copy_hole(struct handle *to, uint64_t offset, uint64_t size) {
     int status = file_lock(to->file);
     if (status == 0) {
-        file_times_outdate(to->file);
+        file_attributes_outdate(to->file);
         status = clear(to->file, offset, offset + size);
         status = status == 0 ? reach(to->file, offset + size) : status;
         file_unlock(to->file);

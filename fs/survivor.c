@@ -31,6 +31,7 @@ struct survivor {
     struct survivor_request *requests;
     struct survivor_handle *handles;
     struct survivor_gone *gone;
+    struct survivor_new *new;
     union slot *slots;    /* slot 0 is never used: 0 means none */
     uint32_t *free_slots; /* a stack */
     uint32_t n_free, free_size;
@@ -39,18 +40,22 @@ struct survivor {
 };
 
 _Static_assert(sizeof(union slot) == SLOT_SIZE, "the layout of this version");
-_Static_assert(sizeof(struct survivor_handle) == 64, "the layout of this version");
+_Static_assert(sizeof(struct survivor_handle) == 80, "the layout of this version");
 _Static_assert(sizeof(struct survivor_request) == 24, "the layout of this version");
 _Static_assert(sizeof(struct survivor_gone) == 8192, "the layout of this version");
+_Static_assert(sizeof(struct survivor_new) == 4112, "the layout of this version");
 _Static_assert(sizeof(struct survivor_header) <= HEADER_SIZE, "the layout of this version");
 
 static const size_t requests_size = SURVIVOR_REQUESTS_MAX * sizeof(struct survivor_request);
 static const size_t handles_size = SURVIVOR_HANDLES_MAX * sizeof(struct survivor_handle);
 
 static const size_t gone_size = SURVIVOR_GONE_MAX * sizeof(struct survivor_gone);
+/* What follows begins with a slot's alignment. */
+static const size_t new_size = SURVIVOR_NEW_MAX * sizeof(struct survivor_new);
+_Static_assert(SURVIVOR_NEW_MAX * sizeof(struct survivor_new) % SLOT_SIZE == 0, "aligned");
 
 size_t survivor_size(void) {
-    return HEADER_SIZE + requests_size + handles_size + gone_size +
+    return HEADER_SIZE + requests_size + handles_size + gone_size + new_size +
            (size_t)SURVIVOR_INODES_MAX * SLOT_SIZE;
 }
 
@@ -187,7 +192,8 @@ int survivor_attach(void *memory, struct survivor **ret) {
     s->handles = (struct survivor_handle *)(void *)(at + HEADER_SIZE + requests_size);
     at += HEADER_SIZE + requests_size + handles_size;
     s->gone = (struct survivor_gone *)(void *)at;
-    s->slots = (union slot *)(void *)(at + gone_size);
+    s->new = (struct survivor_new *)(void *)(at + gone_size);
+    s->slots = (union slot *)(void *)(at + gone_size + new_size);
     find_free(s);
     survivor_publish(&header->magic, MAGIC);
     *ret = s;
@@ -276,6 +282,50 @@ void survivor_put_gone(struct survivor *s, uint64_t ino, struct bytes record) {
         memcpy(room->record, record.data, record.size);
         survivor_publish(&room->ino, ino);
     }
+}
+
+/* ---- new files ---- */
+const struct survivor_new *survivor_new(const struct survivor *s, uint32_t index) {
+    assert(index < SURVIVOR_NEW_MAX);
+    const struct survivor_new *new = &s->new[index];
+    return new->ino != 0 && new->size > 0 && new->size <= SURVIVOR_NEW_BYTES ? new : NULL;
+}
+
+const struct survivor_new *survivor_find_new(const struct survivor *s, uint64_t ino) {
+    for (uint32_t i = 0; i < SURVIVOR_NEW_MAX; i++) {
+        const struct survivor_new *new = survivor_new(s, i);
+        if (new != NULL &&new->ino == ino) {
+            return new;
+        }
+    }
+    return NULL;
+}
+
+/* The other slots of the inode. A worker that ended between the two steps has left one more; the
+ * request that changes the contents comes again then. */
+static void drop_new(struct survivor *s, uint64_t ino, const struct survivor_new *but) {
+    for (uint32_t i = 0; i < SURVIVOR_NEW_MAX; i++) {
+        if (s->new[i].ino == ino && & s->new[i] != but) {
+            survivor_publish(&s->new[i].ino, 0);
+        }
+    }
+}
+
+bool survivor_put_new(struct survivor *s, uint64_t ino, struct bytes data) {
+    struct survivor_new *room = NULL;
+    for (uint32_t i = 0; i < SURVIVOR_NEW_MAX && room == NULL; i++) {
+        room = s->new[i].ino == 0 ? &s->new[i] : NULL;
+    }
+    if (data.size > 0 && (room == NULL || data.size > SURVIVOR_NEW_BYTES)) {
+        return false;
+    }
+    if (data.size > 0) {
+        room->size = (uint32_t)data.size;
+        memcpy(room->data, data.data, data.size);
+        survivor_publish(&room->ino, ino);
+    }
+    drop_new(s, ino, data.size > 0 ? room : NULL);
+    return true;
 }
 
 /* ---- handles and requests ---- */

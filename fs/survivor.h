@@ -17,14 +17,16 @@
  * Beyond the bounds below things work as ever and are not remembered: after a take-over they are
  * ESTALE. One thread. */
 enum {
-    SURVIVOR_VERSION = 4,
+    SURVIVOR_VERSION = 5,
     SURVIVOR_INODES_MAX = 1 << 20, /* of 128 bytes; memory is taken as they come */
     SURVIVOR_HANDLES_MAX = 1 << 16,
     SURVIVOR_REQUESTS_MAX = 2048,
     SURVIVOR_INIT_MAX = 256,
     SURVIVOR_GONE_MAX = 256,    /* files that have lost their name and are open */
     SURVIVOR_GONE_BYTES = 8176, /* of such a file's record; larger ones are not remembered */
-    SURVIVOR_NAME_INSIDE = 68,  /* bytes of a name in its slot; the rest in one or two others */
+    SURVIVOR_NEW_MAX = 64,      /* new small files whose contents are not stored yet */
+    SURVIVOR_NEW_BYTES = RECORD_INLINE_MAX, /* of such contents */
+    SURVIVOR_NAME_INSIDE = 68, /* bytes of a name in its slot; the rest in one or two others */
 };
 
 /* The mount's lease, for which its locks are held: see lease.h. */
@@ -74,9 +76,11 @@ struct survivor_handle {
     uint8_t redo;        /* its truncation was acknowledged and is to be done again */
     uint8_t locked;      /* it was locked through it, now or earlier */
     uint64_t lock_owner; /* whose fcntl lock that was last */
-    /* Times that were set and wait for the file's next record: file_times.h. */
+    /* What was set and waits for the file's next record: file_attributes.h. */
     int64_t atime_ns, mtime_ns, ctime_ns;
-    uint64_t times; /* mask of those that wait; stored after them */
+    uint32_t mode, uid, gid;
+    uint32_t unused;
+    uint64_t waiting; /* mask of what does; stored after it */
 };
 
 struct survivor_request {
@@ -91,6 +95,13 @@ struct survivor_gone {
     uint32_t size;
     uint32_t unused;
     uint8_t record[SURVIVOR_GONE_BYTES];
+};
+
+struct survivor_new {
+    uint64_t ino; /* 0 = free */
+    uint32_t size;
+    uint32_t unused;
+    uint8_t data[SURVIVOR_NEW_BYTES];
 };
 
 struct survivor;
@@ -124,6 +135,15 @@ void survivor_each(struct survivor *survivor,
 void survivor_put_gone(struct survivor *survivor, uint64_t ino, struct bytes record);
 /* Slot `index` below SURVIVOR_GONE_MAX; NULL when it is free or damaged. */
 const struct survivor_gone *survivor_gone(const struct survivor *survivor, uint32_t index);
+
+/* Remembers the contents, at most SURVIVOR_NEW_BYTES, of a file in which nothing is stored yet.
+ * Replaces what was remembered of it; with no bytes it is forgotten. False when there is no room:
+ * what was remembered before is still there. */
+bool survivor_put_new(struct survivor *survivor, uint64_t ino, struct bytes data);
+/* Slot `index` below SURVIVOR_NEW_MAX; NULL when it is free or damaged. */
+const struct survivor_new *survivor_new(const struct survivor *survivor, uint32_t index);
+/* What is remembered of a file; NULL = nothing. */
+const struct survivor_new *survivor_find_new(const struct survivor *survivor, uint64_t ino);
 
 /* Slot `index` below SURVIVOR_HANDLES_MAX; free at first. Fill it in, `ino` by survivor_publish().
  */

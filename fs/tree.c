@@ -316,6 +316,7 @@ static int make(struct mount *mount, uint64_t parent_ino, struct making *making,
     if (status == 0 && ret_handle != NULL) {
         struct inode *inode = inodes_find(&mount->inodes, ret->st_ino);
         *ret_handle = handle_new(mount, inode, making->maker.flags);
+        (*ret_handle)->wrote = (making->maker.flags & O_EXCL) != 0;
         inode->kernel_version = (*ret_handle)->file->version;
     }
     entry_release(&making->entry);

@@ -33,8 +33,33 @@ static int write_file(struct mount *mount, struct file *file) {
     return status;
 }
 
+/* What an earlier worker was told of a new file and did not store: its program may do nothing more
+ * with it for long. */
+static void store_left(struct mount *mount, uint64_t ino) {
+    struct inode *inode;
+    task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+    if (mount_pin(mount, ino, &inode) != 0) {
+        survivor_put_new(mount->config.survivor, ino, bytes_of(NULL, 0));
+        return;
+    }
+    if (!inode->is_directory && mount_refresh(mount, inode, MOUNT_READ_NOW) == 0) {
+        struct file *file = file_get(mount, inode);
+        if (file_unstored(file)) {
+            write_file(mount, file);
+        }
+        file_put(file);
+    }
+    mount_unpin(mount, inode);
+}
+
 static void watch(void *arg) {
     struct mount *mount = arg;
+    for (uint32_t i = 0; mount->config.survivor != NULL && i < SURVIVOR_NEW_MAX; i++) {
+        const struct survivor_new *left = survivor_new(mount->config.survivor, i);
+        if (left != NULL && !mount->stopping) {
+            store_left(mount, left->ino);
+        }
+    }
     while (mount_pause(mount, LOOK_NS)) {
         struct file *file;
         while (!mount->stopping && (file = find_old(mount, MOUNT_WRITEBACK_NS)) != NULL) {

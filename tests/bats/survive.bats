@@ -215,6 +215,41 @@ END
     [ "$(cat "$MNT/f")" = contents ]
 }
 
+@test "contents and mode of a new file that wait for close when the worker is killed are there at once, and stored" {
+    cat >"$BASE/new.py" <<'END'
+import os, sys, time
+path, marks = sys.argv[1], sys.argv[2]
+def until(name):
+    while not os.path.exists(marks + "/" + name):
+        time.sleep(0.02)
+closed, idle = (os.open(path + n, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600) for n in ("1", "2"))
+os.write(idle, b"idle")
+os.write(closed, b"con")
+os.write(closed, b"tents")
+os.fchmod(closed, 0o644)
+open(marks + "/set", "w").close()
+until("killed")
+os.write(closed, b", more")
+assert os.pread(closed, 100, 0) == b"contents, more", os.pread(closed, 100, 0)
+os.close(closed)
+open(marks + "/closed", "w").close()
+until("seen")
+os.close(idle)
+END
+    python3 "$BASE/new.py" "$MNT/f" "$BASE" 3>&- &
+    LOAD=$!
+    wait_for 10 test -e "$BASE/set"
+    kill_worker
+    : >"$BASE/killed"
+    wait_for 10 test -e "$BASE/closed"
+    [ "$(stat -c %a "$MNT/f1")" = 644 ]
+    [ "$(cat "$MNT/f1")" = "contents, more" ]
+    wait_for 10 grep -qx idle "$MNT/f2"
+    : >"$BASE/seen"
+    wait "$LOAD"
+    LOAD=''
+}
+
 @test "SIGUSR2 replaces the program by the one installed, and buffered writes are kept" {
     cp "$BUILD/fs/ringfs" "$BASE/ringfs"
     mkdir "$BASE/second"

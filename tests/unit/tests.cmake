@@ -62,7 +62,7 @@ unit_test(${U}/shared/session_test.c ringfs_transport)
 # The mount's operations, without a kernel, over a store in memory.
 unit_test(${U}/fs/inodes_test.c ringfs_fs)
 unit_test(${U}/fs/file_test.c ringfs_fs ringfs_testlib)
-unit_test(${U}/fs/file_times_test.c ringfs_fs ringfs_testlib)
+unit_test(${U}/fs/file_attributes_test.c ringfs_fs ringfs_testlib)
 unit_test(${U}/fs/block_cache_test.c ringfs_fs ringfs_testlib)
 unit_test(${U}/fs/blocks_test.c ringfs_fs ringfs_testlib)
 unit_test(${U}/fs/partial_test.c ringfs_fs ringfs_testlib)

@@ -15,6 +15,22 @@ IN_WORLD(the_first_write_is_stored_before_it_returns) {
     assert_holds(&w->b, "f", "hello world");
 }
 
+IN_WORLD(the_first_write_of_a_file_made_with_excl_is_stored_by_close_which_tells_errors) {
+    struct handle *handle = create_new(&w->a, "f");
+    store_mem_reset_hooks(w->mem);
+    put(handle, 0, "hello");
+    put(handle, 5, " world");
+    assert_int_equal(store_mem_calls(w->mem), 0);
+    assert_holds(&w->a, "f", "hello world");
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, 1, 1, ERR_TIMEOUT, false);
+    assert_int_equal(handle_flush(handle), ERR_TIMEOUT);
+    store_mem_reset_hooks(w->mem);
+    close_handle(handle);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_holds(&w->b, "f", "hello world");
+}
+
 IN_WORLD(a_first_write_that_fails_says_so_and_does_not_happen_later) {
     struct handle *handle = create(&w->a, "f");
     store_mem_reset_hooks(w->mem);
@@ -403,6 +419,8 @@ IN_WORLD(writers_of_one_file_take_turns) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_write_is_stored_before_it_returns),
+        cmocka_unit_test(
+            the_first_write_of_a_file_made_with_excl_is_stored_by_close_which_tells_errors),
         cmocka_unit_test(a_first_write_that_fails_says_so_and_does_not_happen_later),
         cmocka_unit_test(a_file_that_is_rewritten_is_never_seen_empty),
         cmocka_unit_test(a_truncation_alone_arrives_with_close),

@@ -185,6 +185,32 @@ static void the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped(void
     munmap(memory, survivor_size());
 }
 
+static void new_contents_are_kept_until_they_are_dropped_and_the_last_ones_count(void **state) {
+    (void)state;
+    static const uint8_t large[SURVIVOR_NEW_BYTES + 1];
+    void *memory = memory_made();
+    struct survivor *survivor = attach(memory);
+    assert_true(survivor_put_new(survivor, 5, bytes_of_string("first")));
+    assert_true(survivor_put_new(survivor, 5, bytes_of_string("second")));
+    assert_false(survivor_put_new(survivor, 5, bytes_of(large, sizeof large)));
+    survivor_detach(survivor);
+    survivor = attach(memory);
+    const struct survivor_new *new = survivor_find_new(survivor, 5);
+    assert_non_null(new);
+    assert_true(bytes_equal(bytes_of(new->data, new->size), bytes_of_string("second")));
+    assert_null(survivor_find_new(survivor, 6));
+    assert_true(survivor_put_new(survivor, 5, bytes_of(NULL, 0)));
+    assert_null(survivor_find_new(survivor, 5));
+    for (uint64_t i = 1; i <= SURVIVOR_NEW_MAX; i++) {
+        assert_true(survivor_put_new(survivor, i, bytes_of(large, SURVIVOR_NEW_BYTES)));
+    }
+    assert_false(survivor_put_new(survivor, SURVIVOR_NEW_MAX + 1, bytes_of_string("x")));
+    assert_true(survivor_put_new(survivor, 1, bytes_of(NULL, 0)));
+    assert_true(survivor_put_new(survivor, SURVIVOR_NEW_MAX + 1, bytes_of_string("x")));
+    survivor_detach(survivor);
+    munmap(memory, survivor_size());
+}
+
 static void a_request_that_comes_again_finds_its_first_time(void **state) {
     (void)state;
     void *memory = memory_made();
@@ -235,6 +261,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_slot_is_left_out),
         cmocka_unit_test(when_it_is_full_things_are_not_remembered),
         cmocka_unit_test(the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped),
+        cmocka_unit_test(new_contents_are_kept_until_they_are_dropped_and_the_last_ones_count),
         cmocka_unit_test(a_request_that_comes_again_finds_its_first_time),
         cmocka_unit_test(more_requests_than_there_is_room_for_overwrite_the_oldest),
         cmocka_unit_test(memory_of_another_version_is_refused),

@@ -87,10 +87,18 @@ static inline void in_world(void (*test)(struct world *w)) {
 static const struct maker maker_file = {
     .mode = S_IFREG | 0644, .uid = 1, .gid = 2, .flags = O_RDWR | O_EXCL};
 
-static inline struct handle *create(struct mount *mount, const char *name) {
+/* As tar does: its first write waits for close. */
+static inline struct handle *create_new(struct mount *mount, const char *name) {
     struct stat stat;
     struct handle *handle;
     assert_int_equal(tree_create(mount, ROOT, name, &maker_file, &stat, &handle), 0);
+    return handle;
+}
+
+/* As a shell does: its first write is stored at once. */
+static inline struct handle *create(struct mount *mount, const char *name) {
+    struct handle *handle = create_new(mount, name);
+    handle->wrote = false;
     return handle;
 }
 

@@ -1,4 +1,5 @@
-/* file_times: when times of a file that is being written are stored, and who hears of it. */
+/* file_attributes: when what is set of a file that is being written is stored, and who hears of it.
+ */
 #include "fs/attributes.h"
 #include "tests/unit/fs/world.h"
 
@@ -152,6 +153,112 @@ IN_WORLD(fsync_stores_them) {
     close_handle(handle);
 }
 
+/* ---- mode, owner and group ---- */
+
+static struct stat stat_in(struct mount *mount) {
+    struct stat stat;
+    assert_int_equal(attributes_get(mount, ino_of(mount, "f"), &stat), 0);
+    return stat;
+}
+
+static const struct attributes_change more_rights = {.mask = ATTRIBUTE_MODE, .mode = 0755};
+
+/* A file that TAR makes, for root, of this mode. */
+static struct handle *made_by_root(struct world *w, uint32_t mode) {
+    struct maker maker = {.mode = S_IFREG | mode, .flags = O_WRONLY | O_EXCL};
+    struct stat stat;
+    struct handle *handle;
+    assert_int_equal(tree_create(&w->a, ROOT, "f", &maker, &stat, &handle), 0);
+    handle_opened_by(handle, TAR);
+    store_mem_reset_hooks(w->mem);
+    return handle;
+}
+
+IN_WORLD(contents_times_owner_and_mode_of_a_new_file_are_one_request_at_close) {
+    struct handle *handle = made_by_root(w, 0600);
+    const struct attributes_change owner = {
+        .mask = ATTRIBUTE_UID | ATTRIBUTE_GID, .uid = 5, .gid = 6};
+    put(handle, 0, "contents");
+    assert_int_equal(set(handle, TAR, &both), 0);
+    assert_int_equal(set(handle, TAR, &owner), 0);
+    assert_int_equal(set(handle, TAR, &more_rights), 0);
+    assert_int_equal(store_mem_calls(w->mem), 0);
+    struct stat stat;
+    attributes_of(handle->file->inode, &stat);
+    assert_int_equal(stat.st_mode, S_IFREG | 0755);
+    assert_true(stat.st_uid == 5 && stat.st_gid == 6);
+    assert_int_equal(handle_flush(handle), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    stat = stat_in(&w->b);
+    assert_int_equal(stat.st_mode, S_IFREG | 0755);
+    assert_true(stat.st_uid == 5 && stat.st_gid == 6);
+    assert_int_equal(stat.st_mtim.tv_sec, 7);
+    assert_holds(&w->b, "f", "contents");
+    handle_release(handle);
+}
+
+IN_WORLD(what_takes_rights_away_is_stored_at_once_with_what_waits) {
+    struct handle *handle = made_by_root(w, 0640);
+    const struct attributes_change less = {.mask = ATTRIBUTE_MODE, .mode = 0711};
+    const struct attributes_change group = {.mask = ATTRIBUTE_GID, .gid = 6};
+    const struct attributes_change owner = {.mask = ATTRIBUTE_UID, .uid = 5};
+    const struct attributes_change other_owner = {.mask = ATTRIBUTE_UID, .uid = 6};
+    assert_int_equal(set(handle, TAR, &more_rights), 0);
+    assert_int_equal(store_mem_calls(w->mem), 0);
+    assert_int_equal(set(handle, TAR, &less), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(stat_in(&w->b).st_mode, S_IFREG | 0711);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(set(handle, TAR, &group), 0); /* 01 for it, 01 for others */
+    assert_int_equal(set(handle, TAR, &owner), 0); /* from root */
+    assert_int_equal(store_mem_calls(w->mem), 0);
+    assert_int_equal(set(handle, TAR, &other_owner), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    const struct stat stat = stat_in(&w->b);
+    assert_true(stat.st_uid == 6 && stat.st_gid == 6);
+    close_handle(handle);
+}
+
+IN_WORLD(a_group_that_may_do_more_than_others_is_changed_at_once) {
+    struct handle *handle = made_by_root(w, 0640);
+    const struct attributes_change group = {.mask = ATTRIBUTE_GID, .gid = 6};
+    assert_int_equal(set(handle, TAR, &group), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    close_handle(handle);
+}
+
+IN_WORLD(setuid_is_given_at_once) {
+    struct handle *handle = made_by_root(w, 0600);
+    const struct attributes_change setuid = {.mask = ATTRIBUTE_MODE, .mode = 04755};
+    assert_int_equal(set(handle, TAR, &setuid), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    close_handle(handle);
+}
+
+IN_WORLD(rights_given_by_another_process_or_after_close_are_stored_at_once) {
+    struct handle *handle = made_by_root(w, 0600);
+    assert_int_equal(set(handle, OTHER, &more_rights), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    assert_int_equal(handle_flush(handle), 0);
+    const struct attributes_change all = {.mask = ATTRIBUTE_MODE, .mode = 0777};
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(set(handle, TAR, &all), 0);
+    assert_int_equal(store_mem_calls(w->mem), 1);
+    handle_release(handle);
+}
+
+IN_WORLD(another_process_that_asks_for_the_mode_that_waits_stores_it) {
+    struct handle *handle = made_by_root(w, 0600);
+    assert_int_equal(set(handle, TAR, &more_rights), 0);
+    assert_int_equal(set(handle, OTHER, &more_rights), 0);
+    assert_int_equal(stat_in(&w->b).st_mode, S_IFREG | 0755);
+    const struct attributes_change as_made = {.mask = ATTRIBUTE_MODE, .mode = 0600};
+    assert_int_equal(set(handle, OTHER, &as_made), 0);
+    close_handle(handle);
+    task_sleep(2 * SECOND_NS);
+    assert_int_equal(stat_in(&w->b).st_mode, S_IFREG | 0600);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_show_at_once_and_are_stored_at_close),
@@ -165,6 +272,12 @@ int main(void) {
         cmocka_unit_test(close_tells_that_they_could_not_be_stored_and_can_be_tried_again),
         cmocka_unit_test(what_another_mount_writes_meanwhile_stays),
         cmocka_unit_test(fsync_stores_them),
+        cmocka_unit_test(contents_times_owner_and_mode_of_a_new_file_are_one_request_at_close),
+        cmocka_unit_test(what_takes_rights_away_is_stored_at_once_with_what_waits),
+        cmocka_unit_test(a_group_that_may_do_more_than_others_is_changed_at_once),
+        cmocka_unit_test(setuid_is_given_at_once),
+        cmocka_unit_test(rights_given_by_another_process_or_after_close_are_stored_at_once),
+        cmocka_unit_test(another_process_that_asks_for_the_mode_that_waits_stores_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
