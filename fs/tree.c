@@ -556,10 +556,11 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
         return status;
     }
     uint64_t began = inodes_clock(&mount->inodes);
-    status = namespace_rmdir(mount->config.ns, &parent->directory, name);
+    int64_t changed_ns;
+    status = namespace_rmdir_changed(mount->config.ns, &parent->directory, name, &changed_ns);
     note_name(mount, parent, name, status, 0, began);
     if (status == 0) {
-        touch_parent(mount, parent, -1, 0);
+        touch_parent(mount, parent, -1, changed_ns);
     }
     mount_unpin(mount, parent);
     return status;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_rows.h"
 #include "shared/task.h"
 
@@ -77,6 +78,7 @@ int namespace_mkdir(struct namespace *ns, const struct id128 *directory, const c
 
 /* ---- rmdir ---- */
 
+/* On 0 the row is what was stored. */
 static int rmdir_mark(struct namespace *ns, const struct id128 *child, struct header_row *row) {
     struct key partition = key_directory(child, 0);
     struct key sort = key_header();
@@ -95,25 +97,41 @@ static int rmdir_mark(struct namespace *ns, const struct id128 *child, struct he
     if (err == ERR_CONFLICT && commit.outcome.reply.failed_index == 1) {
         err = ERR_NOT_EMPTY;
     }
+    if (err == 0) {
+        free((void *)row->seen.data);
+        row->header.xattrs = (struct bytes){0}; /* they lay there */
+        row->seen = commit_context(&commit, 0);
+    }
     commit_release(&commit);
     buffer_release(&value);
     header_forget(ns, child);
     return err;
 }
 
-int rmdir_begin(struct namespace *ns, const struct id128 *child) {
+/* As rmdir_begin(). *ret: the header's row; its `seen` is the dying header's, if it is one. To be
+ * freed whatever the answer. */
+static int rmdir_begin_row(struct namespace *ns, const struct id128 *child,
+                           struct header_row *ret) {
     int err = ERR_CONFLICT;
+    *ret = (struct header_row){0};
     for (int i = 0; conflict_again(ns, i, &err); i++) {
-        struct header_row row;
-        err = header_read(ns, child, &row);
+        free((void *)ret->seen.data);
+        err = header_read(ns, child, ret);
         if (err < 0) {
+            *ret = (struct header_row){0};
             return err;
         }
-        if (row.found && row.header.state == DIRECTORY_LIVE) {
-            err = rmdir_mark(ns, child, &row);
+        if (ret->found && ret->header.state == DIRECTORY_LIVE) {
+            err = rmdir_mark(ns, child, ret);
         }
-        free((void *)row.seen.data);
     }
+    return err;
+}
+
+int rmdir_begin(struct namespace *ns, const struct id128 *child) {
+    struct header_row row;
+    int err = rmdir_begin_row(ns, child, &row);
+    free((void *)row.seen.data);
     return err;
 }
 
@@ -151,7 +169,28 @@ int rmdir_finish(struct namespace *ns, const struct id128 *child, const struct i
     return err < 0 ? err : rmdir_end(ns, child);
 }
 
+/* What is left to do, by what was read and written before; by reading anew where others came
+ * between. `dying`: the header's row. */
+static int rmdir_rest(struct namespace *ns, const struct entry *entry,
+                      const struct header_row *dying, int64_t *ret_changed_ns) {
+    const struct id128 *child = &entry->record.directory;
+    int err = entry_delete(ns, entry, ret_changed_ns, NULL);
+    if (err == 0 && dying->found) {
+        err = header_delete(ns, child, dying);
+        return err == ERR_CONFLICT ? 0 : err; /* somebody else finishes it */
+    }
+    return err == 0 || err == ERR_CONFLICT ? rmdir_finish(ns, child, &entry->directory, entry->name)
+                                           : err;
+}
+
 int namespace_rmdir(struct namespace *ns, const struct id128 *directory, const char *name) {
+    int64_t changed_ns;
+    return namespace_rmdir_changed(ns, directory, name, &changed_ns);
+}
+
+int namespace_rmdir_changed(struct namespace *ns, const struct id128 *directory, const char *name,
+                            int64_t *ret_changed_ns) {
+    *ret_changed_ns = 0;
     int err = name_check(name);
     if (err < 0) {
         return err;
@@ -164,12 +203,14 @@ int namespace_rmdir(struct namespace *ns, const struct id128 *directory, const c
     if (err == 0) {
         err = move_source_gone(ns, &entry.record);
     }
+    struct header_row dying = {0};
     if (err == 0) {
-        err = rmdir_begin(ns, &entry.record.directory);
+        err = rmdir_begin_row(ns, &entry.record.directory, &dying);
     }
     if (err == 0) {
-        err = rmdir_finish(ns, &entry.record.directory, directory, name);
+        err = rmdir_rest(ns, &entry, &dying, ret_changed_ns);
     }
+    free((void *)dying.seen.data);
     entry_release(&entry);
     return err;
 }

@@ -1,4 +1,4 @@
-/* namespace_known: changes of names that the caller has read already. */
+/* namespace_known: changes of names for who keeps what he has read. */
 #ifndef RINGFS_SHARED_NAMESPACE_KNOWN_H
 #define RINGFS_SHARED_NAMESPACE_KNOWN_H
 
@@ -14,5 +14,9 @@ int namespace_unlink_known(struct namespace *ns, const struct entry *known,
  * nothing. Saves nothing between partitions, and with RENAME_EXCHANGE. */
 int namespace_rename_known(struct namespace *ns, const struct entry *from, const struct entry *to,
                            unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
+
+/* As namespace_rmdir(). *ret_changed_ns: the directory's mtime then; 0 = it has to be read. */
+int namespace_rmdir_changed(struct namespace *ns, const struct id128 *directory, const char *name,
+                            int64_t *ret_changed_ns);
 
 #endif

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "tests/lib/namespace_world.h"
 
 static const struct id128 *root = &namespace_root;
@@ -184,6 +185,19 @@ IN_WORLD(only_an_empty_directory_can_be_removed) {
     assert_int_equal(namespace_rmdir(w->ns, root, "d"), 0);
     assert_int_equal(namespace_rmdir(w->ns, root, "d"), ERR_NO_ENTRY);
     assert_int_equal(look(w->ns, root, "d", NULL), ERR_NO_ENTRY);
+    assert_int_equal(store_mem_live_rows(w->mem, 'd'), 0);
+}
+
+IN_WORLD(removing_a_directory_reads_name_and_header_once_and_writes_three_times) {
+    struct id128 d;
+    int64_t changed_ns;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(namespace_rmdir_changed(w->ns, root, "d", &changed_ns), 0);
+    assert_int_equal(store_mem_calls(w->mem), 5);
+    struct directory_attributes attributes;
+    assert_int_equal(namespace_attributes(w->other, root, &attributes), 0);
+    assert_true(changed_ns == attributes.mtime_ns);
     assert_int_equal(store_mem_live_rows(w->mem, 'd'), 0);
 }
 
@@ -403,6 +417,7 @@ int main(void) {
         cmocka_unit_test(a_directory_holds_names_of_its_own),
         cmocka_unit_test(a_mkdir_that_finds_the_name_taken_leaves_no_header),
         cmocka_unit_test(only_an_empty_directory_can_be_removed),
+        cmocka_unit_test(removing_a_directory_reads_name_and_header_once_and_writes_three_times),
         cmocka_unit_test(nothing_can_be_made_in_a_directory_that_was_removed),
         cmocka_unit_test(a_directory_knows_its_parent_its_count_and_its_last_change),
         cmocka_unit_test(the_root_has_attributes_before_anybody_wrote_any),
