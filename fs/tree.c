@@ -518,14 +518,35 @@ static bool copy_known(struct mount *mount, const struct inode *parent, const ch
     return here || found == NAME_MISSING;
 }
 
+/* What was read last of the file of several names that the name was a name of; copied. False: it is
+ * not known to be one. */
+static bool copy_linked(struct mount *mount, const struct inode *parent, const char *name,
+                        struct entry *ret) {
+    uint64_t ino;
+    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
+    enum name_answer found = watch_find(parent, name, since_ns, &ino);
+    const struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
+    bool linked =
+        inode != NULL && !inode->is_directory && inode->known != NULL && inode->known->entry.linked;
+    if (linked) {
+        entry_copy(&inode->known->entry, ret);
+    }
+    return linked;
+}
+
 /* Removes a name, in one step when what stands under it is known. */
 static int unlink_in(struct mount *mount, struct inode *parent, const char *name,
                      struct entry *ret_removed) {
     struct namespace *ns = mount->config.ns;
-    struct entry known;
-    bool present = copy_known(mount, parent, name, &known) && known.record.mode != 0;
-    int status = present ? namespace_unlink_known(ns, &known, ret_removed)
-                         : namespace_unlink(ns, &parent->directory, name, ret_removed);
+    struct entry known = {0};
+    int status;
+    if (copy_linked(mount, parent, name, &known)) {
+        status = namespace_unlink_linked(ns, &parent->directory, name, &known, ret_removed);
+    } else if (copy_known(mount, parent, name, &known) && known.record.mode != 0) {
+        status = namespace_unlink_known(ns, &known, ret_removed);
+    } else {
+        status = namespace_unlink(ns, &parent->directory, name, ret_removed);
+    }
     entry_release(&known);
     return status;
 }
@@ -664,8 +685,12 @@ static int link_in(struct mount *mount, struct inode *inode, struct inode *paren
     }
     struct entry before, made;
     entry_copy(&inode->known->entry, &before);
-    uint64_t began = inodes_clock(&mount->inodes);
-    status = namespace_link(mount->config.ns, &before, &parent->directory, name, &made);
+    uint64_t began = inodes_clock(&mount->inodes), none;
+    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
+    bool missing = watch_find(parent, name, since_ns, &none) == NAME_MISSING;
+    int (*give)(struct namespace *, const struct entry *, const struct id128 *, const char *,
+                struct entry *) = missing ? namespace_link_missing : namespace_link;
+    status = give(mount->config.ns, &before, &parent->directory, name, &made);
     note_name(mount, parent, name, status, inode->ino, began);
     if (status == 0) {
         if (!record_same_contents(&before.record, &made.record) ||

@@ -14,6 +14,12 @@ int namespace_unlink_known(struct namespace *ns, const struct entry *known,
  * nothing. Saves nothing between partitions, and with RENAME_EXCHANGE. */
 int namespace_rename_known(struct namespace *ns, const struct entry *from, const struct entry *to,
                            unsigned flags, struct entry *ret_moved, struct entry *ret_replaced);
+/* Removes a name of `file`, which is the row of a file of several names as it was read. */
+int namespace_unlink_linked(struct namespace *ns, const struct id128 *directory, const char *name,
+                            const struct entry *file, struct entry *ret_removed);
+/* Makes a name (namespace_link.h) that is known to be missing. */
+int namespace_link_missing(struct namespace *ns, const struct entry *file,
+                           const struct id128 *directory, const char *name, struct entry *ret);
 
 /* As namespace_rmdir(). *ret_changed_ns: the directory's mtime then; 0 = it has to be read. */
 int namespace_rmdir_changed(struct namespace *ns, const struct id128 *directory, const char *name,

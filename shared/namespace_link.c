@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_rows.h"
 #include "shared/sweep_barrier.h"
 #include "shared/task.h"
@@ -15,6 +16,8 @@
  *   3. first name:  a pointer                          if it is as it was after 1
  *   4. second name: a pointer                          if it is as it was before 2: the commit
  * point
+ *
+ * 3 and 4 are one batch when both names are in one partition.
  *
  * and every further name: the list, then the name. A name goes in the other order: it, then its
  * place in the list; with the last one goes the row. So a crash leaves a list that names too much,
@@ -135,12 +138,15 @@ static int file_row_make(struct namespace *ns, const struct entry *frozen,
     return err;
 }
 
+static struct record pointer_to(const struct record *file) {
+    return (struct record){
+        .mode = file->mode & S_IFMT, .file_id = file->file_id, .contents_kind = CONTENTS_LINKED};
+}
+
 /* Step 3. */
 static int name_point(struct namespace *ns, const struct entry *frozen) {
     struct entry name;
-    struct record pointer = {.mode = frozen->record.mode & S_IFMT,
-                             .file_id = frozen->record.file_id,
-                             .contents_kind = CONTENTS_LINKED};
+    const struct record pointer = pointer_to(&frozen->record);
     entry_copy(frozen, &name);
     int err = entry_replace(ns, &name, &pointer, 0);
     entry_release(&name);
@@ -154,9 +160,15 @@ int link_finish(struct namespace *ns, const struct entry *frozen) {
     return err == 0 || err == ERR_CONFLICT ? name_point(ns, frozen) : err;
 }
 
-/* Steps 1 to 3 for `file`, which becomes its own row's entry with `second` in the list.
- * ERR_CONFLICT: others were faster with something, `file` is to be renewed. */
-static int link_begin(struct namespace *ns, struct entry *file, const struct link_name *second) {
+static bool same_partition(const struct id128 *directory, const char *a, const char *b) {
+    return directory_shard(directory, name_hash(a)) == directory_shard(directory, name_hash(b));
+}
+
+/* Steps 1 to 3 for `file`, which becomes its own row's entry with `second` in the list; where 3 and
+ * 4 can be one batch, 3 is left to that: *ret_frozen is then the first name (record.mode 0: not
+ * so). ERR_CONFLICT: others were faster with something, `file` is to be renewed. */
+static int link_begin(struct namespace *ns, struct entry *file, const struct link_name *second,
+                      struct entry *ret_frozen) {
     int err = move_source_gone(ns, &file->record);
     if (err < 0) {
         return err;
@@ -176,8 +188,13 @@ static int link_begin(struct namespace *ns, struct entry *file, const struct lin
     if (err < 0) {
         return err;
     }
-    err = name_point(ns, file);
-    entry_release(file);
+    if (id128_equal(&file->directory, &second->directory) &&
+        same_partition(&file->directory, file->name, second->name)) {
+        *ret_frozen = *file;
+    } else {
+        err = name_point(ns, file);
+        entry_release(file);
+    }
     *file = row;
     return err;
 }
@@ -297,8 +314,10 @@ void link_give_back(struct namespace *ns, uint64_t file_id, const struct id128 *
 struct linking {
     const struct entry *file; /* as the caller knows it */
     struct link_name to;
-    struct entry now; /* the file's row, once it has one */
+    struct entry now;    /* the file's row, once it has one */
+    struct entry frozen; /* the first name, while step 3 is left to the last; else record.mode 0 */
     bool claimed;
+    bool missing;  /* the name is taken to be so, in the first try */
     bool doubtful; /* a try thought lost may have made the name */
 };
 
@@ -308,7 +327,7 @@ static int claim(struct namespace *ns, struct linking *l) {
     if (err == 0 && l->now.linked) {
         err = link_claim(ns, &l->now, &l->to.directory, l->to.name);
     } else if (err == 0) {
-        err = link_begin(ns, &l->now, &l->to);
+        err = link_begin(ns, &l->now, &l->to, &l->frozen);
     }
     l->claimed = l->claimed || err == 0 || err == ERR_UNKNOWN;
     if (err == ERR_NO_ENTRY) { /* the row that held it has gone: under another name? */
@@ -321,20 +340,20 @@ static int claim(struct namespace *ns, struct linking *l) {
     return err;
 }
 
-/* The last step, on the row as it was before the first. */
-static int name_make(struct namespace *ns, struct linking *l, const struct entry *to) {
+/* The last step, on the row as it was before the first; with step 3 when `frozen` (may be NULL) is
+ * the first name. */
+static int names_commit(struct namespace *ns, struct linking *l, const struct entry *to,
+                        const struct entry *frozen) {
     struct bytes header_seen;
     int err = header_guard(ns, &l->to.directory, &header_seen);
     if (err < 0) {
         return err;
     }
-    struct record pointer = {.mode = l->now.record.mode & S_IFMT,
-                             .file_id = l->now.record.file_id,
-                             .contents_kind = CONTENTS_LINKED};
-    struct buffer value = {0};
+    const struct record pointer = pointer_to(&l->now.record);
+    struct buffer value = {0}, first_value = {0};
     record_encode(&pointer, &value);
     struct key partition = key_entry_partition(to);
-    struct key sort = key_entry_sort(to), header = key_header();
+    struct key sort = key_entry_sort(to), header = key_header(), first_sort;
     struct commit commit = {.n = 1};
     commit.ops[0] = (struct row_op){.kind = ROW_PUT,
                                     .condition = ROW_IF_MATCH,
@@ -343,6 +362,17 @@ static int name_make(struct namespace *ns, struct linking *l, const struct entry
                                     .value = buffer_bytes(&value)};
     if (!id128_equal(&l->to.directory, &namespace_root)) {
         commit.ops[commit.n++] = header_guard_op(&header, header_seen);
+    }
+    if (frozen != NULL) {
+        struct record first = pointer;
+        record_succeed(&first, frozen);
+        record_encode(&first, &first_value);
+        first_sort = key_entry_sort(frozen);
+        commit.ops[commit.n++] = (struct row_op){.kind = ROW_PUT,
+                                                 .condition = ROW_IF_MATCH,
+                                                 .sort_key = key_bytes(&first_sort),
+                                                 .seen = frozen->seen,
+                                                 .value = buffer_bytes(&first_value)};
     }
     err = commit_run(ns, &partition, &commit, 0);
     l->doubtful = l->doubtful || commit.doubtful;
@@ -353,8 +383,26 @@ static int name_make(struct namespace *ns, struct linking *l, const struct entry
     }
     commit_release(&commit);
     buffer_release(&value);
+    buffer_release(&first_value);
     free((void *)header_seen.data);
     return err;
+}
+
+/* Both steps at once or, when others came between, one after the other: whatever becomes of the
+ * second name, the first is not left frozen. */
+static int name_make(struct namespace *ns, struct linking *l, const struct entry *to) {
+    if (l->frozen.record.mode == 0) {
+        return names_commit(ns, l, to, NULL);
+    }
+    int err = names_commit(ns, l, to, &l->frozen);
+    bool unsent = err != 0 && err != ERR_CONFLICT;
+    int pointed = err == 0 ? 0 : name_point(ns, &l->frozen);
+    entry_release(&l->frozen);
+    l->frozen = (struct entry){0};
+    if (err == 0 || unsent || pointed < 0) {
+        return err == ERR_CONFLICT ? pointed : err;
+    }
+    return names_commit(ns, l, to, NULL);
 }
 
 /* The name is taken: by ourselves, in a try thought lost? */
@@ -364,8 +412,14 @@ static int link_met(const struct linking *l, const struct entry *to) {
 }
 
 static int link_try(struct namespace *ns, struct linking *l) {
-    struct entry to;
-    int err = entry_read_settled(ns, &l->to.directory, l->to.name, &to);
+    struct entry to = {0};
+    int err = ERR_NO_ENTRY;
+    if (l->missing) {
+        set_place(&to, &l->to.directory, l->to.name);
+        l->missing = false;
+    } else {
+        err = entry_read_settled(ns, &l->to.directory, l->to.name, &to);
+    }
     if (err == 0) {
         err = link_met(l, &to);
     } else if (err == ERR_NO_ENTRY) {
@@ -376,9 +430,9 @@ static int link_try(struct namespace *ns, struct linking *l) {
     return err;
 }
 
-int namespace_link(struct namespace *ns, const struct entry *file, const struct id128 *directory,
-                   const char *name, struct entry *ret) {
-    struct linking l = {.file = file, .to.directory = *directory};
+static int link_run(struct namespace *ns, struct linking l, const char *name, struct entry *ret) {
+    const struct entry *file = l.file;
+    const struct id128 *directory = &l.to.directory;
     int err = name_check(name);
     if (err == 0 && S_ISDIR(file->record.mode)) {
         err = ERR_IS_DIRECTORY;
@@ -404,6 +458,17 @@ int namespace_link(struct namespace *ns, const struct entry *file, const struct 
     }
     entry_release(&l.now);
     return err;
+}
+
+int namespace_link(struct namespace *ns, const struct entry *file, const struct id128 *directory,
+                   const char *name, struct entry *ret) {
+    return link_run(ns, (struct linking){.file = file, .to.directory = *directory}, name, ret);
+}
+
+int namespace_link_missing(struct namespace *ns, const struct entry *file,
+                           const struct id128 *directory, const char *name, struct entry *ret) {
+    return link_run(ns, (struct linking){.file = file, .to.directory = *directory, .missing = true},
+                    name, ret);
 }
 
 /* ---- listings ---- */

@@ -361,8 +361,9 @@ int namespace_update(struct namespace *ns, struct entry *entry,
 struct unlinking {
     const struct id128 *directory;
     const char *name;
-    struct entry doomed; /* as read in this try */
-    struct entry file;   /* what it points to, when it does */
+    struct entry doomed;            /* as read in this try */
+    struct entry file;              /* what it points to, when it does */
+    const struct entry *known_file; /* as the caller knows it; NULL = not, or not any more */
     /* A try thought lost may have removed `doomed`: when the name stands for something else by now,
      * it did. */
     bool doubtful;
@@ -376,6 +377,12 @@ static void unlinking_release(struct unlinking *u) {
 /* Reads the file that is to lose the name. A pointer to nothing is removed all the same. */
 static int unlink_file(struct namespace *ns, struct unlinking *u) {
     if (!entry_points(&u->doomed)) {
+        return 0;
+    }
+    const struct entry *known = u->known_file;
+    u->known_file = NULL;
+    if (known != NULL && known->linked && record_same_file(&known->record, &u->doomed.record)) {
+        entry_copy(known, &u->file); /* if it is old, taking the name off its list fails */
         return 0;
     }
     int err = namespace_file(ns, u->doomed.record.file_id, &u->file);
@@ -452,6 +459,13 @@ static int unlink_run(struct namespace *ns, struct unlinking *unlinking,
 int namespace_unlink(struct namespace *ns, const struct id128 *directory, const char *name,
                      struct entry *ret_removed) {
     struct unlinking u = {.directory = directory, .name = name};
+    int err = name_check(name);
+    return err < 0 ? err : unlink_run(ns, &u, ret_removed);
+}
+
+int namespace_unlink_linked(struct namespace *ns, const struct id128 *directory, const char *name,
+                            const struct entry *file, struct entry *ret_removed) {
+    struct unlinking u = {.directory = directory, .name = name, .known_file = file};
     int err = name_check(name);
     return err < 0 ? err : unlink_run(ns, &u, ret_removed);
 }

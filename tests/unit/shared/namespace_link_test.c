@@ -10,11 +10,16 @@
 #include <sys/stat.h>
 
 #include "shared/err.h"
+#include "shared/namespace_known.h"
 #include "shared/namespace_link.h"
 #include "tests/lib/namespace_world.h"
 
 static const struct id128 *const root = &namespace_root;
 static struct id128 d, e;
+/* Where the second name comes to: &e, or &d, beside the first. */
+static const struct id128 *second_in = &e;
+/* The caller of a link knows that there is no such name. */
+static bool known_missing;
 
 static int link_names(struct namespace *ns, const struct id128 *from, const char *name,
                       const struct id128 *to, const char *to_name) {
@@ -23,7 +28,8 @@ static int link_names(struct namespace *ns, const struct id128 *from, const char
     if (err < 0) {
         return err;
     }
-    err = namespace_link(ns, &file, to, to_name, &made);
+    err = known_missing ? namespace_link_missing(ns, &file, to, to_name, &made)
+                        : namespace_link(ns, &file, to, to_name, &made);
     if (err == 0) {
         assert_true(made.linked);
         assert_string_equal(made.name, to_name);
@@ -63,7 +69,19 @@ static void prepare_file(struct world *w) {
 
 static void prepare_linked(struct world *w) {
     prepare_file(w);
-    assert_int_equal(link_names(w->ns, &d, "a", &e, "b"), 0);
+    assert_int_equal(link_names(w->ns, &d, "a", second_in, "b"), 0);
+}
+
+/* With the second name in another directory and beside the first, which its maker looks for or
+ * knows to be missing. */
+static void in_each_way(void (*test)(void)) {
+    for (int way = 0; way < 4; way++) {
+        second_in = way % 2 == 0 ? &e : &d;
+        known_missing = way / 2 == 1;
+        test();
+    }
+    second_in = &e;
+    known_missing = false;
 }
 
 /* ---- one client after another ---- */
@@ -305,7 +323,7 @@ struct crash {
 static const struct crash *scenario;
 static uint64_t crash_at;
 static bool crash_applied, crash_happened;
-static const char *const all_names[] = {"d/a", "d/x", "e/b", "e/c", "d/p"};
+static const char *const all_names[] = {"d/a", "d/x", "e/b", "e/c", "d/p", "d/b"};
 
 static const struct id128 *directory_of(const char *path) {
     return path[0] == 'd' ? &d : &e;
@@ -382,10 +400,10 @@ static void crash_everywhere(const struct crash *one) {
 }
 
 static int operate_first_link(struct world *w) {
-    return link_names(w->ns, &d, "a", &e, "b");
+    return link_names(w->ns, &d, "a", second_in, "b");
 }
 static int operate_further_link(struct world *w) {
-    return link_names(w->ns, &e, "b", &e, "c");
+    return link_names(w->ns, second_in, "b", &e, "c");
 }
 static int operate_unlink(struct world *w) {
     return namespace_unlink(w->ns, &d, "a", NULL);
@@ -411,18 +429,37 @@ static int operate_exchange(struct world *w) {
     return namespace_rename(w->ns, &d, "a", &d, "p", RENAME_EXCHANGE, NULL, NULL);
 }
 
-static void a_crash_leaves_a_list_that_names_all_that_stands(void **state) {
-    (void)state;
+static int operate_unlink_known(struct world *w) {
+    struct entry file, removed;
+    int err = namespace_lookup(w->ns, &d, "a", &file);
+    if (err < 0) {
+        return err;
+    }
+    err = namespace_unlink_linked(w->ns, &d, "a", &file, &removed);
+    if (err == 0) {
+        entry_release(&removed);
+    }
+    entry_release(&file);
+    return err;
+}
+
+static void crash_links(void) {
     const struct crash all[] = {
         {.prepare = prepare_file, .operate = operate_first_link},
         {.prepare = prepare_linked, .operate = operate_further_link},
         {.prepare = prepare_linked, .operate = operate_unlink},
+        {.prepare = prepare_linked, .operate = operate_unlink_known},
         {.prepare = prepare_linked, .operate = operate_move_within},
         {.prepare = prepare_linked, .operate = operate_move_across},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         crash_everywhere(&all[i]);
     }
+}
+
+static void a_crash_leaves_a_list_that_names_all_that_stands(void **state) {
+    (void)state;
+    in_each_way(crash_links);
 }
 
 /* The other file's list may name too much: its names are gone through as well. */
@@ -475,7 +512,7 @@ static int meddle_link(struct world *w) {
     return link_names(w->other, &d, "a", &e, "c");
 }
 static int meddle_link_the_same(struct world *w) {
-    return link_names(w->other, &d, "a", &e, "b");
+    return link_names(w->other, &d, "a", second_in, "b");
 }
 static int meddle_unlink(struct world *w) {
     return namespace_unlink(w->other, &d, "a", NULL);
@@ -484,7 +521,7 @@ static int meddle_move(struct world *w) {
     return move(w->other, &d, "a", &d, "x");
 }
 static int meddle_prune(struct world *w) {
-    struct link_name name = {.directory = e, .name = "b"};
+    struct link_name name = {.directory = *second_in, .name = "b"};
     struct entry file;
     int err = namespace_link_prune(w->other, file_id_of(w->other, &d, "a"), &name, &file);
     if (err == 0) {
@@ -498,7 +535,7 @@ static void judge_append(struct world *w, int operated, int meddled) {
     if (meddled != DUEL_NOT_MET) {
         assert_int_equal(meddled, 0);
         assert_int_equal(look(w->ns, &d, "a", "A+"), 0);
-        assert_int_equal(look(w->other, &e, "b", "A+"), 0);
+        assert_int_equal(look(w->other, second_in, "b", "A+"), 0);
     }
 }
 static void judge_links(struct world *w, int operated, int meddled) {
@@ -506,7 +543,7 @@ static void judge_links(struct world *w, int operated, int meddled) {
     if (meddled != DUEL_NOT_MET) {
         assert_int_equal(meddled, 0);
         assert_int_equal(links_of(w->ns, &d, "a"), 3);
-        assert_int_equal(links_of(w->ns, &e, "b"), 3);
+        assert_int_equal(links_of(w->ns, second_in, "b"), 3);
         assert_int_equal(links_of(w->ns, &e, "c"), 3);
     }
 }
@@ -517,7 +554,7 @@ static void judge_one_link(struct world *w, int operated, int meddled) {
         assert_true(meddled == 0 || meddled == ERR_EXISTS);
     }
     assert_int_equal(links_of(w->ns, &d, "a"), 2);
-    assert_int_equal(links_of(w->ns, &e, "b"), 2);
+    assert_int_equal(links_of(w->ns, second_in, "b"), 2);
 }
 static void judge_unlinked(struct world *w, int operated, int meddled) {
     if (meddled == DUEL_NOT_MET) {
@@ -525,7 +562,7 @@ static void judge_unlinked(struct world *w, int operated, int meddled) {
     }
     assert_int_equal(meddled, 0);
     assert_int_equal(look(w->ns, &d, "a", NULL), ERR_NO_ENTRY);
-    uint32_t n = links_of(w->ns, &e, "b");
+    uint32_t n = links_of(w->ns, second_in, "b");
     assert_true(operated == 0 ? n == 1 : operated == ERR_STALE || operated == ERR_NO_ENTRY);
     assert_true(operated == 0 || n == 0);
     assert_int_equal(store_mem_live_rows(w->mem, 'i'), n);
@@ -539,18 +576,17 @@ static void judge_moved(struct world *w, int operated, int meddled) {
     assert_int_equal(links_of(w->ns, &d, "a"), 0);
     /* Before it had a row of its own it can be lost sight of: the caller looks the name up anew. */
     assert_true(operated == 0 ? n == 2 : operated == ERR_STALE || operated == ERR_NO_ENTRY);
-    assert_int_equal(links_of(w->ns, &e, "b"), operated == 0 ? 2 : 0);
+    assert_int_equal(links_of(w->ns, second_in, "b"), operated == 0 ? 2 : 0);
     assert_int_equal(look(w->ns, &d, "x", "A"), 0);
 }
 static void judge_pruned(struct world *w, int operated, int meddled) {
     (void)meddled;
     assert_int_equal(operated, 0);
     assert_int_equal(links_of(w->ns, &d, "a"), 2);
-    assert_int_equal(links_of(w->ns, &e, "b"), 2);
+    assert_int_equal(links_of(w->ns, second_in, "b"), 2);
 }
 
-static void a_link_and_anything_at_the_same_time(void **state) {
-    (void)state;
+static void duel_links(void) {
     const struct duel all[] = {
         {prepare_file, operate_first_link, meddle_append, judge_append},
         {prepare_file, operate_first_link, meddle_link, judge_links},
@@ -560,15 +596,20 @@ static void a_link_and_anything_at_the_same_time(void **state) {
         {prepare_file, operate_first_link, meddle_prune, judge_pruned},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        duel_at_every_call(&all[i], 4);
+        duel_at_every_call(&all[i], known_missing || second_in == &d ? 3 : 4);
     }
 }
 
+static void a_link_and_anything_at_the_same_time(void **state) {
+    (void)state;
+    in_each_way(duel_links);
+}
+
 static int meddle_link_again(struct world *w) {
-    return link_names(w->other, &e, "b", &d, "a");
+    return link_names(w->other, second_in, "b", &d, "a");
 }
 static int meddle_unlink_b(struct world *w) {
-    return namespace_unlink(w->other, &e, "b", NULL);
+    return namespace_unlink(w->other, second_in, "b", NULL);
 }
 static void judge_again(struct world *w, int operated, int meddled) {
     assert_int_equal(operated, 0);
@@ -577,7 +618,7 @@ static void judge_again(struct world *w, int operated, int meddled) {
     }
     assert_true(meddled == 0 || meddled == ERR_EXISTS);
     assert_int_equal(links_of(w->ns, &d, "a"), meddled == 0 ? 2 : 0);
-    assert_int_equal(links_of(w->ns, &e, "b"), meddled == 0 ? 2 : 1);
+    assert_int_equal(links_of(w->ns, second_in, "b"), meddled == 0 ? 2 : 1);
 }
 static void judge_both_gone(struct world *w, int operated, int meddled) {
     assert_int_equal(operated, 0);
@@ -586,15 +627,41 @@ static void judge_both_gone(struct world *w, int operated, int meddled) {
         assert_int_equal(store_mem_live_rows(w->mem, 'i'), 0);
     }
 }
-static void an_unlink_and_anything_at_the_same_time(void **state) {
-    (void)state;
+static void duel_unlinks(void) {
     const struct duel all[] = {
         {prepare_linked, operate_unlink, meddle_link_again, judge_again},
         {prepare_linked, operate_unlink, meddle_unlink_b, judge_both_gone},
+        {prepare_linked, operate_unlink_known, meddle_link_again, judge_again},
+        {prepare_linked, operate_unlink_known, meddle_unlink_b, judge_both_gone},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         duel_at_every_call(&all[i], 3);
     }
+}
+
+static void an_unlink_and_anything_at_the_same_time(void **state) {
+    (void)state;
+    in_each_way(duel_unlinks);
+}
+
+/* ---- what it costs ---- */
+
+IN_WORLD(a_link_beside_the_first_name_is_three_requests_when_it_is_known_to_be_missing) {
+    prepare_file(w);
+    struct entry file, made;
+    assert_int_equal(namespace_lookup(w->ns, &d, "a", &file), 0);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(namespace_link_missing(w->ns, &file, &d, "b", &made), 0);
+    assert_int_equal(store_mem_calls(w->mem), 3);
+    struct entry removed;
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(namespace_unlink_linked(w->ns, &d, "a", &made, &removed), 0);
+    assert_int_equal(store_mem_calls(w->mem), 3);
+    assert_int_equal(removed.n_links, 1);
+    assert_int_equal(look(w->other, &d, "b", "A"), 0);
+    entry_release(&removed);
+    entry_release(&made);
+    entry_release(&file);
 }
 
 int main(void) {
@@ -617,6 +684,8 @@ int main(void) {
         cmocka_unit_test(a_crash_between_two_files_with_several_names_loses_neither),
         cmocka_unit_test(a_link_and_anything_at_the_same_time),
         cmocka_unit_test(an_unlink_and_anything_at_the_same_time),
+        cmocka_unit_test(
+            a_link_beside_the_first_name_is_three_requests_when_it_is_known_to_be_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
