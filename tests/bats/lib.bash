@@ -113,10 +113,10 @@ stop_node() { # I: EXIT_CODE
     wait "${PIDS[$1]}" || EXIT_CODE=$?
 }
 
-process_of_mount() { # NAME DIR
-    local p
+process_of_mount() { # NAME DIR: starts no process for each that there is
+    local p comm
     for p in /proc/[0-9]*; do
-        [ "$(cat "$p/comm" 2>/dev/null)" = "$1" ] &&
+        { read -r comm <"$p/comm"; } 2>/dev/null && [ "$comm" = "$1" ] &&
             tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qxF "$2" && echo "${p#/proc/}"
     done
     return 0

@@ -14,7 +14,12 @@ teardown() {
 }
 
 locks() { timeout 120 python3 "$BATS_TEST_DIRNAME/locks.py" "$@"; }
-says() { grep -qx "$2" "$BASE/$1"; }
+says() { # FILE LINE: shows what it says instead
+    grep -qx "$2" "$BASE/$1" || {
+        cat "$BASE/$1"
+        return 1
+    }
+}
 
 # Holds a lock on a file until a line is written to descriptor 8: then it writes and syncs. HOLDER, $BASE/holder.
 hold() { # FILE
