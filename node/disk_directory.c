@@ -143,21 +143,8 @@ static bool directory_used(const char *path) {
     return used;
 }
 
-static int superblock_create(const char *path, struct disk_identity *identity,
-                             char why[DISK_WHY_MAX]) {
-    if (directory_used(path)) {
-        say(why,
-            "%s is not empty and has no superblock, so it is not a ringnode's data directory (or "
-            "its superblock was lost): choose an empty one with --data",
-            path);
-        return ERR_EXISTS;
-    }
-    do {
-        if (getrandom(&identity->incarnation, sizeof identity->incarnation, 0) < 0) {
-            say(why, "the system gives no random numbers (%s)", strerror(errno));
-            return ERR_IO;
-        }
-    } while (identity->incarnation == 0);
+static int superblock_write(const char *path, const struct disk_identity *identity,
+                            char why[DISK_WHY_MAX]) {
     char text[SUPERBLOCK_MAX];
     snprintf(text, sizeof text,
              "ringnode data directory: do not edit\nformat %d\nnode %" PRIu16
@@ -174,6 +161,24 @@ static int superblock_create(const char *path, struct disk_identity *identity,
     return 0;
 }
 
+static int superblock_create(const char *path, struct disk_identity *identity,
+                             char why[DISK_WHY_MAX]) {
+    if (directory_used(path)) {
+        say(why,
+            "%s is not empty and has no superblock, so it is not a ringnode's data directory (or "
+            "its superblock was lost): choose an empty one with --data",
+            path);
+        return ERR_EXISTS;
+    }
+    do {
+        if (getrandom(&identity->incarnation, sizeof identity->incarnation, 0) < 0) {
+            say(why, "the system gives no random numbers (%s)", strerror(errno));
+            return ERR_IO;
+        }
+    } while (identity->incarnation == 0);
+    return superblock_write(path, identity, why);
+}
+
 /* Reads the superblock into `text`. ERR_NOT_FOUND when there is none. */
 static int superblock_read(const char *path, char text[SUPERBLOCK_MAX]) {
     char file[PATH_MAX_HERE];
@@ -188,15 +193,17 @@ static int superblock_read(const char *path, char text[SUPERBLOCK_MAX]) {
     return size < 0 ? ERR_IO : 0;
 }
 
+/* Sets *ret_format, 0 when it cannot be told. */
 static int superblock_verify(const char *path, const char *text, struct disk_identity *mine,
-                             char why[DISK_WHY_MAX]) {
+                             unsigned *ret_format, char why[DISK_WHY_MAX]) {
     unsigned format = 0;
     struct disk_identity found = {0};
     int n = sscanf(text,
                    "ringnode data directory: do not edit format %u node %" SCNu16
                    " cluster %" SCNx64 " slices %" SCNu16 " incarnation %" SCNu16,
                    &format, &found.node, &found.cluster, &found.slices, &found.incarnation);
-    if (n >= 1 && format != DISK_FORMAT) {
+    *ret_format = format;
+    if (n >= 1 && (format < DISK_FORMAT_OLDEST || format > DISK_FORMAT)) {
         say(why,
             "%s was written in format %u, this ringnode knows format %d: use the version that "
             "wrote it",
@@ -239,7 +246,10 @@ static int superblock_check(const char *path, struct disk_identity *identity,
         say(why, "cannot read %s/superblock (%s)", path, strerror(errno));
         return ERR_IO;
     }
-    return superblock_verify(path, text, identity, why);
+    unsigned format;
+    status = superblock_verify(path, text, identity, &format, why);
+    bool older = status == 0 && format < DISK_FORMAT;
+    return older ? superblock_write(path, identity, why) : status;
 }
 
 int disk_directory_open(const char *path, struct disk_identity *identity,
@@ -289,7 +299,8 @@ static int aside_check(const char *path, const struct disk_identity *identity,
     if (superblock_read(path, text) != 0) {
         return 0;
     }
-    int status = superblock_verify(path, text, &mine, why);
+    unsigned format;
+    int status = superblock_verify(path, text, &mine, &format, why);
     return status == ERR_CORRUPT ? 0 : status;
 }
 

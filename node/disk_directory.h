@@ -14,9 +14,10 @@
  *   damaged/      what disk_directory_set_aside() put there; looked at by nobody
  * It is made with mode 0700; callers set umask 077 before. Any thread, one at a time. */
 enum {
-    DISK_FORMAT = 2,      /* 1 had all values in LevelDB, untagged */
-    DISK_PATH_MAX = 3072, /* of a data directory's path */
-    DISK_WHY_MAX = 4608,  /* a sentence that names a path: what is wrong and what to do */
+    DISK_FORMAT = 3,        /* 1 had all values in LevelDB, untagged; */
+    DISK_FORMAT_OLDEST = 2, /* 2 had no deltas: it becomes 3 when it is opened */
+    DISK_PATH_MAX = 3072,   /* of a data directory's path */
+    DISK_WHY_MAX = 4608,    /* a sentence that names a path: what is wrong and what to do */
 };
 
 /* Whose directory it is. */

@@ -264,12 +264,34 @@ static void corrupt_count(struct disk_leveldb *d, int status) {
     d->counters.corrupt += status == ERR_CORRUPT;
 }
 
-/* The value that LevelDB's bytes stand for, borrowed from them or from d->record. */
+int disk_leveldb_delta(struct disk_leveldb *d, struct bytes key, const struct segment_pointer *base,
+                       const struct segment_delta *delta, struct buffer *record, uint8_t *room) {
+    struct bytes value;
+    buffer_clear(record);
+    uint8_t *at = buffer_extend(record, segment_record_size(delta->key_size, base->size));
+    int status = segment_store_read_base(d->segments, base, delta->key_size, at, &value);
+    if (!status) {
+        status = segment_delta_apply(delta, value, room);
+    }
+    if (!status && disk_sum(key, bytes_of(room, delta->size)) != delta->sum) {
+        status = ERR_CORRUPT;
+    }
+    return status;
+}
+
+/* The value that LevelDB's bytes stand for, borrowed from them, from d->record or from d->whole. */
 static int value_of(struct disk_leveldb *d, struct bytes key, struct bytes stored,
                     struct bytes *ret) {
     struct segment_pointer pointer;
     int status = segment_value_decode(stored, &pointer, ret);
-    if (!status && pointer.size) {
+    if (!status && pointer.size && ret->size) {
+        struct segment_delta delta;
+        status = segment_delta_decode(*ret, &delta);
+        buffer_clear(&d->whole);
+        uint8_t *room = buffer_extend(&d->whole, delta.size);
+        *ret = bytes_of(room, delta.size);
+        status = status ? status : disk_leveldb_delta(d, key, &pointer, &delta, &d->record, room);
+    } else if (!status && pointer.size) {
         buffer_clear(&d->record);
         uint8_t *room = buffer_extend(&d->record, segment_record_size(key.size, pointer.size));
         status = segment_store_read(d->segments, &pointer, key, room, ret);
@@ -581,6 +603,10 @@ static void release(struct disk_leveldb *d) {
     pthread_mutex_destroy(&d->writer);
     buffer_release(&d->page);
     buffer_release(&d->record);
+    buffer_release(&d->whole);
+    buffer_release(&d->base);
+    buffer_release(&d->pieces);
+    buffer_release(&d->deltas);
     buffer_release(&d->value);
     free(d->large_keys);
     free(d->page_rows);

@@ -73,6 +73,7 @@ struct disk_leveldb_counters {
     uint64_t reopened; /* in place, after a write that found no space */
     uint64_t corrupt;  /* reads and scans answered ERR_CORRUPT, and rows of scans without a value */
     uint64_t values_segmented;    /* written to segments */
+    uint64_t values_as_deltas;    /* to what was in a segment already */
     uint64_t values_astray;       /* rows that the start found to point to nothing */
     uint64_t segments;            /* files */
     uint64_t segment_bytes;       /* in them */

@@ -48,10 +48,11 @@ struct pace {
 static void count_pointer(struct disk_leveldb *d, struct bytes key,
                           const struct segment_pointer *pointer) {
     disk_leveldb_large(d, key);
-    if (!segment_store_holds(d->segments, pointer, key.size) && d->count.n_astray++ == 0) {
+    size_t key_size = pointer->of_other ? 0 : key.size;
+    if (!segment_store_holds(d->segments, pointer, key_size) && d->count.n_astray++ == 0) {
         d->count.first_astray = pointer->segment;
     }
-    segment_store_live(d->segments, pointer, key.size, 1);
+    disk_leveldb_live(d, key, pointer, 1);
 }
 
 static void count_end(struct disk_leveldb *d) {
@@ -142,7 +143,8 @@ void disk_leveldb_reap(struct disk_leveldb *d, int64_t sync_begun_ns) {
 /* ---- clearing ---- */
 
 static bool same_place(const struct segment_pointer *a, const struct segment_pointer *b) {
-    return a->size == b->size && a->segment == b->segment && a->offset == b->offset;
+    return !a->of_other && !b->of_other && a->size == b->size && a->segment == b->segment &&
+           a->offset == b->offset;
 }
 
 static void move_note(struct disk_clearing *c, const struct segment_pointer *from,
@@ -220,14 +222,15 @@ static int moves_point(struct disk_leveldb *d, const struct disk_move *moves, ui
     for (uint32_t i = 0; i < n; i++) {
         struct segment_pointer now;
         struct bytes key = bytes_of(keys.data + moves[i].key_at, moves[i].key_size);
-        disk_leveldb_pointer(d, key, &now);
+        struct bytes stored = disk_leveldb_stored(d, key, &now);
         moved[i] = same_place(&now, &moves[i].from);
         if (moved[i]) {
             buffer_clear(&d->value);
-            segment_put_pointer(&d->value, &moves[i].to);
+            segment_put_moved(&d->value, stored, &moves[i].to);
             leveldb_writebatch_put(batch, (const char *)key.data, key.size,
                                    (const char *)d->value.data, d->value.size);
         }
+        leveldb_free((void *)(uintptr_t)stored.data);
     }
     int status = disk_leveldb_write_rows(d, batch, false, false);
     leveldb_writebatch_destroy(batch);

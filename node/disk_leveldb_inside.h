@@ -8,6 +8,7 @@
 #include "node/disk_committer.h"
 #include "node/disk_leveldb.h"
 #include "node/disk_log.h"
+#include "node/segment_delta.h"
 #include "node/segment_store.h"
 
 enum {
@@ -65,6 +66,7 @@ struct disk_leveldb {
     struct disk_row *page_rows;
     uint32_t page_capacity;
     struct buffer record; /* of the read being answered */
+    struct buffer whole;  /* what a delta made of it */
 
     uint64_t space_free, space_total;
     int64_t space_known_ns;
@@ -79,7 +81,10 @@ struct disk_leveldb {
     int64_t waited_ns;   /* when somebody last waited for a sync */
     bool sync_wanted;    /* that was lately: of the group being written */
     struct buffer value; /* a value as LevelDB gets it */
-    uint8_t *large_keys; /* bits by hash of key: it may have a large value */
+    struct buffer base;  /* of a delta */
+    struct buffer pieces;
+    struct buffer deltas; /* of the group being written */
+    uint8_t *large_keys;  /* bits by hash of key: it may have a large value */
     struct disk_count count;
     struct disk_clearing clearing;
 
@@ -108,6 +113,11 @@ __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb
 typedef void disk_leveldb_log_fn(void *context, int folder, const char *name);
 bool disk_leveldb_logs(const struct disk_leveldb *d, disk_leveldb_log_fn *each, void *context);
 
+/* The value of a delta, into `room` (delta->size bytes), by way of `record`. Both threads'. 0,
+ * ERR_CORRUPT or ERR_DISK. */
+int disk_leveldb_delta(struct disk_leveldb *d, struct bytes key, const struct segment_pointer *base,
+                       const struct segment_delta *delta, struct buffer *record, uint8_t *room);
+
 /* ---- disk_leveldb_page.c ---- */
 
 /* Fills d->page_rows with the scan's rows, read at this iterator; returns their number. Within
@@ -125,8 +135,15 @@ int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch,
                             bool waited);
 /* Makes durable what was written to the segments. */
 int disk_leveldb_sync_values(struct disk_leveldb *d);
-/* What LevelDB has under a key: a pointer, or size 0. */
+/* What LevelDB has under a key, to be freed by leveldb_free(); and its pointer, or size 0. */
+struct bytes disk_leveldb_stored(struct disk_leveldb *d, struct bytes key,
+                                 struct segment_pointer *ret);
+/* The pointer alone. */
 void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segment_pointer *ret);
+/* A key's value became one that needs the record there (+1) or is no longer (-1). False when there
+ * is no such segment. */
+bool disk_leveldb_live(struct disk_leveldb *d, struct bytes key,
+                       const struct segment_pointer *pointer, int change);
 /* Remembers that the key has a large value. */
 void disk_leveldb_large(struct disk_leveldb *d, struct bytes key);
 

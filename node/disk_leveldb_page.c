@@ -45,13 +45,34 @@ static void page_read_record(struct disk_leveldb *d, uint32_t n, struct bytes ke
     page_row(d, n, key.size, pointer->size)->sum = pointer->checksum;
 }
 
+static void page_put_delta(struct disk_leveldb *d, uint32_t n, struct bytes key,
+                           const struct segment_pointer *base, const struct segment_delta *delta) {
+    size_t at = d->page.size;
+    buffer_extend(&d->page, SEGMENT_HEAD_SIZE);
+    buffer_put_bytes(&d->page, key);
+    uint8_t *room = buffer_extend(&d->page, delta->size);
+    if (disk_leveldb_delta(d, key, base, delta, &d->record, room) != 0) {
+        d->page.size = at;
+        page_put_unreadable(d, n, key);
+        return;
+    }
+    page_row(d, n, key.size, delta->size)->sum = delta->sum;
+}
+
 static void page_add(struct disk_leveldb *d, uint32_t n, struct bytes key, struct bytes stored,
                      bool sums_only) {
     static const struct bytes unread = {0};
     struct segment_pointer pointer;
+    struct segment_delta delta = {0};
     struct bytes value = {0};
-    if (segment_value_decode(stored, &pointer, &value) != 0) {
+    int status = segment_value_decode(stored, &pointer, &value);
+    bool is_delta = status == 0 && pointer.size > 0 && value.size > 0;
+    if (status != 0 || (is_delta && segment_delta_decode(value, &delta) != 0)) {
         page_put_unreadable(d, n, key);
+    } else if (is_delta && sums_only) {
+        page_put(d, n, key, unread, delta.sum);
+    } else if (is_delta) {
+        page_put_delta(d, n, key, &pointer, &delta);
     } else if (pointer.size > 0 && !sums_only) {
         page_read_record(d, n, key, &pointer);
     } else {
@@ -65,6 +86,11 @@ static size_t value_size(struct bytes stored) {
     struct bytes value = {0};
     if (segment_value_decode(stored, &pointer, &value) != 0) {
         return 0;
+    }
+    if (pointer.size && value.size) {
+        struct segment_delta delta;
+        segment_delta_decode(value, &delta);
+        return delta.size;
     }
     return pointer.size ? pointer.size : value.size;
 }

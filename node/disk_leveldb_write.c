@@ -21,12 +21,19 @@ struct touched {
     UT_hash_handle hh;
 };
 
+/* A large value of the group: a record of its own, or a delta to one. */
+struct large {
+    struct segment_pointer pointer;
+    size_t delta_at, delta_size; /* in d->deltas; 0 = none */
+};
+
 /* A group being written. */
 struct group {
     const struct disk_commit *list;
     leveldb_writebatch_t *batch;
-    struct segment_pointer *pointers; /* of the large values, in order */
-    uint32_t n_pointers, capacity;
+    struct large *large; /* in order */
+    uint32_t n_large, capacity;
+    uint32_t n_deltas;
     struct touched *touched; /* by key */
     uint64_t size;
 };
@@ -60,18 +67,29 @@ static bool may_be_large(const struct disk_leveldb *d, struct bytes key) {
     return d->large_keys[byte] & mask;
 }
 
-void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segment_pointer *ret) {
+struct bytes disk_leveldb_stored(struct disk_leveldb *d, struct bytes key,
+                                 struct segment_pointer *ret) {
     char *error = NULL;
     size_t size = 0;
-    struct bytes value;
+    struct bytes rest;
     *ret = (struct segment_pointer){0};
     char *stored = leveldb_get(d->db, d->reading, (const char *)key.data, key.size, &size, &error);
     if (stored) {
         /* What cannot be read keeps its segment from being removed until the next start. */
-        (void)segment_value_decode(bytes_of(stored, size), ret, &value);
+        (void)segment_value_decode(bytes_of(stored, size), ret, &rest);
     }
-    leveldb_free(stored);
     leveldb_free(error);
+    return bytes_of(stored, size);
+}
+
+void disk_leveldb_pointer(struct disk_leveldb *d, struct bytes key, struct segment_pointer *ret) {
+    leveldb_free((void *)(uintptr_t)disk_leveldb_stored(d, key, ret).data);
+}
+
+bool disk_leveldb_live(struct disk_leveldb *d, struct bytes key,
+                       const struct segment_pointer *pointer, int change) {
+    return pointer->of_other ? segment_store_lend(d->segments, pointer, change)
+                             : segment_store_live(d->segments, pointer, key.size, change);
 }
 
 static bool large(const struct disk_leveldb *d, const struct disk_commit *commit,
@@ -82,22 +100,64 @@ static bool large(const struct disk_leveldb *d, const struct disk_commit *commit
            put->value.size <= SEGMENT_VALUE_MAX && put->key.size <= SEGMENT_KEY_MAX;
 }
 
+static struct large *large_new(struct group *group) {
+    if (group->n_large == group->capacity) {
+        group->capacity = group->capacity ? group->capacity * 2 : 16;
+        group->large = memory_resize(group->large, group->capacity * sizeof *group->large);
+    }
+    return &group->large[group->n_large++];
+}
+
+/* ---- deltas ---- */
+
+/* The value as what differs from a record that is there already: of the key's own or, better, of
+ * the one that it is said to be like. It need not be what that key has now, and is never what the
+ * group itself has written. */
+static bool delta_of(struct disk_leveldb *d, const struct disk_put *put, struct large *ret) {
+    bool other = put->like.size > 0;
+    struct bytes key = other ? put->like : put->key;
+    struct segment_delta delta;
+    struct bytes base;
+    if (put->value.size < SEGMENT_DELTA_VALUE_MIN || !may_be_large(d, key)) {
+        return false;
+    }
+    disk_leveldb_pointer(d, key, &ret->pointer);
+    if (ret->pointer.size == 0 || ret->pointer.of_other) {
+        return false;
+    }
+    buffer_clear(&d->base);
+    uint8_t *room = buffer_extend(&d->base, segment_record_size(key.size, ret->pointer.size));
+    size_t max = other ? SEGMENT_DELTA_LIKE_MAX : SEGMENT_DELTA_MAX;
+    if (segment_store_read(d->segments, &ret->pointer, key, room, &base) != 0 ||
+        !segment_delta_make(base, put->value, put->like_at, max, &d->pieces, &delta)) {
+        return false;
+    }
+    delta.of_other = ret->pointer.of_other = other;
+    delta.key_size = key.size;
+    delta.sum = disk_sum(put->key, put->value);
+    ret->delta_at = d->deltas.size;
+    segment_delta_encode(&delta, &d->deltas);
+    ret->delta_size = d->deltas.size - ret->delta_at;
+    return true;
+}
+
 /* Writes the large values; nothing points to them yet. */
 static int values_write(struct disk_leveldb *d, struct group *group) {
     int status = 0;
+    buffer_clear(&d->deltas);
     for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
         for (uint32_t i = 0; i < commit->n; i++) {
             const struct disk_put *put = &commit->puts[i];
             if (!large(d, commit, put)) {
                 continue;
             }
-            if (group->n_pointers == group->capacity) {
-                group->capacity = group->capacity ? group->capacity * 2 : 16;
-                group->pointers =
-                    memory_resize(group->pointers, group->capacity * sizeof *group->pointers);
+            struct large *large = large_new(group);
+            if (delta_of(d, put, large)) {
+                group->n_deltas++;
+                continue;
             }
-            status = segment_store_append(d->segments, put->key, put->value,
-                                          &group->pointers[group->n_pointers++]);
+            *large = (struct large){0};
+            status = segment_store_append(d->segments, put->key, put->value, &large->pointer);
             if (status) {
                 return status;
             }
@@ -125,8 +185,9 @@ static void touch(struct disk_leveldb *d, struct group *group, struct bytes key,
 }
 
 static void row_put(struct disk_leveldb *d, struct group *group, const struct disk_put *put,
-                    const struct segment_pointer *pointer) {
+                    const struct large *large) {
     const char *key = (const char *)put->key.data;
+    const struct segment_pointer *pointer = &large->pointer;
     if (pointer->size || may_be_large(d, put->key)) {
         touch(d, group, put->key, pointer);
     }
@@ -135,7 +196,10 @@ static void row_put(struct disk_leveldb *d, struct group *group, const struct di
         return;
     }
     buffer_clear(&d->value);
-    if (pointer->size) {
+    if (large->delta_size) {
+        segment_put_base(&d->value, pointer);
+        buffer_put(&d->value, d->deltas.data + large->delta_at, large->delta_size);
+    } else if (pointer->size) {
         segment_put_pointer(&d->value, pointer);
     } else {
         segment_put_inline(&d->value, put->value);
@@ -145,12 +209,12 @@ static void row_put(struct disk_leveldb *d, struct group *group, const struct di
 }
 
 static void batch_fill(struct disk_leveldb *d, struct group *group) {
-    static const struct segment_pointer none;
+    static const struct large none;
     uint32_t n = 0;
     for (const struct disk_commit *commit = group->list; commit; commit = commit->next) {
         for (uint32_t i = 0; i < commit->n; i++) {
             const struct disk_put *put = &commit->puts[i];
-            row_put(d, group, put, large(d, commit, put) ? &group->pointers[n++] : &none);
+            row_put(d, group, put, large(d, commit, put) ? &group->large[n++] : &none);
         }
         group->size += disk_commit_size(commit);
     }
@@ -161,10 +225,10 @@ static void count_touched(struct disk_leveldb *d, struct group *group) {
     struct touched *touched, *next;
     HASH_ITER(hh, group->touched, touched, next) {
         if (touched->before.size) {
-            segment_store_live(d->segments, &touched->before, touched->key.size, -1);
+            disk_leveldb_live(d, touched->key, &touched->before, -1);
         }
         if (touched->after.size) {
-            segment_store_live(d->segments, &touched->after, touched->key.size, 1);
+            disk_leveldb_live(d, touched->key, &touched->after, 1);
         }
     }
 }
@@ -175,7 +239,7 @@ static void group_release(struct group *group) {
         HASH_DEL(group->touched, touched);
         free(touched);
     }
-    free(group->pointers);
+    free(group->large);
     leveldb_writebatch_destroy(group->batch);
 }
 
@@ -194,7 +258,8 @@ static void count_group(struct disk_leveldb *d, const struct group *group, bool 
     d->counters.groups += group->list != NULL;
     d->counters.syncs += synced;
     d->counters.bytes_written += group->size;
-    d->counters.values_segmented += group->n_pointers;
+    d->counters.values_segmented += group->n_large - group->n_deltas;
+    d->counters.values_as_deltas += group->n_deltas;
     pthread_mutex_unlock(&d->mutex);
 }
 

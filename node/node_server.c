@@ -86,6 +86,7 @@ static uint32_t edge_stats(void *self, struct node_stat *ret, uint32_t max) {
         {"disk_reopened", c.reopened},
         {"disk_corrupt", c.corrupt},
         {"disk_values_segmented", c.values_segmented},
+        {"disk_values_as_deltas", c.values_as_deltas},
         {"disk_values_astray", c.values_astray},
         {"disk_segments", c.segments},
         {"disk_segment_bytes", c.segment_bytes},

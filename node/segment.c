@@ -7,9 +7,10 @@
 #include <xxhash.h>
 
 #include "node/core/disk.h"
+#include "node/segment_delta.h"
 #include "shared/err.h"
 
-enum { TAG_INLINE = 0, TAG_POINTER = 1, CHECK_FROM = 4, HEADER_CHECKED = 16 };
+enum { TAG_INLINE = 0, TAG_POINTER = 1, TAG_DELTA = 2, CHECK_FROM = 4, HEADER_CHECKED = 16 };
 
 static const uint8_t magic[8] = {'r', 'i', 'n', 'g', 's', 'e', 'g', 'm'};
 
@@ -63,22 +64,37 @@ uint64_t segment_record_size(size_t key_size, size_t value_size) {
     return SEGMENT_HEAD_SIZE + (uint64_t)key_size + value_size;
 }
 
-int segment_record_check(struct bytes record, struct bytes key,
-                         const struct segment_pointer *pointer, struct bytes *ret) {
+/* The value of a record whose head says what the pointer says. */
+static int record_value(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
+                        struct bytes *ret) {
     struct segment_head head;
-    if (record.size != segment_record_size(key.size, pointer->size) ||
+    if (record.size != segment_record_size(key_size, pointer->size) ||
         segment_head_decode(record.data, pointer->segment, pointer->offset, &head) != 0) {
         return ERR_CORRUPT;
     }
+    *ret = bytes_of(record.data + SEGMENT_HEAD_SIZE + key_size, pointer->size);
+    bool same = head.key_size == key_size && head.value_size == pointer->size &&
+                head.checksum == pointer->checksum;
+    return same ? 0 : ERR_CORRUPT;
+}
+
+int segment_record_check(struct bytes record, struct bytes key,
+                         const struct segment_pointer *pointer, struct bytes *ret) {
+    struct bytes value;
+    if (record_value(record, key.size, pointer, &value) != 0) {
+        return ERR_CORRUPT;
+    }
     struct bytes key_found = bytes_of(record.data + SEGMENT_HEAD_SIZE, key.size);
-    struct bytes value = bytes_of(key_found.data + key.size, pointer->size);
-    bool same = head.key_size == key.size && head.value_size == pointer->size &&
-                head.checksum == pointer->checksum && bytes_equal(key_found, key);
-    if (!same || disk_sum(key, value) != pointer->checksum) {
+    if (!bytes_equal(key_found, key) || disk_sum(key, value) != pointer->checksum) {
         return ERR_CORRUPT;
     }
     *ret = value;
     return 0;
+}
+
+int segment_base_check(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
+                       struct bytes *ret) {
+    return record_value(record, key_size, pointer, ret);
 }
 
 void segment_put_inline(struct buffer *into, struct bytes value) {
@@ -86,32 +102,50 @@ void segment_put_inline(struct buffer *into, struct bytes value) {
     buffer_put_bytes(into, value);
 }
 
-void segment_put_pointer(struct buffer *into, const struct segment_pointer *pointer) {
-    buffer_put_u8(into, TAG_POINTER);
+static void put_place(struct buffer *into, uint8_t tag, const struct segment_pointer *pointer) {
+    buffer_put_u8(into, tag);
     buffer_put_u32(into, pointer->segment);
     buffer_put_u32(into, pointer->offset);
     buffer_put_u32(into, pointer->size);
     buffer_put_u64(into, pointer->checksum);
 }
 
+void segment_put_pointer(struct buffer *into, const struct segment_pointer *pointer) {
+    put_place(into, TAG_POINTER, pointer);
+}
+
+void segment_put_base(struct buffer *into, const struct segment_pointer *pointer) {
+    put_place(into, TAG_DELTA, pointer);
+}
+
+void segment_put_moved(struct buffer *into, struct bytes stored, const struct segment_pointer *to) {
+    put_place(into, stored.data[0], to);
+    buffer_put(into, stored.data + SEGMENT_POINTER_SIZE, stored.size - SEGMENT_POINTER_SIZE);
+}
+
 int segment_value_decode(struct bytes stored, struct segment_pointer *ret_pointer,
-                         struct bytes *ret_inline) {
+                         struct bytes *ret_rest) {
     struct reader reader = reader_of(stored);
     uint8_t tag = reader_u8(&reader);
     struct segment_pointer pointer = {0};
     if (!reader.bad && tag == TAG_INLINE && reader.left > 0) {
         *ret_pointer = pointer;
-        *ret_inline = reader_rest(&reader);
+        *ret_rest = reader_rest(&reader);
         return 0;
     }
     pointer.segment = reader_u32(&reader);
     pointer.offset = reader_u32(&reader);
     pointer.size = reader_u32(&reader);
     pointer.checksum = reader_u64(&reader);
-    if (tag != TAG_POINTER || reader_end(&reader) != 0 || pointer.size == 0 ||
-        pointer.size > SEGMENT_VALUE_MAX || pointer.offset < SEGMENT_HEADER_SIZE) {
+    *ret_rest = reader_rest(&reader);
+    struct segment_delta delta = {0};
+    bool sound = tag == TAG_DELTA ? segment_delta_decode(*ret_rest, &delta) == 0
+                                  : tag == TAG_POINTER && ret_rest->size == 0;
+    if (reader.bad || !sound || pointer.size == 0 || pointer.size > SEGMENT_VALUE_MAX ||
+        pointer.offset < SEGMENT_HEADER_SIZE) {
         return ERR_CORRUPT;
     }
+    pointer.of_other = delta.of_other;
     *ret_pointer = pointer;
     return 0;
 }

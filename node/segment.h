@@ -24,7 +24,8 @@
  *   1  4  id of the segment
  *   5  4  offset of the record in it
  *   9  4  size of the value
- *  13  8  checksum of the record */
+ *  13  8  checksum of the record
+ *   2: a pointer, and then a delta to the record's value (segment_delta.h) */
 enum {
     SEGMENT_VERSION = 1,
     SEGMENT_HEADER_SIZE = 24,
@@ -41,6 +42,7 @@ struct segment_pointer {
     uint32_t offset; /* of the record's head */
     uint32_t size;   /* of the value; 0 = no pointer */
     uint64_t checksum;
+    bool of_other; /* the record is another key's: the base of a delta */
 };
 
 struct segment_head {
@@ -69,12 +71,21 @@ uint64_t segment_record_size(size_t key_size, size_t value_size);
 int segment_record_check(struct bytes record, struct bytes key,
                          const struct segment_pointer *pointer, struct bytes *ret);
 
+/* The same for a base, whose key nobody knows but its size: that it is the record that was meant;
+ * what becomes of it has a sum of its own. */
+int segment_base_check(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
+                       struct bytes *ret);
+
 /* A value of LevelDB: appends one; */
 void segment_put_inline(struct buffer *into, struct bytes value);
 void segment_put_pointer(struct buffer *into, const struct segment_pointer *pointer);
-/* reads one: either ret_pointer->size > 0, or *ret_inline is the value, borrowed. 0 or
- * ERR_CORRUPT. */
+/* before the delta itself; */
+void segment_put_base(struct buffer *into, const struct segment_pointer *pointer);
+/* one whose record lies at another place now; */
+void segment_put_moved(struct buffer *into, struct bytes stored, const struct segment_pointer *to);
+/* reads one: ret_pointer->size is 0 and *ret_rest the value; or it is a pointer, and *ret_rest its
+ * delta, empty if it has none. Borrowed. 0 or ERR_CORRUPT. */
 int segment_value_decode(struct bytes stored, struct segment_pointer *ret_pointer,
-                         struct bytes *ret_inline);
+                         struct bytes *ret_rest);
 
 #endif

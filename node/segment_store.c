@@ -30,6 +30,7 @@ struct segment_file {
     uint64_t used;    /* when last, on the store's clock of uses */
     uint64_t size;    /* flushed */
     int64_t live;     /* below zero while what is added is told later than what is taken away */
+    int64_t lent;     /* deltas of other keys than the records', in the same way */
     uint64_t started; /* bytes that the kernel was asked to write */
     bool unsynced;
     bool doomed;
@@ -421,10 +422,21 @@ bool segment_store_live(struct segment_store *s, const struct segment_pointer *p
     return file != NULL;
 }
 
+bool segment_store_lend(struct segment_store *s, const struct segment_pointer *pointer,
+                        int change) {
+    pthread_mutex_lock(&s->mutex);
+    struct segment_file *file = find(s, pointer->segment);
+    if (file) {
+        file->lent += change;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return file != NULL;
+}
+
 void segment_store_forget_live(struct segment_store *s) {
     pthread_mutex_lock(&s->mutex);
     for (uint32_t i = 0; i < s->n_files; i++) {
-        s->files[i]->live = 0;
+        s->files[i]->live = s->files[i]->lent = 0;
         s->files[i]->left_alone = false;
     }
     s->live = 0;
@@ -438,7 +450,7 @@ static uint64_t live_of(const struct segment_file *file) {
 static bool worth_clearing(const struct segment_store *s, const struct segment_file *file) {
     uint64_t used = live_of(file) + SEGMENT_HEADER_SIZE;
     uint64_t dead = file->size > used ? file->size - used : 0;
-    if (file->doomed || (file->left_alone && file->live != 0)) {
+    if (file->doomed || file->lent > 0 || (file->left_alone && file->live != 0)) {
         return false;
     }
     if (file == s->active) {
@@ -516,6 +528,16 @@ int segment_store_read(struct segment_store *s, const struct segment_pointer *po
     return segment_record_check(bytes_of(room, (size_t)n), key, pointer, ret);
 }
 
+int segment_store_read_base(struct segment_store *s, const struct segment_pointer *pointer,
+                            size_t key_size, uint8_t *room, struct bytes *ret) {
+    size_t size = segment_record_size(key_size, pointer->size);
+    ssize_t n = read_at(s, pointer->segment, pointer->offset, room, size);
+    if (n < 0) {
+        return (int)n;
+    }
+    return segment_base_check(bytes_of(room, (size_t)n), key_size, pointer, ret);
+}
+
 int segment_store_record(struct segment_store *s, uint32_t id, uint32_t offset, struct buffer *key,
                          struct segment_pointer *ret) {
     uint8_t start[PEEK];
@@ -560,7 +582,7 @@ bool segment_store_doom(struct segment_store *s, uint32_t id, bool proven) {
     pthread_mutex_lock(&s->mutex);
     struct segment_file *file = find(s, id);
     assert(file && file != s->active && !file->doomed);
-    file->doomed = proven || file->live == 0;
+    file->doomed = (proven || file->live == 0) && file->lent <= 0;
     file->left_alone = !file->doomed;
     if (file->doomed) {
         s->n_doomed++;

@@ -53,6 +53,10 @@ int segment_store_sync(struct segment_store *store);
  * segments that are not there are ignored: false. */
 bool segment_store_live(struct segment_store *store, const struct segment_pointer *pointer,
                         size_t key_size, int change);
+/* A delta of another key became based on a record there (+1) or is no longer (-1): while there are
+ * any, the segment stays. Else as above. */
+bool segment_store_lend(struct segment_store *store, const struct segment_pointer *pointer,
+                        int change);
 /* Nothing was told yet. */
 void segment_store_forget_live(struct segment_store *store);
 /* Whether the record lies within a segment that is there. */
@@ -93,6 +97,10 @@ void segment_store_leave(struct segment_store *store);
  * ERR_DISK: no descriptor could be had. */
 int segment_store_read(struct segment_store *store, const struct segment_pointer *pointer,
                        struct bytes key, uint8_t *room, struct bytes *ret);
+
+/* The same for a base, whose key has so many bytes; its value is not checked. */
+int segment_store_read_base(struct segment_store *store, const struct segment_pointer *pointer,
+                            size_t key_size, uint8_t *room, struct bytes *ret);
 
 struct segment_store_stats {
     uint64_t segments; /* files */

@@ -31,8 +31,8 @@ struct acceptance {
     struct blob *pending;  /* whose rows are held; NULL = none */
     struct batch batch;    /* of that */
     bool covering;
-    struct batch proposed;     /* COVERING: the batch of the proposal */
-    struct rows_hold its_rows; /* of that */
+    struct batch proposed;     /* the batch of the proposal */
+    struct rows_hold its_rows; /* of that; COVERING */
     struct chain_proposal proposal;
     uint64_t writer;        /* PROPOSE: of its batch */
     struct watch_wait wait; /* PROPOSE: before it is accepted */
@@ -110,6 +110,18 @@ void chain_apply(struct merge *merge, const struct rows_hold *chain, const struc
     buffer_clear(into);
     chain_tail_encode(&tail, into);
     rows_commit_put(merge->commit, tail_row, blob_new(buffer_bytes(into)));
+}
+
+void chain_put_pending(struct node *node, struct rows_commit *commit, struct row *pending,
+                       const struct chain_put *put) {
+    rows_commit_put(commit, pending, blob_new(put->proposal));
+    if (put->batch->n == 1 && put->batch->ops[0].kind != ROW_GUARD) {
+        const struct row_op *op = &put->batch->ops[0];
+        buffer_clear(&node->key);
+        rowkey_put_row(&node->key, put->slice, put->key, op->sort_key);
+        rows_commit_like(commit, buffer_bytes(&node->key),
+                         (size_t)(op->value.data - put->proposal.data));
+    }
 }
 
 /* ---- life ---- */
@@ -281,7 +293,8 @@ static void accept(struct acceptance *a, bool applies) {
         apply_pending(a, &merge);
     }
     bool raises = put_promise(a, merge.commit);
-    rows_commit_put(merge.commit, rows_held(&a->hold, HELD_PENDING), blob_new(a->payload));
+    chain_put_pending(a->node, merge.commit, rows_held(&a->hold, HELD_PENDING),
+                      &(struct chain_put){a->slice, a->key, a->payload, &a->proposed});
     if (PLANTED(APPLY_EARLY)) {
         spread_early(a);
     }
@@ -499,11 +512,7 @@ static int take_payload(struct acceptance *a) {
             return ERR_INVALID;
         }
         a->writer = watch_writer(&batch.op);
-        if (a->covering) {
-            a->proposed = batch;
-        } else {
-            batch_release(&batch);
-        }
+        a->proposed = batch;
         chain_proposal_decode(a->payload, &a->proposal);
         a->epoch = a->proposal.ballot.epoch;
         return 0;

@@ -32,6 +32,15 @@ void chain_hold_rows(struct node *node, struct rows_hold *hold, struct bytes key
 /* 0, or the first error of such a hold; corrupt rows are none (they are overwritten), a corrupt
  * tally is counted anew. */
 int chain_rows_status(struct node *node, const struct rows_hold *hold, struct bytes key);
+/* Puts a proposal as the pending. `batch` is that of the proposal, or empty where nobody needs it
+ * decoded: of a batch of one row the disk is told that the pending has what the row has. */
+struct chain_put {
+    uint16_t slice;
+    struct bytes key, proposal;
+    const struct batch *batch;
+};
+void chain_put_pending(struct node *node, struct rows_commit *commit, struct row *pending,
+                       const struct chain_put *put);
 /* Adds a chosen batch to a commit: its rows, and the tail after it. What becomes of the pending is
  * the caller's. merge_begin() with room for 3 more. */
 void chain_apply(struct merge *merge, const struct rows_hold *chain, const struct rows_hold *rows,

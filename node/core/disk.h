@@ -49,6 +49,10 @@ struct disk_scan {
 struct disk_put {
     struct bytes key;
     struct bytes value; /* size 0 = delete the key */
+    /* That much of the value is what this key has, too, from its byte `like_at` on; size 0 = of no
+     * other key. A disk may use it to write less. Borrowed until done. */
+    struct bytes like;
+    size_t like_at;
 };
 struct disk_commit {
     struct disk_put *puts; /* array, keys and values borrowed until done */

@@ -47,9 +47,15 @@ struct rows_commit {
     uint32_t capacity;
     void (*done)(void *context, int status);
     void *context;
+    struct bytes like;      /* owned */
     struct change *changes; /* behind the struct, in one allocation with the puts */
     struct disk_put *puts;
 };
+
+static void commit_free(struct rows_commit *commit) {
+    free((void *)(uintptr_t)commit->like.data);
+    free(commit);
+}
 
 struct rows *rows_new(const struct disk *disk,
                       bool (*sound)(void *context, struct bytes key, struct bytes bytes),
@@ -147,7 +153,7 @@ void rows_free(struct rows *rows) {
         for (uint32_t i = 0; i < commit->disk.n; i++) {
             blob_unref(commit->changes[i].blob);
         }
-        free(commit);
+        commit_free(commit);
     }
     struct row *row;
     struct row *next;
@@ -313,7 +319,7 @@ static struct change *add_change(struct rows_commit *commit, struct row *row, st
     row->n_commits++;
     uint32_t index = commit->disk.n++;
     commit->changes[index] = (struct change){.row = row, .blob = blob};
-    commit->puts[index] = (struct disk_put){row->key, blob_stored(blob)};
+    commit->puts[index] = (struct disk_put){.key = row->key, .value = blob_stored(blob)};
     return &commit->changes[index];
 }
 
@@ -336,6 +342,14 @@ static struct change *change_row(struct rows_commit *commit, struct row *row, st
 void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob) {
     assert(blob != NULL);
     change_row(commit, row, blob);
+}
+
+void rows_commit_like(struct rows_commit *commit, struct bytes key, size_t at) {
+    assert(commit->disk.n > 0 && commit->like.size == 0);
+    struct disk_put *put = &commit->puts[commit->disk.n - 1];
+    commit->like = bytes_copy(key);
+    put->like = commit->like;
+    put->like_at = at;
 }
 
 void rows_commit_remove(struct rows_commit *commit, struct row *row) {
@@ -459,7 +473,7 @@ static void on_committed(struct disk_commit *disk_commit, int status) {
     tell_spoilt(rows, commit);
     void (*done)(void *, int) = commit->done;
     void *context = commit->context;
-    free(commit);
+    commit_free(commit);
     done(context, status);
 }
 
@@ -471,7 +485,7 @@ bool rows_commit_start(struct rows_commit *commit, bool synced,
                        void (*done)(void *context, int status), void *context) {
     struct rows *rows = commit->rows;
     if (commit->disk.n == 0) {
-        free(commit);
+        commit_free(commit);
         return true;
     }
     commit->done = done;

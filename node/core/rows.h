@@ -112,7 +112,10 @@ struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n);
 /* The row, which must be held, becomes `blob` (takes over the reference, not NULL) at once for
  * writers, and for readers when the commit is done. A row may be put once. */
 void rows_commit_put(struct rows_commit *commit, struct row *row, struct blob *blob);
-/* The same for a row that is to go: its key is deleted. */
+/* The row that was put last has much of what this key has, from byte `at` of its value on: as
+ * disk_put.like. Once a commit; the key is copied. */
+void rows_commit_like(struct rows_commit *commit, struct bytes key, size_t at);
+/* The same as rows_commit_put() for a row that is to go: its key is deleted. */
 void rows_commit_remove(struct rows_commit *commit, struct row *row);
 /* A corrupt row, held, counts as one that nobody wrote, for writers; readers see it as corrupt
  * until it is put. */

@@ -492,8 +492,9 @@ static void on_accepted_here(void *context, int status) {
 /* This node is one of those who accept it: its disk syncs while the others' do. */
 static void accept_here(struct partition *p) {
     struct rows_commit *commit = rows_commit_new(p->node->rows, 1);
-    struct blob *pending = blob_new(buffer_bytes(&p->proposal));
-    rows_commit_put(commit, rows_held(&p->chain, HELD_PENDING), pending);
+    chain_put_pending(
+        p->node, commit, rows_held(&p->chain, HELD_PENDING),
+        &(struct chain_put){p->steward->slice, p->key, buffer_bytes(&p->proposal), &p->batch});
     p->n_accepting++;
     rows_commit_start(commit, true, on_accepted_here, p);
 }

@@ -100,7 +100,8 @@ static uint32_t phase_step;
 static void put_next(struct slot *slot) {
     key_set(slot, n_asked++, phase_step);
     memcpy(slot->value, &n_asked, sizeof n_asked);
-    slot->put = (struct disk_put){bytes_of_string(slot->key), bytes_of(slot->value, size)};
+    slot->put =
+        (struct disk_put){.key = bytes_of_string(slot->key), .value = bytes_of(slot->value, size)};
     slot->commit = (struct disk_commit){
         .puts = &slot->put, .n = 1, .synced = synced, .done = commit_done, .context = slot};
     seam->commit(seam->self, &slot->commit);

@@ -5,15 +5,29 @@
  * was decoded from; a record that is believed is the one that was written there. */
 #include <string.h>
 
-#include "node/segment.h"
+#include "node/segment_delta.h"
 #include "shared/err.h"
 #include "tests/fuzz/fuzz.h"
 
 const uint32_t fuzz_rounds = 1000000;
 
-enum { TRY_VALUE, TRY_HEAD, TRY_RECORD, SEGMENT = 7, OFFSET = 4096 };
+enum { TRY_VALUE, TRY_HEAD, TRY_RECORD, SEGMENT = 7, OFFSET = 4096, BASE = 1000 };
 
 static const char key[] = "a key";
+
+static void try_delta(struct bytes encoded, const struct segment_pointer *pointer,
+                      struct buffer *again) {
+    static uint8_t base[BASE], room[2 * BASE];
+    struct segment_delta delta;
+    FUZZ_CHECK(segment_delta_decode(encoded, &delta) == 0);
+    FUZZ_CHECK(delta.of_other == pointer->of_other && delta.size <= SEGMENT_VALUE_MAX);
+    if (delta.size <= sizeof room) {
+        int err = segment_delta_apply(&delta, bytes_of(base, sizeof base), room);
+        FUZZ_CHECK(err == 0 || err == ERR_CORRUPT);
+    }
+    segment_put_base(again, pointer);
+    segment_delta_encode(&delta, again);
+}
 
 static void try_value(struct bytes stored, struct buffer *again) {
     struct segment_pointer pointer;
@@ -25,6 +39,10 @@ static void try_value(struct bytes stored, struct buffer *again) {
     }
     if (pointer.size) {
         FUZZ_CHECK(pointer.size <= SEGMENT_VALUE_MAX && pointer.offset >= SEGMENT_HEADER_SIZE);
+    }
+    if (pointer.size && value.size) {
+        try_delta(value, &pointer, again);
+    } else if (pointer.size) {
         segment_put_pointer(again, &pointer);
     } else {
         FUZZ_CHECK(value.size > 0 && value.data == stored.data + 1);
@@ -94,14 +112,21 @@ static void seed_record(struct buffer *into, bool whole) {
 }
 
 int fuzz_seed(uint32_t n, struct buffer *into) {
+    static const uint8_t new_bytes[100] = {1};
     struct segment_pointer pointer = {.segment = 3, .offset = 24, .size = 9, .checksum = 5};
-    buffer_put_u8(into, n < 2 ? TRY_VALUE : n == 2 ? TRY_HEAD : TRY_RECORD);
+    buffer_put_u8(into, n < 2 || n == 4 ? TRY_VALUE : n == 2 ? TRY_HEAD : TRY_RECORD);
     if (n == 0) {
         segment_put_inline(into, bytes_of_string("value"));
     } else if (n == 1) {
         segment_put_pointer(into, &pointer);
+    } else if (n == 4) {
+        struct segment_delta delta = {.key_size = 5, .size = 1100, .skew = -100};
+        segment_put_base(into, &pointer);
+        segment_delta_encode(&delta, into);
+        buffer_put_u32(into, 0);
+        buffer_put_sized32(into, bytes_of(new_bytes, sizeof new_bytes));
     } else {
         seed_record(into, n == 3);
     }
-    return n < 4;
+    return n < 5;
 }

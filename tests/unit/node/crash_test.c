@@ -165,7 +165,8 @@ static void copy_take(struct cluster *c, uint16_t id, struct copy *ret) {
     assert_in_range(ret->n, 1, COPY_MAX);
     for (uint32_t i = 0; i < ret->n; i++) {
         struct disk_row row = disk_mem_at(cluster_disk(c, id), i);
-        ret->puts[i] = (struct disk_put){bytes_copy(row.key), bytes_copy(row.value)};
+        ret->puts[i] =
+            (struct disk_put){.key = bytes_copy(row.key), .value = bytes_copy(row.value)};
     }
 }
 

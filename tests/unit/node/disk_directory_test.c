@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <ftw.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,12 +132,37 @@ static void a_directory_of_another_format_is_refused(void **state) {
     char why[DISK_WHY_MAX];
     struct disk_identity identity;
     struct disk_directory *held;
-    write_file("superblock", "ringnode data directory: do not edit\nformat 3\nsomething new\n");
+    write_file("superblock", "ringnode data directory: do not edit\nformat 4\nsomething new\n");
     assert_int_equal(open_as(&node_one, &identity, &held, why), ERR_EXISTS);
-    assert_non_null(strstr(why, "format 3"));
+    assert_non_null(strstr(why, "format 4"));
     write_file("superblock", "ringnode data directory: do not edit\nformat 1\nnode 1\n");
     assert_int_equal(open_as(&node_one, &identity, &held, why), ERR_EXISTS);
     assert_non_null(strstr(why, "format 1"));
+}
+
+static void a_directory_of_the_format_before_becomes_one_of_this(void **state) {
+    (void)state;
+    char why[DISK_WHY_MAX], path[128], text[512] = "";
+    struct disk_identity first, second;
+    struct disk_directory *held;
+    assert_int_equal(open_as(&node_one, &first, &held, why), 0);
+    disk_directory_close(held);
+    snprintf(text, sizeof text,
+             "ringnode data directory: do not edit\nformat 2\nnode %u\ncluster %016" PRIx64
+             "\nslices %u\nincarnation %u\n",
+             first.node, first.cluster, first.slices, first.incarnation);
+    write_file("superblock", text);
+    assert_int_equal(open_as(&node_one, &second, &held, why), 0);
+    assert_int_equal(second.incarnation, first.incarnation);
+    disk_directory_close(held);
+    snprintf(path, sizeof path, "%s/superblock", directory);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_non_null(strstr(text, "format 3\n"));
+    assert_int_equal(open_as(&node_one, &second, &held, why), 0);
+    disk_directory_close(held);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
@@ -194,6 +220,7 @@ int main(void) {
         TEST(a_directory_with_other_things_is_refused),
         TEST(a_damaged_superblock_is_refused),
         TEST(a_directory_of_another_format_is_refused),
+        TEST(a_directory_of_the_format_before_becomes_one_of_this),
         cmocka_unit_test_setup_teardown(
             what_is_set_aside_leaves_a_new_directory_of_another_incarnation, make_directory,
             remove_directory),

@@ -103,7 +103,7 @@ static void commit_done(struct disk_commit *commit, int status) {
 }
 
 static int put(const char *key, const char *value, bool synced) {
-    struct disk_put row = {bytes_of_string(key), bytes_of_string(value)};
+    struct disk_put row = {.key = bytes_of_string(key), .value = bytes_of_string(value)};
     struct disk_commit commit = {.puts = &row, .n = 1, .synced = synced, .done = commit_done};
     n_done = 0;
     seam->commit(seam->self, &commit);
@@ -234,7 +234,8 @@ static void commits_are_applied_in_the_order_asked(void **state) {
     n_done = 0;
     for (int i = 0; i < MANY; i++) {
         snprintf(values[i], sizeof values[i], "%d", i);
-        rows[i] = (struct disk_put){bytes_of_string("k"), bytes_of_string(values[i])};
+        rows[i] =
+            (struct disk_put){.key = bytes_of_string("k"), .value = bytes_of_string(values[i])};
         commits[i] = (struct disk_commit){
             .puts = &rows[i], .n = 1, .synced = i % 7 == 0, .done = commit_done};
         seam->commit(seam->self, &commits[i]);
@@ -253,8 +254,8 @@ static void the_committer_alone_gives_the_same_rows(void **state) {
     (void)state;
     char why[DISK_WHY_MAX];
     assert_int_equal(try_open(1, true, why), 0);
-    struct disk_put rows[2] = {{bytes_of_string("a"), bytes_of_string("1")},
-                               {bytes_of_string("b"), bytes_of_string("2")}};
+    struct disk_put rows[2] = {{.key = bytes_of_string("a"), .value = bytes_of_string("1")},
+                               {.key = bytes_of_string("b"), .value = bytes_of_string("2")}};
     struct disk_commit commit = {.puts = rows, .n = 2, .done = commit_done};
     n_done = 0;
     seam->commit(seam->self, &commit);
@@ -277,7 +278,7 @@ static void a_callback_may_ask_again_and_is_answered_later(void **state) {
     (void)state;
     open_disk();
     int left = 40;
-    struct disk_put row = {bytes_of_string("a"), bytes_of_string("1")};
+    struct disk_put row = {.key = bytes_of_string("a"), .value = bytes_of_string("1")};
     struct disk_commit commit = {.puts = &row, .n = 1, .done = chain_done, .context = &left};
     n_done = 0;
     seam->commit(seam->self, &commit);
@@ -290,7 +291,7 @@ static void a_full_queue_answers_busy_and_loses_nothing(void **state) {
     open_disk();
     enum { BIG = 20 << 20 };
     char *value = calloc(1, BIG);
-    struct disk_put row = {bytes_of_string("a"), bytes_of(value, BIG)};
+    struct disk_put row = {.key = bytes_of_string("a"), .value = bytes_of(value, BIG)};
     struct disk_commit commits[4];
     n_done = 0;
     for (int i = 0; i < 4; i++) {
@@ -320,7 +321,7 @@ static void below_the_reserve_urgent_commits_are_taken(void **state) {
     (void)state;
     char why[DISK_WHY_MAX];
     assert_int_equal(try_open(1ull << 60, false, why), 0);
-    struct disk_put row = {bytes_of_string("mark"), bytes_of_string("1")};
+    struct disk_put row = {.key = bytes_of_string("mark"), .value = bytes_of_string("1")};
     struct disk_commit commit = {
         .puts = &row, .n = 1, .synced = true, .urgent = true, .done = commit_done};
     seam->commit(seam->self, &commit);
@@ -342,7 +343,7 @@ static void rows_survive_a_reopening(void **state) {
 static void work_queued_at_close_is_answered(void **state) {
     (void)state;
     open_disk();
-    struct disk_put row = {bytes_of_string("a"), bytes_of_string("1")};
+    struct disk_put row = {.key = bytes_of_string("a"), .value = bytes_of_string("1")};
     struct disk_commit commit = {.puts = &row, .n = 1, .synced = true, .done = commit_done};
     seam->commit(seam->self, &commit);
     n_done = 0;

@@ -46,7 +46,7 @@ static void ask_put(struct disk_mem *mem, struct disk_commit *commit, struct dis
 
 static void put_now(struct disk_mem *mem, const char *key, const char *value, bool synced) {
     struct seen seen = {0};
-    struct disk_put put = {bytes_of_string(key), bytes_of_string(value)};
+    struct disk_put put = {.key = bytes_of_string(key), .value = bytes_of_string(value)};
     struct disk_commit commit = {.synced = synced};
     ask_put(mem, &commit, &put, &seen);
     disk_mem_run(mem);
@@ -56,7 +56,7 @@ static void a_read_sees_a_commit_that_was_answered(void **state) {
     (void)state;
     struct disk_mem *mem = disk_mem_new();
     struct seen seen = {0};
-    struct disk_put put = {bytes_of_string("k"), bytes_of_string("v")};
+    struct disk_put put = {.key = bytes_of_string("k"), .value = bytes_of_string("v")};
     struct disk_commit commit = {0};
     ask_put(mem, &commit, &put, &seen);
     assert_int_equal(seen.answers, 0);
@@ -101,8 +101,8 @@ static void a_process_crash_forgets_only_what_was_not_answered(void **state) {
     struct disk_mem *mem = disk_mem_new();
     put_now(mem, "kept", "1", false);
     struct seen seen = {0};
-    struct disk_put puts[2] = {{bytes_of_string("second"), bytes_of_string("2")},
-                               {bytes_of_string("third"), bytes_of_string("3")}};
+    struct disk_put puts[2] = {{.key = bytes_of_string("second"), .value = bytes_of_string("2")},
+                               {.key = bytes_of_string("third"), .value = bytes_of_string("3")}};
     struct disk_commit commits[2] = {{0}, {0}};
     ask_put(mem, &commits[0], &puts[0], &seen);
     ask_put(mem, &commits[1], &puts[1], &seen);
@@ -134,7 +134,7 @@ static void a_failing_commit_changes_nothing(void **state) {
     struct disk_mem *mem = disk_mem_new();
     disk_mem_fail(mem, DISK_MEM_COMMIT, ERR_NO_SPACE, 1);
     struct seen seen = {0};
-    struct disk_put put = {bytes_of_string("k"), bytes_of_string("v")};
+    struct disk_put put = {.key = bytes_of_string("k"), .value = bytes_of_string("v")};
     struct disk_commit commit = {0};
     ask_put(mem, &commit, &put, &seen);
     disk_mem_run(mem);
@@ -147,7 +147,7 @@ static void a_disk_that_fails_for_good_takes_along_what_is_queued_and_built_on_i
     (void)state;
     struct disk_mem *mem = disk_mem_new();
     struct seen seen[3] = {{0}};
-    struct disk_put put = {bytes_of_string("k"), bytes_of_string("v")};
+    struct disk_put put = {.key = bytes_of_string("k"), .value = bytes_of_string("v")};
     struct disk_commit commits[3] = {{0}};
     ask_put(mem, &commits[0], &put, &seen[0]);
     disk_mem_fail(mem, DISK_MEM_COMMIT, ERR_DISK, DISK_MEM_ALWAYS);

@@ -20,6 +20,7 @@
 #include "node/disk_leveldb.h"
 #include "node/segment_store.h"
 #include "shared/err.h"
+#include "tests/unit/node/disk_values.h"
 
 #if defined(__SANITIZE_THREAD__) /* LevelDB is not instrumented: its own order cannot be seen */
 const char *__tsan_default_suppressions(void);
@@ -115,36 +116,33 @@ static int n_done;
 static int last_status;
 static struct bytes last_value;
 
-static inline struct bytes key_of(uint32_t key, char text[16]) {
-    snprintf(text, 16, "key%05u", key);
-    return bytes_of_string(text);
-}
-
-static inline struct bytes value_of(uint32_t key, uint32_t version, size_t size, uint8_t *into) {
-    uint64_t x = ((uint64_t)key << 32 | version) * 0x9E3779B97F4A7C15u + 1;
-    for (size_t i = 0; i < size; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        into[i] = (uint8_t)(x >> 56);
-    }
-    bytes_store_u32(into, version);
-    bytes_store_u32(into + 4, (uint32_t)size);
-    return bytes_of(into, size);
-}
-
 static inline void commit_done(struct disk_commit *commit, int status) {
     (void)commit;
     n_done++;
     last_status = status;
 }
 
-static inline int put_bytes(uint32_t key, struct bytes value, bool synced) {
-    char text[16];
-    struct disk_put row = {key_of(key, text), value};
+static inline int put_row(struct disk_put row, bool synced) {
     struct disk_commit commit = {.puts = &row, .n = 1, .synced = synced, .done = commit_done};
     n_done = 0;
     seam->commit(seam->self, &commit);
     drain_until(&n_done, 1);
     return last_status;
+}
+
+static inline int put_bytes(uint32_t key, struct bytes value, bool synced) {
+    char text[16];
+    return put_row((struct disk_put){.key = key_of(key, text), .value = value}, synced);
+}
+
+/* As the core writes a pending: much of it is what another key has. */
+static inline void put_like(uint32_t key, uint32_t other, uint32_t version, size_t size,
+                            bool synced) {
+    char text[16], other_text[16];
+    struct disk_put row = {.key = key_of(key, text),
+                           .value = value_of(key, version, size, room),
+                           .like = key_of(other, other_text)};
+    assert_int_equal(put_row(row, synced), 0);
 }
 
 static inline void put(uint32_t key, uint32_t version, size_t size, bool synced) {

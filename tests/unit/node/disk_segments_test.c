@@ -9,6 +9,8 @@
 
 #include "node/disk_leveldb_inside.h"
 
+enum { VERSIONS_ALIKE = 64 };
+
 static void erase(uint32_t key) {
     assert_int_equal(put_bytes(key, bytes_of(NULL, 0), false), 0);
 }
@@ -96,6 +98,12 @@ static void damage(const char *path, off_t offset) {
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, "damage!!", 8, offset), 8);
     close(fd);
+}
+
+static uint64_t size_most;
+
+static bool cleared(void) {
+    return segments_size() < size_most;
 }
 
 /* ---- values ---- */
@@ -189,7 +197,7 @@ static void the_last_put_of_a_group_is_what_is_live(void **state) {
     char texts[6][16];
     struct disk_put puts[6];
     for (uint32_t i = 0; i < 6; i++) {
-        puts[i] = (struct disk_put){key_of(keys[i], texts[i]), bytes_of(NULL, 0)};
+        puts[i] = (struct disk_put){.key = key_of(keys[i], texts[i]), .value = bytes_of(NULL, 0)};
         if (sizes[i]) {
             puts[i].value = value_of(keys[i], i + 1, sizes[i], values[i]);
         }
@@ -221,7 +229,127 @@ static void rows_opened_anew_after_a_full_disk_are_counted_anew(void **state) {
     assert_int_equal(version_of(1), 1);
 }
 
+/* ---- deltas ---- */
+
+static void a_large_value_that_changes_a_little_is_written_as_a_delta(void **state) {
+    (void)state;
+    versions_alike = VERSIONS_ALIKE;
+    open_disk();
+    put(1, 1, 3 * LARGE, false);
+    put(1, 2, 3 * LARGE, true);
+    put(1, 3, 3 * LARGE + 900, false); /* grown at its end */
+    put(1, 4, 3 * LARGE - 900, false);
+    assert_int_equal(counters().values_segmented, 1);
+    assert_int_equal(counters().values_as_deltas, 3);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(version_of(1), 4);
+        scan(100, 64 << 20);
+        assert_int_equal(n_scanned, 1);
+        assert_int_equal(n_unreadable, 0);
+        uint64_t sum = sums[1];
+        sums_only = true;
+        scan(100, 64 << 20);
+        sums_only = false;
+        assert_true(sums[1] == sum);
+        reopen_disk();
+    }
+    put(1, VERSIONS_ALIKE, 3 * LARGE, false);
+    put(1, VERSIONS_ALIKE + 1, 100, false);
+    assert_int_equal(counters().values_segmented, 1);
+    assert_int_equal(version_of(1), VERSIONS_ALIKE + 1);
+}
+
+static void a_delta_that_has_grown_too_large_gives_way_to_the_whole_value(void **state) {
+    (void)state;
+    static uint8_t value[64 << 10];
+    open_disk();
+    memcpy(value, value_of(1, 1, sizeof value, room).data, sizeof value);
+    uint32_t n = 0;
+    for (size_t at = 0; at < sizeof value; at += 4096, n++) {
+        memset(value + at, 7, 4096);
+        assert_int_equal(put_bytes(1, bytes_of(value, sizeof value), n % 2), 0);
+        assert_int_equal(get(1), 0);
+        assert_true(bytes_equal(last_value, bytes_of(value, sizeof value)));
+    }
+    assert_in_range(counters().values_segmented, 2, n / 3 + 1);
+    assert_int_equal(counters().values_segmented + counters().values_as_deltas, n);
+}
+
+static void a_base_is_moved_and_its_delta_stays_right(void **state) {
+    (void)state;
+    versions_alike = VERSIONS_ALIKE;
+    open_disk();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        put(key, 1, LARGE, false);
+        put(key, 2, LARGE, false);
+    }
+    for (uint32_t key = 0; key < KEYS; key++) {
+        if (key % 2) {
+            erase(key);
+        }
+    }
+    assert_int_equal(counters().values_as_deltas, KEYS);
+    size_most = (uint64_t)KEYS / 2 * LARGE * 3 / 2;
+    wait_until(cleared);
+    assert_true(counters().segment_bytes_moved > 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t key = 0; key < KEYS; key++) {
+            assert_int_equal(version_of(key), key % 2 ? 0 : 2);
+        }
+        reopen_disk();
+    }
+}
+
+/* Of all keys but the first, which a delta of another key is based on, the records go. */
+static void a_segment_stays_while_another_keys_delta_needs_it(void **state) {
+    (void)state;
+    char path[512];
+    versions_alike = VERSIONS_ALIKE;
+    keys_alike = KEYS;
+    open_disk();
+    put(0, 1, LARGE, true);
+    put_like(KEYS, 0, 2, LARGE, true);
+    assert_int_equal(counters().values_as_deltas, 1);
+    assert_true(segment_path(0, path));
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t key = 0; key < KEYS; key++) {
+            put(key, (uint32_t)(round + 1) * VERSIONS_ALIKE, LARGE, false);
+        }
+        for (uint32_t key = 0; key < KEYS; key++) {
+            erase(key);
+        }
+        size_most = 4 << 20;
+        wait_until(cleared);
+        assert_int_equal(version_of(KEYS), 2);
+        reopen_disk();
+        assert_int_equal(version_of(KEYS), 2);
+    }
+    assert_int_equal(access(path, F_OK), 0);
+    erase(KEYS);
+    for (uint32_t i = 0; access(path, F_OK) == 0; i++) {
+        assert_true(i < 100000);
+        put(1 + i % 49, i * VERSIONS_ALIKE, LARGE, false);
+    }
+}
+
 /* ---- damage ---- */
+
+static void a_damaged_base_is_corrupt_until_the_value_is_put_again(void **state) {
+    (void)state;
+    char path[512];
+    versions_alike = VERSIONS_ALIKE;
+    open_disk();
+    put(1, 1, LARGE, true);
+    put(1, 2, LARGE, true);
+    assert_true(segment_path(0, path));
+    damage(path, SEGMENT_HEADER_SIZE + 5000);
+    assert_int_equal(get(1), ERR_CORRUPT);
+    scan(100, 1 << 20);
+    assert_int_equal(n_unreadable, 1);
+    put(1, 2, LARGE, false); /* another replica's copy */
+    assert_int_equal(counters().values_as_deltas, 1);
+    assert_int_equal(version_of(1), 2);
+}
 
 static void a_damaged_value_is_corrupt_and_its_neighbours_are_not(void **state) {
     (void)state;
@@ -303,12 +431,6 @@ static void a_cut_segment_loses_only_what_was_cut(void **state) {
 
 /* ---- clearing ---- */
 
-static uint64_t size_most;
-
-static bool cleared(void) {
-    return segments_size() < size_most;
-}
-
 static void tenfold_overwriting_stays_below_twice_the_data(void **state) {
     (void)state;
     open_disk();
@@ -377,6 +499,7 @@ static void a_nearly_full_disk_is_cleared_of_less(void **state) {
 static void clearing_loses_to_every_write_that_comes_between(void **state) {
     (void)state;
     static uint32_t versions[KEYS];
+    versions_alike = VERSIONS_ALIKE;
     memset(versions, 0, sizeof versions);
     dice_state = 7;
     for (uint32_t round = 0; round < 3; round++) {
@@ -439,6 +562,7 @@ struct acknowledged {
  * there. */
 _Noreturn static void write_forever(uint32_t seed, int to) {
     dice_state = seed;
+    versions_alike = VERSIONS_ALIKE;
     open_disk();
     for (uint32_t version = seed * 100000 + 1;; version++) {
         struct acknowledged a = {dice(KEYS / 4), version};
@@ -478,6 +602,7 @@ static void run_and_kill(uint32_t seed, uint32_t n_acknowledged, uint32_t versio
 static void a_killed_process_loses_nothing_acknowledged(void **state) {
     (void)state;
     static uint32_t versions[KEYS];
+    versions_alike = VERSIONS_ALIKE;
     memset(versions, 0, sizeof versions);
     for (uint32_t round = 1; round <= 12; round++) {
         run_and_kill(round, 50 + round * 61 % 400, versions);
@@ -495,7 +620,13 @@ static void a_killed_process_loses_nothing_acknowledged(void **state) {
     assert_null(strstr(path, "0000000001.segment")); /* some were killed while they cleared */
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+static int make_disk(void **state) {
+    versions_alike = 1;
+    keys_alike = UINT32_MAX;
+    return make_directory(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_disk, remove_directory)
 
 int main(int argc, char **argv) {
     umask(077);
@@ -511,6 +642,11 @@ int main(int argc, char **argv) {
         TEST(a_row_may_change_between_small_and_large),
         TEST(the_last_put_of_a_group_is_what_is_live),
         TEST(rows_opened_anew_after_a_full_disk_are_counted_anew),
+        TEST(a_large_value_that_changes_a_little_is_written_as_a_delta),
+        TEST(a_delta_that_has_grown_too_large_gives_way_to_the_whole_value),
+        TEST(a_base_is_moved_and_its_delta_stays_right),
+        TEST(a_segment_stays_while_another_keys_delta_needs_it),
+        TEST(a_damaged_base_is_corrupt_until_the_value_is_put_again),
         TEST(a_damaged_value_is_corrupt_and_its_neighbours_are_not),
         TEST(a_lost_segment_is_said_and_its_rows_are_corrupt),
         TEST(a_cut_segment_loses_only_what_was_cut),

@@ -374,7 +374,7 @@ static void age_hint(struct scene *s, uint16_t node) {
     assert_int_equal(hint_value_take(kept, &stored_ns, &versions), 0);
     hint_value_put(&value, 1, versions);
     struct blob *blob = blob_new(buffer_bytes(&value));
-    struct disk_put put = {key, blob_stored(blob)};
+    struct disk_put put = {.key = key, .value = blob_stored(blob)};
     struct disk_commit commit = {.puts = &put, .n = 1, .synced = true, .done = on_laid};
     disk_mem_disk(disk)->commit(disk_mem_disk(disk)->self, &commit);
     disk_mem_run(disk);
