@@ -9,6 +9,8 @@
 #include "shared/namespace_link.h"
 
 enum { BEHIND_DOT = 1, BEHIND_DOT_DOT = 2, FIRST_COOKIE = 16 };
+/* A listing does not wait for longer for attributes that it can do without. */
+#define AHEAD_WITHIN_NS 500000000
 
 int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **ret) {
     struct inode *inode;
@@ -23,7 +25,15 @@ int directory_open(struct mount *mount, uint64_t ino, struct directory_handle **
     return 0;
 }
 
-static void drop_page(struct directory_handle *handle) {
+static void drop_page(struct mount *mount, struct directory_handle *handle) {
+    for (uint32_t i = 0; i < handle->ahead_end; i++) {
+        if (handle->ahead[i] != NULL) {
+            mount_unpin(mount, handle->ahead[i]);
+        }
+    }
+    free(handle->ahead);
+    handle->ahead = NULL;
+    handle->ahead_end = 0;
     if (handle->next_offset != 0) {
         listing_release(&handle->page);
         handle->next_offset = 0;
@@ -31,7 +41,7 @@ static void drop_page(struct directory_handle *handle) {
 }
 
 void directory_release(struct mount *mount, struct directory_handle *handle) {
-    drop_page(handle);
+    drop_page(mount, handle);
     mount_unpin(mount, handle->inode);
     free(handle);
 }
@@ -80,7 +90,7 @@ static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_
         return 0;
     }
     bool in_a_row = handle->next_offset == offset;
-    drop_page(handle);
+    drop_page(mount, handle);
     struct listing page;
     uint64_t began = inodes_clock(&mount->inodes);
     uint64_t after = offset < FIRST_COOKIE ? 0 : offset;
@@ -101,17 +111,94 @@ static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_
     return status;
 }
 
-/* The attributes to give out, and the inode that they are of (NULL for a directory, and
- * for a file that could not be read). */
-static struct inode *describe(struct mount *mount, const struct entry *entry, uint64_t began,
-                              struct stat *ret) {
-    *ret = (struct stat){.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
-    if (S_ISDIR(entry->record.mode) || entry->record.contents_kind == CONTENTS_LINKED) {
+/* ---- directories in a listing ---- */
+
+struct reading_ahead {
+    struct mount *mount;
+    struct inode *inode; /* pinned by the handle */
+};
+
+static int read_directory(void *arg) {
+    const struct reading_ahead *reading = arg;
+    struct mount *mount = reading->mount;
+    int64_t deadline_ns = mount_now_ns(mount) + AHEAD_WITHIN_NS;
+    int64_t before_ns = task_deadline_ns(task_self());
+    if (before_ns == 0 || deadline_ns < before_ns) {
+        task_set_deadline(task_self(), deadline_ns);
+    }
+    int status = mount_refresh_good(mount, reading->inode);
+    task_set_deadline(task_self(), before_ns);
+    return status == ERR_STALE ? 0 : status;
+}
+
+/* Reads the attributes of the next directories of the page, all at once: the kernel would ask for
+ * one after the other. They are most often used next, so they are watched. */
+static void read_ahead(struct mount *mount, struct directory_handle *handle) {
+    struct reading_ahead readings[DIRECTORY_AHEAD];
+    struct task_group group = {0};
+    uint32_t n = 0;
+    if (handle->ahead == NULL) {
+        handle->ahead = memory_new(handle->page.n, sizeof(struct inode *));
+    }
+    if (handle->ahead_end < handle->next) {
+        handle->ahead_end = handle->next; /* given out without attributes */
+    }
+    while (handle->ahead_end < handle->page.n && n < DIRECTORY_AHEAD) {
+        const struct entry *entry = &handle->page.entries[handle->ahead_end].entry;
+        struct inode *inode = NULL;
+        if (S_ISDIR(entry->record.mode)) {
+            inode = inodes_add(&mount->inodes, entry, handle->began);
+            inode_pin(inode);
+            if (mount->inodes.watches.n < WATCH_DIRECTORIES_MAX / 2) {
+                watch_use(&mount->inodes.watches, inode);
+            }
+            readings[n++] = (struct reading_ahead){mount, inode};
+        }
+        handle->ahead[handle->ahead_end++] = inode;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        task_group_run(&group, read_directory, &readings[i]);
+    }
+    task_group_wait(&group, 0);
+    handle->slow = group.status != 0;
+}
+
+/* The directory that is the next entry, pinned, with known attributes; NULL when they are not. */
+static struct inode *directory_ahead(struct mount *mount, struct directory_handle *handle) {
+    if (handle->next >= handle->ahead_end && !handle->slow) {
+        read_ahead(mount, handle);
+    }
+    struct inode *inode = handle->next < handle->ahead_end ? handle->ahead[handle->next] : NULL;
+    if (inode == NULL || inode->gone ||
+        inodes_known(&mount->inodes, inode, mount_now_ns(mount), mount_good_ns(mount, inode)) ==
+            NULL) {
         return NULL;
     }
-    struct inode *inode = inodes_add(&mount->inodes, entry, began);
     inode_pin(inode);
-    inodes_learn(&mount->inodes, inode, entry, began, mount_now_ns(mount));
+    return inode;
+}
+
+/* ---- from the store ---- */
+
+/* The attributes to give out of the next entry, and the inode that they are of (NULL when they are
+ * not known). */
+static struct inode *describe(struct mount *mount, struct directory_handle *handle,
+                              struct stat *ret) {
+    const struct entry *entry = &handle->page.entries[handle->next].entry;
+    *ret = (struct stat){.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
+    if (S_ISDIR(entry->record.mode)) {
+        struct inode *inode = directory_ahead(mount, handle);
+        if (inode != NULL) {
+            attributes_of(inode, ret);
+        }
+        return inode;
+    }
+    if (entry->record.contents_kind == CONTENTS_LINKED) {
+        return NULL;
+    }
+    struct inode *inode = inodes_add(&mount->inodes, entry, handle->began);
+    inode_pin(inode);
+    inodes_learn(&mount->inodes, inode, entry, handle->began, mount_now_ns(mount));
     if (inode->known == NULL || inode->gone) {
         mount_unpin(mount, inode);
         return NULL;
@@ -123,14 +210,15 @@ static struct inode *describe(struct mount *mount, const struct entry *entry, ui
     return inode;
 }
 
-/* Gives out one entry; false when the listener is full. */
-static bool give(struct mount *mount, const struct listing_entry *listed, uint64_t began,
+/* Gives out the next entry; false when the listener is full. */
+static bool give(struct mount *mount, struct directory_handle *handle,
                  const struct listener *listener) {
+    const struct listing_entry *listed = &handle->page.entries[handle->next];
     const struct entry *entry = &listed->entry;
     struct stat stat = {.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
     struct inode *inode = NULL;
     if (listener->attributes) {
-        inode = describe(mount, entry, began, &stat);
+        inode = describe(mount, handle, &stat);
     }
     bool taken = listener->take(listener->context, entry->name, &stat, listed->cookie);
     if (inode != NULL) {
@@ -183,10 +271,13 @@ static bool sort_names(const struct mount *mount, const struct watch_name *names
     return true;
 }
 
-static bool give_remembered(const struct remembered *one, const struct listener *listener) {
+static bool give_remembered(struct mount *mount, const struct remembered *one,
+                            const struct listener *listener) {
     struct inode *inode = one->inode;
     struct stat stat = {.st_ino = inode->ino, .st_mode = S_IFDIR};
-    bool whole = listener->attributes && !inode->is_directory;
+    int64_t age_ns = inode->is_directory ? mount_good_ns(mount, inode) : MOUNT_ANY_AGE;
+    bool whole = listener->attributes &&
+                 inodes_known(&mount->inodes, inode, mount_now_ns(mount), age_ns) != NULL;
     if (whole && inode->file != NULL) {
         file_adopt(inode->file);
     }
@@ -202,11 +293,11 @@ static bool give_remembered(const struct remembered *one, const struct listener 
     return taken;
 }
 
-static void give_behind(const struct remembered *list, uint32_t n, uint64_t offset,
-                        const struct listener *listener) {
+static void give_behind(struct mount *mount, const struct remembered *list, uint32_t n,
+                        uint64_t offset, const struct listener *listener) {
     for (uint32_t i = 0; i < n; i++) {
         bool behind = offset < FIRST_COOKIE || list[i].cookie > offset;
-        if (behind && !give_remembered(&list[i], listener)) {
+        if (behind && !give_remembered(mount, &list[i], listener)) {
             return;
         }
     }
@@ -225,7 +316,7 @@ static bool read_remembered(struct mount *mount, const struct inode *directory, 
     bool known = watch_names(directory, since_ns, names, DIRECTORY_REMEMBERED_MAX, &n) &&
                  sort_names(mount, names, n, listener->attributes, list);
     if (known) {
-        give_behind(list, n, offset, listener);
+        give_behind(mount, list, n, offset, listener);
     }
     free(names);
     free(list);
@@ -235,7 +326,7 @@ static bool read_remembered(struct mount *mount, const struct inode *directory, 
 int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
                    const struct listener *listener) {
     if (offset == 0) {
-        drop_page(handle); /* rewinddir(3) wants news */
+        drop_page(mount, handle); /* rewinddir(3) wants news */
     }
     if (!give_dots(handle, &offset, listener)) {
         return 0;
@@ -255,7 +346,7 @@ int directory_read(struct mount *mount, struct directory_handle *handle, uint64_
             const struct listing_entry *listed = &handle->page.entries[handle->next];
             bool hidden =
                 mount->config.hide_conflicts && namespace_conflict_name(listed->entry.name, NULL);
-            if (!hidden && !give(mount, listed, handle->began, listener)) {
+            if (!hidden && !give(mount, handle, listener)) {
                 return 0;
             }
             handle->next++;

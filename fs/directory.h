@@ -14,6 +14,7 @@
 enum {
     DIRECTORY_PAGE_ENTRIES = 512,
     DIRECTORY_REMEMBERED_MAX = 1024, /* names; a listing of more is always read */
+    DIRECTORY_AHEAD = 32, /* directories in a listing whose attributes are read at once */
 };
 
 struct directory_handle {
@@ -23,6 +24,10 @@ struct directory_handle {
     uint32_t next;        /* index in page of the first entry not given out */
     uint64_t next_offset; /* the offset that it follows; 0 = there is no page */
     uint64_t listed_from; /* the inodes' clock before the first page; 0 = not read in a row */
+    struct inode *
+        *ahead;         /* of each entry of the page, pinned: a directory that was read; or NULL */
+    uint32_t ahead_end; /* index of the first entry that was not looked at for that */
+    bool slow;          /* they did not come in time: no more of them */
 };
 
 /* What a listing is given out to. `stat` has st_ino and the type at least. False when there is no
@@ -31,7 +36,7 @@ struct listener {
     bool (*take)(void *context, const char *name, const struct stat *stat, uint64_t next_offset);
     void *context;
     /* Give whole attributes, and count a look-up for each entry that was taken with st_nlink > 0;
-     * directories, "." and ".." come with st_nlink 0 and are not counted. */
+     * directories that are not known, "." and ".." come with st_nlink 0 and are not counted. */
     bool attributes;
 };
 

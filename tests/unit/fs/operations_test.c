@@ -438,7 +438,7 @@ static bool take_whole(void *context, const char *name, const struct stat *stat,
     return true;
 }
 
-IN_WORLD(a_listing_with_attributes_counts_a_look_up_for_each_file) {
+IN_WORLD(a_listing_with_attributes_counts_a_look_up_for_each_name) {
     make_file(&w->a, "f", "hello");
     make_directory(&w->a, ROOT, "d");
     struct directory_handle *handle;
@@ -447,12 +447,45 @@ IN_WORLD(a_listing_with_attributes_counts_a_look_up_for_each_file) {
     assert_int_equal(directory_open(&w->b, ROOT, &handle), 0);
     assert_int_equal(directory_read(&w->b, handle, 0, &listener), 0);
     directory_release(&w->b, handle);
-    assert_int_equal(n_counted, 1);
-    assert_int_equal(w->b.inodes.n, 2);
+    assert_int_equal(n_counted, 2);
+    assert_int_equal(w->b.inodes.n, 3);
     struct stat stat;
     uint64_t ino = ino_of(&w->b, "f");
     inodes_forget(&w->b.inodes, ino, 2);
     assert_int_equal(attributes_get(&w->b, ino, &stat), ERR_STALE);
+}
+
+enum { DIRECTORIES = 40 };
+
+/* Lists a directory of as many others on the mount that has not made them. Answers how many came
+ * with their attributes. */
+static int list_directories(struct world *w, uint64_t failing_from) {
+    uint64_t top = make_directory(&w->a, ROOT, "top");
+    for (int i = 0; i < DIRECTORIES; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "d%d", i);
+        make_directory(&w->a, top, name);
+    }
+    struct directory_handle *handle;
+    int n_counted = 0;
+    struct listener listener = {.take = take_whole, .context = &n_counted, .attributes = true};
+    assert_int_equal(directory_open(&w->b, ino_of(&w->b, "top"), &handle), 0);
+    store_mem_reset_hooks(w->mem);
+    store_mem_fail(w->mem, failing_from, UINT64_MAX, ERR_TIMEOUT, false);
+    assert_int_equal(directory_read(&w->b, handle, 0, &listener), 0);
+    directory_release(&w->b, handle);
+    return n_counted;
+}
+
+IN_WORLD(a_listing_reads_the_attributes_of_directories_once) {
+    assert_int_equal(list_directories(w, UINT64_MAX), DIRECTORIES);
+    assert_int_equal(store_mem_calls(w->mem), 1 + DIRECTORIES);
+}
+
+IN_WORLD(directories_whose_attributes_do_not_come_are_listed_by_name_and_no_more_are_read) {
+    assert_true(list_directories(w, 3) < DIRECTORY_AHEAD);
+    assert_int_equal(store_mem_calls(w->mem), 1 + DIRECTORY_AHEAD);
+    store_mem_reset_hooks(w->mem);
 }
 
 int main(void) {
@@ -480,7 +513,10 @@ int main(void) {
         cmocka_unit_test(a_listing_has_every_entry_once_however_it_is_cut),
         cmocka_unit_test(deleting_while_listing_skips_and_repeats_nothing),
         cmocka_unit_test(rewinding_shows_what_came_meanwhile),
-        cmocka_unit_test(a_listing_with_attributes_counts_a_look_up_for_each_file),
+        cmocka_unit_test(a_listing_with_attributes_counts_a_look_up_for_each_name),
+        cmocka_unit_test(a_listing_reads_the_attributes_of_directories_once),
+        cmocka_unit_test(
+            directories_whose_attributes_do_not_come_are_listed_by_name_and_no_more_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
