@@ -45,6 +45,7 @@ void file_take_record(struct file *file, const struct entry *entry) {
     }
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
+    file->contents_synced = false; /* that nobody here knows */
     file->record_synced = file->attributes.mask == 0;
     patches_clear(&file->patches);
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);

@@ -55,6 +55,7 @@ struct file {
     bool grown;             /* CONTENTS_BLOCKS: a write in place went beyond the stored end */
     struct appends appends; /* CONTENTS_BLOCKS: behind the stored end */
     bool record_synced;     /* the record is on disks already */
+    bool contents_synced;   /* what the record says of the contents is */
     struct patches patches; /* CONTENTS_INLINE: since the record */
     /* An append made the contents outgrow the record they had: that very record must still stand.
      */
@@ -110,6 +111,9 @@ void file_touch(struct file *file);
  * record; with one, the record is written in any case. */
 int file_store(struct file *file, bool synced, int (*change)(void *context, struct record *record),
                void *context);
+/* Until the contents and what is needed to read them are on W disks: the record is left for later
+ * when nothing but times would change in it. */
+int file_store_data(struct file *file);
 /* Forgets what was not stored, for a write that was refused. */
 void file_forget_unstored(struct file *file);
 

@@ -10,8 +10,9 @@ struct storing {
     int (*change)(void *context, struct record *record);
     void *context;
     int n_runs;
-    bool held;   /* the record holds what was appended, or there was nothing */
-    uint64_t at; /* else its place */
+    bool in_place; /* contents are where the record before says */
+    bool held;     /* the record holds what was appended, or there was nothing */
+    uint64_t at;   /* else its place */
 };
 
 static void note_old(struct file *file, const struct record *record) {
@@ -151,6 +152,7 @@ static void stored(struct file *file, const struct storing *storing, bool synced
     file->grown = false;
     file_attributes_stored(file);
     file->record_synced = synced;
+    file->contents_synced = synced || (file->contents_synced && storing->in_place);
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file_unremember(file);
     file->version = entry->version;
@@ -187,8 +189,23 @@ static int forget_others(struct file *file) {
     return status;
 }
 
+/* Whether a record would change nothing but times. */
+static bool is_in_place(const struct file *file) {
+    const struct appends *appends = &file->appends;
+    struct extents added = file->blocks.added;
+    if (file->kind != CONTENTS_BLOCKS || file->replaced || file->grown || file->size_set ||
+        file->outgrown || file->uncertain || file->attributes.mask != 0) {
+        return false;
+    }
+    struct extents named = file_stored_by(&file->inode->known->entry.record);
+    extents_subtract(&added, &named);
+    return added.n == 0 && file->blocks.cleared.n == 0 && !appends_waiting(appends) &&
+           appends->moved.size == 0 && file_names_blocks(file, &file->inode->known->entry.record);
+}
+
 static int store_record(struct file *file, struct storing *storing, bool synced) {
     storing->n_runs = 0;
+    storing->in_place = is_in_place(file);
     struct op_id before = file->version;
     bool others = !op_id_equal(&file->inode->known->entry.version, &before);
     int status = mount_update(file->mount, file->inode, change_record, storing, synced);
@@ -265,6 +282,24 @@ int file_store(struct file *file, bool synced, int (*change)(void *context, stru
         }
     }
     return ERR_BUSY;
+}
+
+int file_store_data(struct file *file) {
+    locks_check_file(file);
+    if (file_drop_void_changes(file)) {
+        return ERR_LEASE_LOST;
+    }
+    if (file->contents_synced && is_in_place(file)) {
+        int status = flush(file, true);
+        if (status != 0) {
+            return status;
+        }
+        if (is_in_place(file)) {
+            inode_set_dirt(file->inode, SURVIVOR_CLEAN);
+            return 0;
+        }
+    }
+    return file_store(file, true, NULL, NULL);
 }
 
 int file_store_appends(struct file *file) {

@@ -159,9 +159,16 @@ int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
     return status;
 }
 
-static int store_all(struct file *file, bool synced) {
+enum level { STORED, DATA_SYNCED, SYNCED };
+
+static int store(struct file *file, enum level level) {
+    return level == DATA_SYNCED ? file_store_data(file)
+                                : file_store(file, level == SYNCED, NULL, NULL);
+}
+
+static int store_all(struct file *file, enum level level) {
     if (!file->busy && !file_unstored(file) && file->error == 0 &&
-        (!synced || file->record_synced)) {
+        (level == STORED || file->record_synced)) {
         return 0;
     }
     int status = file_lock(file);
@@ -169,7 +176,7 @@ static int store_all(struct file *file, bool synced) {
         return status;
     }
     int before = file_take_error(file);
-    status = file_store(file, synced, NULL, NULL);
+    status = store(file, level);
     file_unlock(file);
     return before != 0 ? before : status;
 }
@@ -177,10 +184,10 @@ static int store_all(struct file *file, bool synced) {
 int handle_flush(struct handle *handle) {
     handle->file->writer = 0; /* what is set from now on nobody may ask about again */
     int status = locks_check(handle);
-    return status == 0 ? store_all(handle->file, false) : status;
+    return status == 0 ? store_all(handle->file, STORED) : status;
 }
 
-int handle_fsync(struct handle *handle) {
+int handle_fsync(struct handle *handle, bool data_only) {
     int status = locks_check(handle);
-    return status == 0 ? store_all(handle->file, true) : status;
+    return status == 0 ? store_all(handle->file, data_only ? DATA_SYNCED : SYNCED) : status;
 }

@@ -43,7 +43,8 @@ int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t si
 int handle_write(struct handle *handle, uint64_t offset, struct bytes data);
 /* close(2): everything is stored afterwards, or this says why not. */
 int handle_flush(struct handle *handle);
-/* fsync(2): on the disks of W nodes. */
-int handle_fsync(struct handle *handle);
+/* fsync(2), or, of the data and what it takes to read them, fdatasync(2): on the disks of W nodes.
+ */
+int handle_fsync(struct handle *handle, bool data_only);
 
 #endif

@@ -187,12 +187,15 @@ static void on_flush(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *inf
 
 static void fsync_run(struct request *request) {
     int status = take_loss(request);
-    request_answer(request, status != 0 ? status : handle_fsync(request->handle));
+    request_answer(request,
+                   status != 0 ? status : handle_fsync(request->handle, request->data_only));
 }
 
 static void on_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *info) {
-    (void)datasync;
-    request_start(request_set_handle(request_new(fuse, "fsync", fsync_run, ino, NULL, NULL), info));
+    struct request *request = request_new(fuse, "fsync", fsync_run, ino, NULL, NULL);
+    request->data_only = datasync != 0;
+    request_set_handle(request, info);
+    request_start(request);
 }
 
 static void release_run(struct request *request) {

@@ -68,6 +68,7 @@ struct request {
     struct attributes_change change;
     struct lock_wish wish;
     bool flock_release; /* release: there was a flock */
+    bool data_only;     /* fsync: of the data, and what it takes to read them */
     int64_t started_ns;
     int status;        /* what it was answered with */
     struct task *task; /* NULL before it runs */

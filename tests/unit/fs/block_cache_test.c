@@ -73,7 +73,7 @@ IN_WORLD(what_is_written_here_is_read_in_place_of_what_was_kept) {
     change(handle, BLOCK_SIZE + PIECE, 'n');
     assert_int_equal(w->b.cached.n, 1);
     assert_piece(handle, BLOCK_SIZE + PIECE);
-    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(handle_fsync(handle, false), 0);
     assert_piece(handle, BLOCK_SIZE);
     assert_piece(handle, BLOCK_SIZE + PIECE);
     close_handle(handle);

@@ -315,7 +315,8 @@ static void any_step(struct mount *mount, struct handle *handle, struct model *m
         model_truncate(model, size);
         break;
     case 1:
-        assert_int_equal(dice(seed) % 2 ? handle_flush(handle) : handle_fsync(handle), 0);
+        assert_int_equal(
+            dice(seed) % 2 ? handle_flush(handle) : handle_fsync(handle, dice(seed) % 2), 0);
         break;
     case 2:
         check_model(mount, handle, model);

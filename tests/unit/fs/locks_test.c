@@ -365,7 +365,7 @@ IN_WORLD(a_mount_that_lost_its_lease_fails_writes_until_the_file_is_closed) {
     stop_mount(&w->a);
     let_pass(LEASE_DEFAULT_NS * 2 / 3);
     assert_int_equal(handle_write(pair.a, 0, bytes_of_string("three")), ERR_LEASE_LOST);
-    assert_int_equal(handle_fsync(pair.a), ERR_LEASE_LOST);
+    assert_int_equal(handle_fsync(pair.a, false), ERR_LEASE_LOST);
     assert_int_equal(handle_flush(pair.a), ERR_LEASE_LOST);
     put(unlocked, 0, "not affected");
     close_handle(unlocked);

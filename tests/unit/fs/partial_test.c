@@ -183,10 +183,10 @@ IN_WORLD(an_fsync_syncs_its_patches_and_asks_the_nodes_for_those_before) {
     w->a.config.nodes = &nodes;
     struct handle *handle = stored(&w->a, "f", 'x', 2);
     write_piece(handle, 1000, 'y', PIECE); /* the first: stored, not synced */
-    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(handle_fsync(handle, false), 0);
     assert_int_equal(nodes.n_asked, 1);
     write_piece(handle, 1000, 'z', PIECE);
-    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(handle_fsync(handle, false), 0);
     assert_int_equal(nodes.n_asked, 1);
     close_handle(handle);
 }
@@ -196,12 +196,12 @@ IN_WORLD(an_fsync_of_many_patches_asks_the_nodes_once) {
     w->a.config.sync_nodes = ask_nodes;
     w->a.config.nodes = &nodes;
     struct handle *handle = buffering(&w->a, "f", CONTENTS_TOGETHER_MAX);
-    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(handle_fsync(handle, false), 0);
     nodes.n_asked = 0;
     for (uint64_t i = 0; i <= BLOCKS_EACH_SYNCED_MAX; i++) {
         write_piece(handle, i * BLOCK_SIZE, 'y', PIECE);
     }
-    assert_int_equal(handle_fsync(handle), 0);
+    assert_int_equal(handle_fsync(handle, false), 0);
     assert_int_equal(nodes.n_asked, 1);
     assert_int_equal(handle->file->blocks.n, 0);
     close_handle(handle);

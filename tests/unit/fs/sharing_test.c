@@ -340,7 +340,7 @@ static int write_cells(void *arg) {
         for (int n = (int)(dice(&owner->seed) % 20); n > 0; n--) {
             write_cell(owner, handle);
             if (dice(&owner->seed) % 8 == 0) {
-                handle_fsync(handle);
+                handle_fsync(handle, false);
             }
         }
         while (handle_flush(handle) != 0) {
