@@ -246,6 +246,24 @@ static void add_tails(struct pull *pull) {
     pull->tails = rest;
 }
 
+/* The peer has lost a row of the partition, so its tail tells more than its rows hold. */
+static void forget_tail(struct pull *pull, struct bytes partition_key) {
+    struct reader r = reader_of(buffer_bytes(&pull->tails));
+    struct buffer rest = {0};
+    while (r.left > 0) {
+        struct bytes key = reader_sized16(&r);
+        struct bytes value = reader_sized16(&r);
+        struct bytes other = {0};
+        uint16_t slice = 0;
+        if (rowkey_chain(key, &slice, &other) != 0 || !bytes_equal(other, partition_key)) {
+            buffer_put_sized16(&rest, key);
+            buffer_put_sized16(&rest, value);
+        }
+    }
+    buffer_release(&pull->tails);
+    pull->tails = rest;
+}
+
 static int add_row(struct pull *pull, const struct slice_row *row) {
     if (row->key.size > 0 && row->key.data[0] != 'r') {
         add_chain(pull, row);
@@ -256,6 +274,10 @@ static int add_row(struct pull *pull, const struct slice_row *row) {
     int err = split_key(pull, row->key, &partition_key, &sort_key);
     if (err != 0) {
         return err;
+    }
+    if (row->value.size == 0) {
+        forget_tail(pull, partition_key);
+        return 0;
     }
     bool full = pull->n_ops == RECOVERY_BATCH_ROWS_MAX ||
                 (pull->n_ops > 0 && pull->ops_size + row->value.size > RECOVERY_BATCH_BYTES);

@@ -70,7 +70,8 @@ int slice_reply_decode(struct bytes payload, struct slice_reply *ret) {
     reply.rows = r;
     for (uint32_t i = 0; i < reply.n && !r.bad; i++) {
         struct slice_row row = row_take(&r);
-        if (row.key.size < ROWKEY_SLICE_SIZE || row.value.size == 0) {
+        bool unreadable = row.value.size == 0;
+        if (row.key.size < ROWKEY_SLICE_SIZE || (unreadable && row.key.data[0] != 'r')) {
             return ERR_INVALID;
         }
     }
@@ -203,7 +204,10 @@ static void take_row(struct slice_page *page, const struct disk_row *row) {
         /* This copy is lost; the other replicas have theirs. */
         page->node->counters.corrupt_rows++;
         scrub_mend(page->node, row->key);
-        return;
+        if (row->key.data[0] != 'r') {
+            return;
+        }
+        value = bytes_of(NULL, 0); /* so that nobody takes the tail for what the rows hold */
     }
     buffer_put_sized16(&page->rows, row->key);
     buffer_put_sized32(&page->rows, value);

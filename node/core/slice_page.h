@@ -53,7 +53,7 @@ struct slice_request {
 
 struct slice_row {
     struct bytes key;   /* on the disk */
-    struct bytes value; /* without its checksum */
+    struct bytes value; /* without its checksum; empty: this copy of a row cannot be read */
 };
 
 struct slice_reply {
@@ -76,7 +76,9 @@ struct slice_row slice_row_next(struct slice_reply *reply);
 void slice_range(uint8_t kind, uint16_t slice, struct buffer *first, struct buffer *before);
 
 /* A peer asks for a page. Answers: 0, BUSY, INVALID, CORRUPT (the disk cannot read a part of the
- * slice), DISK, TIMEOUT. A row whose checksum is wrong is left out, counted, and mended. */
+ * slice), DISK, TIMEOUT. What has a wrong checksum is counted and mended: a row comes with an empty
+ * value, so that the tail of its partition is not taken for what the rows hold; the rest is left
+ * out. */
 void slice_page_receive(struct node *node, const struct endpoint *from,
                         const struct message *message);
 
