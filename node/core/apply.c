@@ -20,6 +20,7 @@ struct apply {
     struct asker asker;
     bool repairs;                            /* no conditions */
     bool whole;                              /* corrupt rows are overwritten */
+    bool forgets;                            /* the row of the guard goes if it is corrupt */
     bool answers;                            /* somebody waits for the outcome */
     void (*done)(void *context, int status); /* apply_here(); NULL = nobody is told */
     void *context;
@@ -166,6 +167,8 @@ static void apply_commit(struct apply *apply) {
         const struct row_op *op = &apply->batch.ops[i];
         if (writes(op)) {
             merge_row(&merge, rows_held(&apply->hold, 1 + i), op->value, NULL);
+        } else if (apply->forgets) {
+            merge_forget(&merge, rows_held(&apply->hold, 1 + i));
         }
     }
     if (PLANTED(REPLICA_EARLY_ACK) && !apply->repairs) {
@@ -285,4 +288,20 @@ int apply_here(struct node *node, struct bytes partition_key, struct bytes paylo
 int apply_whole(struct node *node, struct bytes partition_key, struct bytes payload,
                 apply_done *done, void *context) {
     return repair_here(node, partition_key, payload, true, done, context);
+}
+
+void apply_forget(struct node *node, struct bytes partition_key, struct bytes sort_key) {
+    struct row_op op = {.kind = ROW_GUARD, .condition = ROW_ANY, .sort_key = sort_key};
+    struct batch batch = {.n = 1, .ops = &op};
+    struct buffer payload = {0};
+    int err = 0;
+    batch_encode(&batch, &payload);
+    struct apply *apply = apply_new(node, partition_key, buffer_bytes(&payload), &err);
+    if (apply != NULL) {
+        apply->repairs = true;
+        apply->whole = true;
+        apply->forgets = true;
+        apply_hold(apply);
+    }
+    buffer_release(&payload);
 }

@@ -21,5 +21,8 @@ int apply_here(struct node *node, struct bytes partition_key, struct bytes paylo
  * to be made whole. */
 int apply_whole(struct node *node, struct bytes partition_key, struct bytes payload,
                 apply_done *done, void *context);
+/* This node's own row goes if it is corrupt: all other replicas have said that they have nothing of
+ * it. */
+void apply_forget(struct node *node, struct bytes partition_key, struct bytes sort_key);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/core/apply.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_read.h"
 #include "node/core/pending.h"
@@ -30,9 +31,23 @@ static void get_answer(struct quorum_read *read, struct bytes versions) {
     request_answer(&read->request, 0, buffer_bytes(encoded));
 }
 
+/* Those that have answered have nothing of the row, nor is anything of it pending there. If that is
+ * all of them and it cannot be read here, it is as if nobody had written it; else it could never be
+ * read again. */
+static void forget(struct quorum_read *read) {
+    const struct request *request = &read->request;
+    if (read->local_status == ERR_CORRUPT &&
+        request_count(request, PEER_DONE) == request->n_peers) {
+        apply_forget(request->node, request->key, request->payload);
+    }
+}
+
 /* Brings `versions` to those replicas, this one included, that are known to lack them. */
 static void repair(struct quorum_read *read, struct bytes versions) {
     struct request *request = &read->request;
+    if (versions.size == 0) {
+        forget(read);
+    }
     if (versions.size == 0 || read->pending) {
         return;
     }
@@ -87,11 +102,16 @@ static void get_fetched(struct quorum_read *read) {
 static void get_lost(struct quorum_read *read) {
     struct request *request = &read->request;
     struct buffer encoded = {0};
-    if (read->local_status == ERR_CORRUPT && !read->pending) {
-        merge_all(read, &encoded);
-        repair_whole(request->node, request->key, request->payload, buffer_bytes(&encoded));
-        buffer_release(&encoded);
+    if (read->local_status != ERR_CORRUPT) {
+        return;
     }
+    merge_all(read, &encoded);
+    if (encoded.size == 0) {
+        forget(read);
+    } else if (!read->pending) {
+        repair_whole(request->node, request->key, request->payload, buffer_bytes(&encoded));
+    }
+    buffer_release(&encoded);
 }
 
 /* The row as this node has it; of a strict read, without what is pending. */

@@ -85,6 +85,14 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     }
 }
 
+void merge_forget(struct merge *merge, struct row *row) {
+    if (row->newest_status == ERR_CORRUPT) {
+        epoch_renew(merge->node);
+        merge->doubtful = true;
+        rows_commit_remove(merge->commit, row);
+    }
+}
+
 /* If the commit that this one builds on fails, what it counted must not stand here uncounted. */
 static bool tally_is_put(const struct merge *merge) {
     const struct row *row = merge->tally_row;

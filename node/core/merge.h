@@ -24,6 +24,8 @@ void merge_begin(struct merge *merge, struct node *node, struct row *tally_row, 
 /* Joins `incoming`, encoded versions that were checked, into the row. `blob` holds the same bytes
  * or is NULL. A row that is corrupt here becomes `incoming`, and the tally is to be made anew. */
 void merge_row(struct merge *merge, struct row *row, struct bytes incoming, struct blob *blob);
+/* The row goes if it is corrupt here: nobody has anything of it. */
+void merge_forget(struct merge *merge, struct row *row);
 /* Adds the tally if it changed; the commit is ready to start. */
 struct rows_commit *merge_finish(struct merge *merge);
 

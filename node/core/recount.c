@@ -9,7 +9,10 @@
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 
-enum { RECOUNT_WAIT_MS = 2 };
+enum {
+    RECOUNT_WAIT_MS = 2,
+    RECOUNT_REST_MS = 250, /* after a page that could not be read */
+};
 
 struct recount {
     struct work work;
@@ -17,6 +20,7 @@ struct recount {
     struct tally tally;
     struct rows_hold hold; /* the tally: held all the while, so that it stays as it is */
     struct timer timer;
+    bool resting;     /* rows may be mended meanwhile */
     uint64_t n_asked; /* commits: the rows are read when these have ended... */
     uint32_t doubts;  /* ...and again if the tally has more of them then */
     uint8_t cursor[SORT_KEY_MAX];
@@ -47,8 +51,7 @@ static void on_committed(void *context, int status) {
 
 static void next_page(struct recount *recount);
 
-static void on_timer(void *context) {
-    struct recount *recount = context;
+static void wait_for_commits(struct recount *recount) {
     struct node *node = recount->node;
     if (!rows_commits_ended(node->rows, recount->n_asked)) {
         timers_set(node->timers, &recount->timer, node_now(node) + RECOUNT_WAIT_MS * NS_PER_MS);
@@ -63,7 +66,27 @@ static void on_timer(void *context) {
 static void count(struct recount *recount) {
     recount->n_asked = rows_commits_asked(recount->node->rows);
     recount->doubts = rows_doubts(rows_held(&recount->hold, 0));
-    on_timer(recount);
+    wait_for_commits(recount);
+}
+
+static void on_timer(void *context) {
+    struct recount *recount = context;
+    if (!recount->resting) {
+        wait_for_commits(recount);
+    } else if (recount->node->state == NODE_SERVING) {
+        recount->resting = false;
+        count(recount);
+    } else {
+        recount_end(recount);
+    }
+}
+
+/* A row has to be mended before: if counting went on it could not be, and whoever looks at the
+ * partition would begin to count. */
+static void rest(struct recount *recount) {
+    struct node *node = recount->node;
+    recount->resting = true;
+    timers_set(node->timers, &recount->timer, node_now(node) + RECOUNT_REST_MS * NS_PER_MS);
 }
 
 static void store_tally(struct recount *recount) {
@@ -86,7 +109,7 @@ static void on_page(void *context, int status, struct bytes payload) {
     struct versions *versions = &recount->node->scratch[0];
     struct scan_reply page;
     if (status != 0 || scan_reply_decode(payload, &page) != 0) {
-        recount_end(recount);
+        rest(recount);
         return;
     }
     for (uint32_t i = 0; i < page.n_rows; i++) {
@@ -132,18 +155,23 @@ void recount_spoilt(void *context, struct bytes tally_key) {
     }
 }
 
-bool recount_under_way(const struct node *node, struct bytes partition_key) {
+static const struct recount *recount_of(const struct node *node, struct bytes partition_key) {
     for (const struct work *work = node->works; work != NULL; work = work->next) {
         const struct recount *recount = (const struct recount *)(const void *)work;
         if (work->drop == recount_drop && bytes_equal(recount->key, partition_key)) {
-            return true;
+            return recount;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool recount_under_way(const struct node *node, struct bytes partition_key) {
+    const struct recount *recount = recount_of(node, partition_key);
+    return recount != NULL && !recount->resting;
 }
 
 void recount_start(struct node *node, struct bytes partition_key) {
-    if (recount_under_way(node, partition_key)) {
+    if (recount_of(node, partition_key) != NULL) {
         return;
     }
     struct recount *recount = memory_new(1, sizeof *recount + partition_key.size);

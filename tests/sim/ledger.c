@@ -401,7 +401,7 @@ void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, str
             learn_stored(ledger, row, &after.siblings[i]);
         }
         check_resurrection(ledger, row, process, &after);
-        if (now.size == 0) {
+        if (now.size == 0 && old.size > 0) {
             learn_reaped(ledger, row, process, &before);
         } else if (!context_includes(&after.context, &before.context)) {
             sim_fail(ledger->sim, "%s: the clock of row %u went backwards", process, row);

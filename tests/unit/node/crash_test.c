@@ -354,6 +354,65 @@ static void a_corrupt_row_that_nobody_else_has_can_be_written_anew(void **state)
     cluster_free(c);
 }
 
+static bool has_row(struct cluster *c, uint16_t id, const char *sort_key) {
+    struct buffer key = {0};
+    struct bytes p = bytes_of_string("p");
+    rowkey_put_row(&key, ring_slice(cluster_ring(c), p), p, bytes_of_string(sort_key));
+    bool has = disk_mem_get(cluster_disk(c, id), buffer_bytes(&key)).size > 0;
+    buffer_release(&key);
+    return has;
+}
+
+static void a_corrupt_row_that_nobody_else_has_goes_when_it_is_read(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    cluster_lose(c, 0, MESSAGE_REPLICATE);
+    cluster_lose(c, 0, MESSAGE_HANDOFF);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), ERR_UNKNOWN);
+    cluster_crash(c, 3, false);
+    corrupt(c, 1, "");
+    do_get(c, 1, NULL, NULL, 0);
+    cluster_advance(c, 500);
+    assert_true(has_row(c, 1, "")); /* node 3 may have it */
+    cluster_start(c, 3);
+    cluster_advance(c, 500);
+    do_get(c, 1, NULL, NULL, 0);
+    cluster_advance(c, 500);
+    assert_false(has_row(c, 1, ""));
+    struct seen_row row = do_get(c, 1, NULL, NULL, LEVEL_ALL);
+    assert_int_equal(row.status, 0);
+    assert_int_equal(row.n_siblings, 0);
+    assert_int_equal(row.tally.n_live, 0);
+    cluster_free(c);
+}
+
+static void corrupt_tally(struct cluster *c, uint16_t id) {
+    struct buffer key = {0};
+    struct bytes p = bytes_of_string("p");
+    rowkey_put_tally(&key, ring_slice(cluster_ring(c), p), p);
+    assert_true(disk_mem_corrupt(cluster_disk(c, id), buffer_bytes(&key)));
+    buffer_release(&key);
+}
+
+static void a_recount_rests_while_a_row_cannot_be_mended(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x", .sort_key = "a"}, NULL), 0);
+    cluster_advance(c, 10);
+    cluster_crash(c, 3, false);
+    corrupt_tally(c, 1);
+    corrupt(c, 1, "a");
+    do_get(c, 1, NULL, "a", LEVEL_ONE);
+    cluster_advance(c, 1000);
+    assert_int_equal(cluster_stat(c, 1, "recounts"), 0);
+    assert_in_range(cluster_stat(c, 1, "corrupt_found"), 2, 10); /* each asks the others */
+    cluster_start(c, 3);
+    cluster_advance(c, 1000);
+    assert_int_equal(cluster_stat(c, 1, "recounts"), 1);
+    assert_int_equal(do_get(c, 1, NULL, "a", LEVEL_ONE).tally.n_live, 1);
+    cluster_free(c);
+}
+
 static void a_corrupt_tally_is_counted_anew(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -364,11 +423,7 @@ static void a_corrupt_tally_is_counted_anew(void **state) {
     struct write gone = {.sort_key = "b", .condition = ROW_OVERWRITE};
     assert_int_equal(do_write(c, &gone, NULL), 0);
     cluster_stop(c, 1);
-    struct buffer key = {0};
-    struct bytes p = bytes_of_string("p");
-    rowkey_put_tally(&key, ring_slice(cluster_ring(c), p), p);
-    assert_true(disk_mem_corrupt(cluster_disk(c, 1), buffer_bytes(&key)));
-    buffer_release(&key);
+    corrupt_tally(c, 1);
     cluster_start(c, 1);
     cluster_advance(c, 300);
     struct write next = {.value = "x", .sort_key = "d"};
@@ -569,6 +624,8 @@ int main(void) {
         cmocka_unit_test(a_corrupt_row_is_read_from_the_others_and_repaired),
         cmocka_unit_test(a_corrupt_row_can_be_written_and_is_whole_again),
         cmocka_unit_test(a_corrupt_row_that_nobody_else_has_can_be_written_anew),
+        cmocka_unit_test(a_corrupt_row_that_nobody_else_has_goes_when_it_is_read),
+        cmocka_unit_test(a_recount_rests_while_a_row_cannot_be_mended),
         cmocka_unit_test(a_corrupt_tally_is_counted_anew),
         cmocka_unit_test(the_tally_is_exact_after_a_corrupt_row_was_replaced),
         cmocka_unit_test(a_tally_reckoned_from_a_commit_that_failed_is_counted_anew),
