@@ -685,9 +685,8 @@ static int link_in(struct mount *mount, struct inode *inode, struct inode *paren
     }
     struct entry before, made;
     entry_copy(&inode->known->entry, &before);
-    uint64_t began = inodes_clock(&mount->inodes), none;
-    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
-    bool missing = watch_find(parent, name, since_ns, &none) == NAME_MISSING;
+    uint64_t began = inodes_clock(&mount->inodes);
+    bool missing = watch_is_new(parent, name, mount_now_ns(mount) - mount->config.watched_ns);
     int (*give)(struct namespace *, const struct entry *, const struct id128 *, const char *,
                 struct entry *) = missing ? namespace_link_missing : namespace_link;
     status = give(mount->config.ns, &before, &parent->directory, name, &made);

@@ -96,6 +96,15 @@ enum name_answer watch_find(const struct inode *directory, const char *text, int
     return name->ino == 0 ? NAME_MISSING : NAME_PRESENT;
 }
 
+bool watch_is_new(const struct inode *directory, const char *text, int64_t since_ns) {
+    uint64_t ino;
+    if (watch_find(directory, text, since_ns, &ino) != NAME_MISSING) {
+        return false;
+    }
+    const struct known_name *name = find_name(directory->watch, text);
+    return name == NULL || name->at == 0;
+}
+
 bool watch_names(const struct inode *directory, int64_t since_ns, struct watch_name *ret,
                  uint32_t max, uint32_t *ret_n) {
     const struct watch *watch = directory->watch;

@@ -135,6 +135,9 @@ enum name_answer {
 /* What is known of a name from readings after `since_ns`; *ret_ino when it is present. */
 enum name_answer watch_find(const struct inode *directory, const char *name, int64_t since_ns,
                             uint64_t *ret_ino);
+/* Whether it is known from readings after `since_ns` that there is no such name, and not because
+ * this mount has removed it: most likely nothing was ever stored under it. */
+bool watch_is_new(const struct inode *directory, const char *name, int64_t since_ns);
 /* Whether a change of the name leads to this inode. `watch` may be NULL. */
 bool watch_tells(const struct watch *watch, const char *name, uint64_t ino);
 /* A reading that began at `began` found this (ino 0: nothing), or this mount has made it so in an

@@ -17,7 +17,8 @@ int namespace_rename_known(struct namespace *ns, const struct entry *from, const
 /* Removes a name of `file`, which is the row of a file of several names as it was read. */
 int namespace_unlink_linked(struct namespace *ns, const struct id128 *directory, const char *name,
                             const struct entry *file, struct entry *ret_removed);
-/* Makes a name (namespace_link.h) that is known to be missing. */
+/* Makes a name (namespace_link.h) that is known to be missing. Where one was removed, which leaves
+ * a tombstone, it costs more than namespace_link(). */
 int namespace_link_missing(struct namespace *ns, const struct entry *file,
                            const struct id128 *directory, const char *name, struct entry *ret);
 

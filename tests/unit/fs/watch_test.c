@@ -489,6 +489,27 @@ IN_WORLD(a_listing_asks_nobody_while_leases_run_and_is_the_same) {
     assert_non_null(strstr(remembered.text, "\ni "));
 }
 
+static uint64_t calls_of_link(struct world *w, uint64_t d, const char *name, const char *to) {
+    struct stat file, made;
+    assert_int_equal(tree_lookup(&w->a, d, name, &file), 0);
+    uint64_t before = store_mem_calls(w->mem);
+    assert_int_equal(tree_link(&w->a, file.st_ino, d, to, &made), 0);
+    return store_mem_calls(w->mem) - before;
+}
+
+IN_WORLD(a_link_to_a_name_that_was_removed_here_reads_it_and_to_a_new_one_does_not) {
+    struct stat stat;
+    watch_root(w);
+    uint64_t d = directory_of(w);
+    make_in(&w->a, d, "f");
+    assert_int_equal(tree_lookup(&w->a, d, "lock", &stat), ERR_NO_ENTRY);
+    assert_int_equal(calls_of_link(w, d, "f", "lock"), 3); /* with the file's own row */
+    assert_int_equal(tree_unlink(&w->a, d, "lock"), 0);
+    assert_int_equal(calls_of_link(w, d, "f", "lock"), 3); /* with a reading */
+    assert_int_equal(tree_lookup(&w->a, d, "other", &stat), ERR_NO_ENTRY);
+    assert_int_equal(calls_of_link(w, d, "f", "other"), 2);
+}
+
 IN_WORLD(a_forgotten_directory_is_not_watched_any_more) {
     struct stat stat;
     struct maker maker = {.mode = S_IFDIR | 0755};
@@ -634,6 +655,7 @@ int main(void) {
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
         cmocka_unit_test(a_listing_asks_nobody_while_leases_run_and_is_the_same),
         cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
+        cmocka_unit_test(a_link_to_a_name_that_was_removed_here_reads_it_and_to_a_new_one_does_not),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
         cmocka_unit_test(the_kernel_holds_names_until_a_change_of_one_of_them_is_told),
