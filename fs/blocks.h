@@ -45,8 +45,9 @@ enum {
      * disks anyway: a second, and some time to spare. */
     BLOCKS_SYNCED_AFTER_NS = 1200000000,
 };
-/* Of larger files too little would be found again. */
-#define BLOCKS_WHOLE_FILE_MAX (4ull * MOUNT_DIRTY_MAX)
+/* Of larger files too little would be found again: a whole block costs half as much again as a
+ * piece, one that is found a tenth. */
+#define BLOCKS_WHOLE_FILE_MAX (2ull * MOUNT_DIRTY_MAX)
 
 struct block {
     struct blocks *blocks;

@@ -61,11 +61,13 @@ static uint64_t held_of(uint64_t index, uint64_t end) {
 static int read_whole(struct part *part) {
     struct mount *mount = part->mount;
     uint64_t index = part->offset / BLOCK_SIZE;
-    uint8_t *data = memory_new(1, BLOCK_SIZE);
+    uint8_t *data = memory_resize(NULL, BLOCK_SIZE);
     uint32_t stored = 0;
     int status = contents_read_block(mount->config.ns, &part->contents, index, data, &stored);
     part->hole = status == 0 && stored == 0;
-    memcpy(part->into, data + part->offset % BLOCK_SIZE, part->size);
+    if (status == 0) {
+        memcpy(part->into, data + part->offset % BLOCK_SIZE, part->size);
+    }
     if (status != 0 || stored < held_of(index, part->end) || part->blocks->view != part->view) {
         free(data);
         return status;
