@@ -61,7 +61,7 @@ struct bytes bytes_copy(struct bytes from) {
     return bytes_of(copy, from.size);
 }
 
-uint8_t *buffer_extend(struct buffer *b, size_t size) {
+void buffer_reserve(struct buffer *b, size_t size) {
     if (b->capacity - b->size < size) {
         size_t capacity = b->capacity > 0 ? b->capacity : 128;
         while (capacity - b->size < size) {
@@ -70,6 +70,10 @@ uint8_t *buffer_extend(struct buffer *b, size_t size) {
         b->data = memory_resize(b->data, capacity);
         b->capacity = capacity;
     }
+}
+
+uint8_t *buffer_extend(struct buffer *b, size_t size) {
+    buffer_reserve(b, size);
     if (b->data == NULL) {
         return NULL; /* no bytes at the end of none */
     }

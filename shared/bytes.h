@@ -61,6 +61,9 @@ void buffer_put_sized32(struct buffer *b, struct bytes bytes);
  * initialized; NULL when there is none). The pointer is good until the next append. */
 uint8_t *buffer_extend(struct buffer *b, size_t size);
 
+/* Makes room for `size` more bytes, so that appending them piece by piece moves nothing. */
+void buffer_reserve(struct buffer *b, size_t size);
+
 /* Overwrites four bytes already appended at `offset` (a size or count known only later). */
 void buffer_patch_u32(struct buffer *b, size_t offset, uint32_t value);
 

@@ -429,6 +429,7 @@ int client_submit(struct client *client, struct client_request *request) {
     request->last_error = ERR_TIMEOUT;
     request->missed = (struct shortfall){0};
     request->row = (struct bytes){0};
+    request->told = NULL;
     if (!client_quorum_ask(client, request)) {
         request_dispatch(client, request);
     }

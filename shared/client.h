@@ -76,8 +76,8 @@ struct client_request {
     uint32_t reply_size;  /* expected at most, for credits; 0 = small (under 1 KiB) */
     int64_t deadline_ns;  /* on env's clock */
     /* Called exactly once, from client_receive(), timers or client_free(); never from
-     * client_submit(). `payload` is the reply's, borrowed for the call. `status` is 0 or an error
-     * of err.h. */
+     * client_submit(). `payload` is the reply's, borrowed for the call: see client_keep(). `status`
+     * is 0 or an error of err.h. */
     void (*done)(struct client_request *request, int status, struct bytes payload);
     void *context;
     /* the client's own */
@@ -102,6 +102,7 @@ struct client_request {
     uint8_t digest[ROW_DIGEST_SIZE]; /* of the row, as the replicas say that answered so far */
     struct tally tally;              /* the latest that they told */
     struct bytes row;                /* owned: the first one's answer, while others are out */
+    struct bytes *told; /* during `done`: the answer, when the client owns it; else NULL */
 };
 
 struct client_config {
@@ -128,6 +129,9 @@ void client_free(struct client *client);
 /* Takes a request. 0, or ERR_BUSY, ERR_TOO_BIG, ERR_INVALID, ERR_CLOSED: then `done` is not called.
  */
 int client_submit(struct client *client, struct client_request *request);
+/* For `done`, once: its payload as memory of the caller's, to be free()d. The client's own is given
+ * away where it has one, else it is copied. */
+struct bytes client_keep(struct client_request *request, struct bytes payload);
 /* Gives it up: `done` is called with ERR_INTERRUPTED before this returns (ERR_UNKNOWN for a BATCH
  * that was sent). */
 void client_cancel(struct client *client, struct client_request *request);

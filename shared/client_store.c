@@ -25,7 +25,7 @@ static void call_done(struct client_request *request, int status, struct bytes p
     struct call *call = request->context;
     call->done = true;
     call->status = status;
-    call->held = bytes_copy(payload);
+    call->held = client_keep(request, payload);
     task_wake_all(&call->answered);
 }
 

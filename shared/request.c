@@ -18,6 +18,7 @@ enum {
     SCAN_ROW_SIZE_MIN = 2 + 4,
     DUPLICATES_IN_PLACE_MAX = 16, /* written rows compared pair by pair, without sorting */
     DIGEST_SIZE = 16,
+    SCAN_HEAD_SIZE_MAX = 16 + 1 + 2 + 1 + DIGEST_SIZE + 4, /* and the cursor */
 };
 
 int sort_key_check(struct bytes sort_key) {
@@ -361,9 +362,19 @@ void scan_reply_release(struct scan_reply *reply) {
     *reply = (struct scan_reply){0};
 }
 
+/* Blocks of a file in a page: memory that grew with them would be copied twice over. */
+static size_t scan_rows_size(const struct scan_reply *reply) {
+    size_t size = 0;
+    for (uint32_t i = 0; i < reply->n_rows; i++) {
+        size += SCAN_ROW_SIZE_MIN + reply->rows[i].sort_key.size + reply->rows[i].versions.size;
+    }
+    return size;
+}
+
 void scan_reply_encode(const struct scan_reply *reply, struct buffer *into) {
     assert(reply->n_rows <= SCAN_ROWS_MAX);
     assert(reply->digest.size == 0 || reply->digest.size == DIGEST_SIZE);
+    buffer_reserve(into, SCAN_HEAD_SIZE_MAX + reply->cursor.size + scan_rows_size(reply));
     tally_encode(&reply->tally, into);
     buffer_put_u8(into, reply->more);
     buffer_put_sized16(into, reply->cursor);

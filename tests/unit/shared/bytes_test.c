@@ -26,6 +26,20 @@ static void what_is_appended_is_read_back(void **state) {
     buffer_release(&b);
 }
 
+static void what_has_room_reserved_does_not_move(void **state) {
+    (void)state;
+    struct buffer b = {0};
+    buffer_put_u32(&b, 1);
+    buffer_reserve(&b, 1000);
+    const uint8_t *before = b.data;
+    assert_int_equal(b.size, 4);
+    for (int i = 0; i < 250; i++) {
+        buffer_put_u32(&b, 2);
+    }
+    assert_ptr_equal(b.data, before);
+    buffer_release(&b);
+}
+
 static void integers_are_little_endian(void **state) {
     (void)state;
     struct buffer b = {0};
@@ -80,6 +94,7 @@ static void every_error_has_a_name_a_text_and_an_errno(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_appended_is_read_back),
+        cmocka_unit_test(what_has_room_reserved_does_not_move),
         cmocka_unit_test(integers_are_little_endian),
         cmocka_unit_test(a_read_past_the_end_is_remembered_and_yields_zeros),
         cmocka_unit_test(bytes_left_over_are_an_error),

@@ -81,6 +81,43 @@ static void two_replicas_that_have_the_same_are_the_answer(void **state) {
     assert_nothing_is_out();
 }
 
+/* What was kept twice is two copies, whichever replica answered last. */
+static struct bytes kept[2];
+static void keep_both(struct client_request *done, int status, struct bytes payload) {
+    assert_int_equal(status, 0);
+    struct bytes before = payload;
+    kept[0] = client_keep(done, payload);
+    kept[1] = client_keep(done, before);
+}
+
+static void assert_kept(uint32_t first, uint32_t last) {
+    world.read_quorum = 2;
+    world_ready();
+    request = world_request(MESSAGE_GET, "k", &outcome);
+    request.done = keep_both;
+    assert_int_equal(client_submit(client, &request), 0);
+    answer_row(first, "row", 5);
+    answer_row(last, "row", 5);
+    for (int i = 0; i < 2; i++) {
+        struct get_reply reply;
+        assert_int_equal(get_reply_decode(kept[i], &reply), 0);
+        assert_true(bytes_equal(reply.versions, bytes_of_string("row")));
+    }
+    assert_ptr_not_equal(kept[0].data, kept[1].data);
+    free((void *)(uintptr_t)kept[0].data);
+    free((void *)(uintptr_t)kept[1].data);
+}
+
+static void an_answer_that_waited_for_its_digest_may_be_kept(void **state) {
+    (void)state;
+    assert_kept(0, 1);
+}
+
+static void an_answer_that_came_last_may_be_kept(void **state) {
+    (void)state;
+    assert_kept(1, 0);
+}
+
 static void the_digest_may_come_first_and_the_latest_tally_is_told(void **state) {
     (void)state;
     ask(2);
@@ -379,6 +416,8 @@ static void one_read_in_so_many_asks_another_replica(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(two_replicas_that_have_the_same_are_the_answer),
+        TEST(an_answer_that_waited_for_its_digest_may_be_kept),
+        TEST(an_answer_that_came_last_may_be_kept),
         TEST(the_digest_may_come_first_and_the_latest_tally_is_told),
         TEST(three_are_asked_where_r_is_three),
         TEST(when_they_differ_one_of_them_coordinates),
