@@ -54,6 +54,7 @@ MAKERS = {
     "ftruncate": (3, lambda d: [d.randrange(SLOTS), d.choice(OFFSETS)]),
     "truncate": (3, lambda d: [a_path(d), d.choice(OFFSETS)]),
     "fsync": (2, lambda d: [d.randrange(SLOTS)]),
+    "fdatasync": (2, lambda d: [d.randrange(SLOTS)]),
     "fstat": (4, lambda d: [d.randrange(SLOTS)]),
     "put": (9, lambda d: [a_path(d), d.choice(SIZES), d.randrange(256)]),
     "add": (4, lambda d: [a_path(d), d.choice(SIZES), d.randrange(256)]),
@@ -82,7 +83,7 @@ MAKERS = {
 
 
 # What one mount has written is the other's to see when it was closed: turns are taken between whole operations.
-OPEN_FILES = "open close write append read ftruncate fsync fstat fallocate segments copy_range".split()
+OPEN_FILES = "open close write append read ftruncate fsync fdatasync fstat fallocate segments copy_range".split()
 
 
 def begin(dice):
@@ -210,6 +211,9 @@ class Side:
 
     def fsync(self, slot):
         os.fsync(self.fd(slot))
+
+    def fdatasync(self, slot):
+        os.fdatasync(self.fd(slot))
 
     def fstat(self, slot):
         return seen_stat(os.fstat(self.fd(slot)))
