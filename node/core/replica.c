@@ -8,6 +8,7 @@
 #include "node/core/page.h"
 #include "node/core/page_show.h"
 #include "node/core/pending.h"
+#include "node/core/recount.h"
 #include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "node/core/settle.h"
@@ -82,6 +83,9 @@ static void on_row(void *context) {
     struct reading *reading = context;
     struct node *node = reading->node;
     const struct row *row = rows_held(&reading->hold, 0);
+    if (rows_held(&reading->hold, 1)->durable_status == ERR_CORRUPT) {
+        recount_spoilt(node, rows_held(&reading->hold, 1)->key);
+    }
     if (row->durable_status != 0) {
         reading_end(reading, row->durable_status, bytes_of(NULL, 0));
         return;

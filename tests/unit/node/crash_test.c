@@ -435,6 +435,21 @@ static void a_corrupt_tally_is_counted_anew(void **state) {
     cluster_free(c);
 }
 
+static void a_replica_that_is_asked_for_a_row_counts_a_corrupt_tally_anew(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(do_write(c, &(struct write){.value = "x"}, NULL), 0);
+    cluster_advance(c, 10);
+    cluster_crash(c, 2, false);
+    corrupt_tally(c, 2);
+    cluster_start(c, 2);
+    cluster_advance(c, 300);
+    do_get(c, 1, NULL, NULL, LEVEL_ALL);
+    cluster_advance(c, 50);
+    assert_int_equal(cluster_stat(c, 2, "recounts"), 1);
+    cluster_free(c);
+}
+
 static void the_tally_is_exact_after_a_corrupt_row_was_replaced(void **state) {
     (void)state;
     for (int deleted = 0; deleted < 2; deleted++) {
@@ -627,6 +642,7 @@ int main(void) {
         cmocka_unit_test(a_corrupt_row_that_nobody_else_has_goes_when_it_is_read),
         cmocka_unit_test(a_recount_rests_while_a_row_cannot_be_mended),
         cmocka_unit_test(a_corrupt_tally_is_counted_anew),
+        cmocka_unit_test(a_replica_that_is_asked_for_a_row_counts_a_corrupt_tally_anew),
         cmocka_unit_test(the_tally_is_exact_after_a_corrupt_row_was_replaced),
         cmocka_unit_test(a_tally_reckoned_from_a_commit_that_failed_is_counted_anew),
         cmocka_unit_test(a_tally_counts_a_row_that_came_with_the_next_commit_only),
