@@ -180,6 +180,7 @@ static int header_from_row(const struct id128 *directory, const struct store_row
             return ERR_CORRUPT;
         }
         header_unite(&row->versions, winner, &ret->header);
+        ret->stamp_ns = winner->stamp_ns;
         ret->found = true;
     } else if (id128_equal(directory, &namespace_root)) {
         ret->header = root_header;
@@ -217,11 +218,34 @@ int header_read(struct namespace *ns, const struct id128 *directory, struct head
     return 0;
 }
 
+bool header_names_changed(const struct header_row *row) {
+    uint64_t set_ns = row->header.mtime_tally_ns;
+    uint64_t changed_ns = row->tally.changed_ns;
+    return changed_ns > set_ns && (set_ns == 0 || changed_ns != row->stamp_ns);
+}
+
+/* An mtime that was set, or what names did to it since, is older than the next header, and newer
+ * than the one that was read: no stamp of these is a change of names. */
+static void settle_mtime(struct header_row *row) {
+    struct header *header = &row->header;
+    if (!row->found || header->mtime_tally_ns == 0) {
+        return;
+    }
+    if (header_names_changed(row)) {
+        header->mtime_ns = (int64_t)row->tally.changed_ns;
+        header->mtime_tally_ns = row->tally.changed_ns;
+    }
+    if (row->stamp_ns > header->mtime_tally_ns) {
+        header->mtime_tally_ns = row->stamp_ns;
+    }
+}
+
 int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row,
                  store_options options) {
     struct key partition = key_directory(directory, 0);
     struct key sort = key_header();
     struct buffer value = {0};
+    settle_mtime(row);
     header_encode(&row->header, &value);
     struct commit commit = {.n = 1};
     commit.ops[0] = (struct row_op){.kind = ROW_PUT,

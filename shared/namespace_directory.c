@@ -281,7 +281,7 @@ static void attributes_fill(const struct header_row *row, struct directory_attri
     if (header->xattrs.size > 0) {
         ret->xattrs = bytes_copy(header->xattrs);
     }
-    if (row->tally.changed_ns > header->mtime_tally_ns) {
+    if (header_names_changed(row)) {
         ret->mtime_ns = changed;
     }
     if (changed > header->ctime_ns) {

@@ -100,14 +100,19 @@ struct header_row {
     bool deleted;         /* there was one */
     struct header header; /* its xattrs lie behind `seen` in the same memory */
     struct bytes seen;    /* owned: free() */
+    uint64_t stamp_ns;    /* of the header that was read; 0 = none */
     struct tally tally;
 };
+/* Whether names came or went since mtime was set. The tally alone does not tell: a replica that
+ * missed the making of the header, and got it later, counts that as a change when the header that
+ * it got was written. */
+bool header_names_changed(const struct header_row *row);
 /* Reads the header's row; the root without one gets its defaults and found = false. Keeps the cache
  * right. 0, ERR_CORRUPT, or the store's error. `ret` is overwritten; free(ret->seen.data) when the
  * answer was 0. May suspend. */
 int header_read(struct namespace *ns, const struct id128 *directory, struct header_row *ret);
-/* Writes it under IF_MATCH `row->seen`; row->seen becomes the new context, and header.xattrs a
- * copy. May suspend. */
+/* Writes it under IF_MATCH `row->seen`, with the mtime that it shows; row->seen becomes the new
+ * context, and header.xattrs a copy. May suspend. */
 int header_write(struct namespace *ns, const struct id128 *directory, struct header_row *row,
                  store_options options);
 /* The cached context of a live header, copied (owned by the caller); read when it is not cached.

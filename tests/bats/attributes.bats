@@ -318,3 +318,29 @@ PY
     wait_for 10 changed g "$old_g"
     [ "$(atime f)" = "$old" ]
 }
+
+@test "times that were set on a directory stay when a node that was away then comes back" {
+    local i
+    cd / # not to be where the node that is started would be
+    for i in 1 2 3 4 5 6; do
+        mkdir "$MNT/before$i"
+        touch -d 2001-01-01 "$MNT/before$i"
+    done
+    kill_node 2
+    for i in 1 2 3 4 5 6; do
+        mkdir "$MNT/new$i"
+        touch -d 2001-01-01 "$MNT/new$i" "$MNT/before$i"
+        chmod 700 "$MNT/new$i" "$MNT/before$i"
+    done
+    start_node 2
+    ringctl repair --all >"$BASE/repair"
+    wait_for 20 ringctl verify
+    stop_mount
+    start_mount
+    for i in 1 2 3 4 5 6; do
+        [ "$(date -r "$MNT/new$i" +%Y)" = 2001 ]
+        [ "$(date -r "$MNT/before$i" +%Y)" = 2001 ]
+    done
+    mkdir "$MNT/new1/name"
+    [ "$(date -r "$MNT/new1" +%Y)" != 2001 ]
+}
