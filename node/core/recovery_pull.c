@@ -31,8 +31,9 @@ struct pull {
     uint16_t next_slice;
     uint8_t next_kind;
     struct buffer next_after;
-    struct buffer tails; /* keys and values of kind 's', until their slices are here */
-    uint16_t life;       /* the peer's, in which it told them */
+    struct buffer tails;      /* keys and values of kind 's', until their slice is here */
+    struct buffer page_tails; /* those of the page; they are told again if it is not merged */
+    uint16_t life;            /* the peer's, in which it told them */
     bool adding_tails;
     uint32_t n_merging; /* commits under way, and one while more are being made */
     int status;         /* the first error of them */
@@ -70,6 +71,7 @@ static bool skip(struct pull *pull) {
         pull->slice++;
         pull->kind = 0;
         buffer_clear(&pull->after);
+        buffer_clear(&pull->tails); /* of rows that were not read to the end */
     }
     return pull->slice < n_slices;
 }
@@ -131,9 +133,36 @@ static void copy_into(struct buffer *into, struct bytes bytes) {
     buffer_put_bytes(into, bytes);
 }
 
+/* Appends the tails of the slices that are not read to their end. */
+static void put_later_tails(const struct pull *pull, struct bytes tails, struct buffer *into) {
+    struct reader r = reader_of(tails);
+    while (r.left > 0) {
+        struct bytes key = reader_sized16(&r);
+        struct bytes value = reader_sized16(&r);
+        struct bytes partition_key;
+        uint16_t slice = 0;
+        if (rowkey_chain(key, &slice, &partition_key) == 0 && slice >= pull->next_slice) {
+            buffer_put_sized16(into, key);
+            buffer_put_sized16(into, value);
+        }
+    }
+}
+
+static void keep_later_tails(struct pull *pull) {
+    struct buffer rest = {0};
+    put_later_tails(pull, buffer_bytes(&pull->tails), &rest);
+    put_later_tails(pull, buffer_bytes(&pull->page_tails), &rest);
+    buffer_release(&pull->tails);
+    pull->tails = rest;
+}
+
 /* The page is here to its last row. */
 static void page_merged(struct pull *pull) {
     struct recovery *recovery = pull->recovery;
+    if (pull->status == 0) {
+        keep_later_tails(pull);
+    }
+    buffer_clear(&pull->page_tails);
     if (pull->status != 0) {
         wait_longer(pull);
         return;
@@ -219,36 +248,34 @@ static void recover_chain(struct pull *pull, struct bytes key, struct bytes valu
 /* Promises and pendings at once; tails when the rows of their slice are here. */
 static void add_chain(struct pull *pull, const struct slice_row *row) {
     if (row->key.data[0] == 's') {
-        buffer_put_sized16(&pull->tails, row->key);
-        buffer_put_sized16(&pull->tails, row->value);
+        buffer_put_sized16(&pull->page_tails, row->key);
+        buffer_put_sized16(&pull->page_tails, row->value);
     } else {
         recover_chain(pull, row->key, row->value);
     }
 }
 
 /* The tails of slices that were read to their end. */
-static void add_tails(struct pull *pull) {
-    struct reader r = reader_of(buffer_bytes(&pull->tails));
-    struct buffer rest = {0};
-    struct bytes partition_key;
+static void recover_tails(struct pull *pull, struct bytes tails) {
+    struct reader r = reader_of(tails);
     while (r.left > 0) {
         struct bytes key = reader_sized16(&r);
         struct bytes value = reader_sized16(&r);
+        struct bytes partition_key;
         uint16_t slice = 0;
-        if (rowkey_chain(key, &slice, &partition_key) == 0 && slice >= pull->next_slice) {
-            buffer_put_sized16(&rest, key);
-            buffer_put_sized16(&rest, value);
-        } else {
+        if (rowkey_chain(key, &slice, &partition_key) != 0 || slice < pull->next_slice) {
             recover_chain(pull, key, value);
         }
     }
-    buffer_release(&pull->tails);
-    pull->tails = rest;
 }
 
-/* The peer has lost a row of the partition, so its tail tells more than its rows hold. */
-static void forget_tail(struct pull *pull, struct bytes partition_key) {
-    struct reader r = reader_of(buffer_bytes(&pull->tails));
+static void add_tails(struct pull *pull) {
+    recover_tails(pull, buffer_bytes(&pull->tails));
+    recover_tails(pull, buffer_bytes(&pull->page_tails));
+}
+
+static void forget_in(struct buffer *tails, struct bytes partition_key) {
+    struct reader r = reader_of(buffer_bytes(tails));
     struct buffer rest = {0};
     while (r.left > 0) {
         struct bytes key = reader_sized16(&r);
@@ -260,8 +287,14 @@ static void forget_tail(struct pull *pull, struct bytes partition_key) {
             buffer_put_sized16(&rest, value);
         }
     }
-    buffer_release(&pull->tails);
-    pull->tails = rest;
+    buffer_release(tails);
+    *tails = rest;
+}
+
+/* The peer has lost a row of the partition, so its tail tells more than its rows hold. */
+static void forget_tail(struct pull *pull, struct bytes partition_key) {
+    forget_in(&pull->tails, partition_key);
+    forget_in(&pull->page_tails, partition_key);
 }
 
 static int add_row(struct pull *pull, const struct slice_row *row) {
@@ -401,6 +434,7 @@ void pulls_free(struct recovery *recovery) {
     pulls_stop(recovery);
     for (uint16_t i = 0; recovery->pulls != NULL && i < ring->n_members; i++) {
         buffer_release(&recovery->pulls[i].tails);
+        buffer_release(&recovery->pulls[i].page_tails);
         buffer_release(&recovery->pulls[i].after);
         buffer_release(&recovery->pulls[i].next_after);
         free(recovery->pulls[i].ops);
