@@ -70,8 +70,24 @@ static struct row *row_to_put(struct chain_recover *recover) {
     }
 }
 
+/* Why it is not known how late what is here is; 0 when it is, or is lost. */
+static int unknown_here(const struct chain_recover *recover) {
+    for (uint32_t i = 0; i < recover->hold.n; i++) {
+        int status = rows_held(&recover->hold, i)->newest_status;
+        if (status != 0 && status != ERR_CORRUPT) {
+            return status;
+        }
+    }
+    return 0;
+}
+
 static void on_held(void *context) {
     struct chain_recover *recover = context;
+    int err = unknown_here(recover);
+    if (err != 0) {
+        recover_end(recover, err);
+        return;
+    }
     struct row *row = row_to_put(recover);
     struct row *pending = rows_held(&recover->hold, HELD_PENDING);
     if (row == NULL) {
