@@ -141,6 +141,14 @@ def seen_stat(st):
     return seen
 
 
+def without_directory_times(seen):
+    """What is the same also where nodes were away: docs/schema.md, "A directory's attributes"."""
+    if not isinstance(seen, dict):
+        return seen
+    is_directory = "mode" in seen and stat.S_ISDIR(int(seen["mode"], 8))
+    return {k: without_directory_times(v) for k, v in seen.items() if not (is_directory and k == "mtime")}
+
+
 def read_all(path):
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
