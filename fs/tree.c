@@ -499,16 +499,24 @@ static void lost_name(struct mount *mount, struct entry *entry) {
     }
 }
 
+/* The file that memory says a name is of, NULL when there is none; and what it says of the name. */
+static const struct inode *find_file(struct mount *mount, const struct inode *parent,
+                                     const char *name, enum name_answer *ret_found) {
+    uint64_t ino;
+    *ret_found = watch_find(parent, name, mount_now_ns(mount) - mount->config.watched_ns, &ino);
+    const struct inode *inode =
+        *ret_found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
+    return inode != NULL && !inode->is_directory ? inode : NULL;
+}
+
 /* What memory says of a name that is to be changed: the entry, copied, or that there is none
  * (record.mode 0). False when it says nothing, or of a directory. */
 static bool copy_known(struct mount *mount, const struct inode *parent, const char *name,
                        struct entry *ret) {
-    uint64_t ino;
-    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
-    enum name_answer found = watch_find(parent, name, since_ns, &ino);
-    const struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
-    bool here = inode != NULL && !inode->is_directory && is_at(inode, parent, name) &&
-                inodes_is_covered(&mount->inodes, inode);
+    enum name_answer found;
+    const struct inode *inode = find_file(mount, parent, name, &found);
+    bool here =
+        inode != NULL && is_at(inode, parent, name) && inodes_is_covered(&mount->inodes, inode);
     *ret = (struct entry){.directory = parent->directory};
     if (here) {
         entry_copy(&inode->known->entry, ret);
@@ -522,12 +530,9 @@ static bool copy_known(struct mount *mount, const struct inode *parent, const ch
  * not known to be one. */
 static bool copy_linked(struct mount *mount, const struct inode *parent, const char *name,
                         struct entry *ret) {
-    uint64_t ino;
-    int64_t since_ns = mount_now_ns(mount) - mount->config.watched_ns;
-    enum name_answer found = watch_find(parent, name, since_ns, &ino);
-    const struct inode *inode = found == NAME_PRESENT ? inodes_find(&mount->inodes, ino) : NULL;
-    bool linked =
-        inode != NULL && !inode->is_directory && inode->known != NULL && inode->known->entry.linked;
+    enum name_answer found;
+    const struct inode *inode = find_file(mount, parent, name, &found);
+    bool linked = inode != NULL && inode->known != NULL && inode->known->entry.linked;
     if (linked) {
         entry_copy(&inode->known->entry, ret);
     }

@@ -133,17 +133,35 @@ static void copy_into(struct buffer *into, struct bytes bytes) {
     buffer_put_bytes(into, bytes);
 }
 
+/* One of the tails in a buffer. */
+struct told_tail {
+    struct bytes key, value, partition_key;
+    uint16_t slice;
+    bool sound; /* the key is one: else there is no partition */
+};
+
+/* False when there are no more. */
+static bool next_tail(struct reader *tails, struct told_tail *ret) {
+    if (tails->left == 0) {
+        return false;
+    }
+    *ret = (struct told_tail){.key = reader_sized16(tails)};
+    ret->value = reader_sized16(tails);
+    ret->sound = rowkey_chain(ret->key, &ret->slice, &ret->partition_key) == 0;
+    return true;
+}
+
+static void put_tail(struct buffer *into, const struct told_tail *tail) {
+    buffer_put_sized16(into, tail->key);
+    buffer_put_sized16(into, tail->value);
+}
+
 /* Appends the tails of the slices that are not read to their end. */
 static void put_later_tails(const struct pull *pull, struct bytes tails, struct buffer *into) {
     struct reader r = reader_of(tails);
-    while (r.left > 0) {
-        struct bytes key = reader_sized16(&r);
-        struct bytes value = reader_sized16(&r);
-        struct bytes partition_key;
-        uint16_t slice = 0;
-        if (rowkey_chain(key, &slice, &partition_key) == 0 && slice >= pull->next_slice) {
-            buffer_put_sized16(into, key);
-            buffer_put_sized16(into, value);
+    for (struct told_tail tail; next_tail(&r, &tail);) {
+        if (tail.sound && tail.slice >= pull->next_slice) {
+            put_tail(into, &tail);
         }
     }
 }
@@ -258,13 +276,9 @@ static void add_chain(struct pull *pull, const struct slice_row *row) {
 /* The tails of slices that were read to their end. */
 static void recover_tails(struct pull *pull, struct bytes tails) {
     struct reader r = reader_of(tails);
-    while (r.left > 0) {
-        struct bytes key = reader_sized16(&r);
-        struct bytes value = reader_sized16(&r);
-        struct bytes partition_key;
-        uint16_t slice = 0;
-        if (rowkey_chain(key, &slice, &partition_key) != 0 || slice < pull->next_slice) {
-            recover_chain(pull, key, value);
+    for (struct told_tail tail; next_tail(&r, &tail);) {
+        if (!tail.sound || tail.slice < pull->next_slice) {
+            recover_chain(pull, tail.key, tail.value);
         }
     }
 }
@@ -277,14 +291,9 @@ static void add_tails(struct pull *pull) {
 static void forget_in(struct buffer *tails, struct bytes partition_key) {
     struct reader r = reader_of(buffer_bytes(tails));
     struct buffer rest = {0};
-    while (r.left > 0) {
-        struct bytes key = reader_sized16(&r);
-        struct bytes value = reader_sized16(&r);
-        struct bytes other = {0};
-        uint16_t slice = 0;
-        if (rowkey_chain(key, &slice, &other) != 0 || !bytes_equal(other, partition_key)) {
-            buffer_put_sized16(&rest, key);
-            buffer_put_sized16(&rest, value);
+    for (struct told_tail tail; next_tail(&r, &tail);) {
+        if (!tail.sound || !bytes_equal(tail.partition_key, partition_key)) {
+            put_tail(&rest, &tail);
         }
     }
     buffer_release(tails);
