@@ -50,8 +50,9 @@ struct partition {
     bool foreign; /* it is the pending of a steward before */
     bool synced;
     bool covering;
-    bool own;      /* GATHERING: it is on this node's disk */
-    bool accepted; /* a synced one is this node's pending, on its disk */
+    bool own;       /* GATHERING: it is on this node's disk */
+    bool accepting; /* a synced one becomes this node's pending */
+    bool accepted;  /* it is, on its disk */
     uint32_t needed;
     int64_t since_ns;
     struct buffer proposal;
@@ -499,6 +500,16 @@ static void accept_here(struct partition *p) {
     rows_commit_start(commit, true, on_accepted_here, p);
 }
 
+/* One that covers its rows becomes this node's pending only when another one has accepted it: what
+ * the others refuse must not be found here by a later steward, who asks no more what it covers. */
+static void accept_if_due(struct partition *p) {
+    bool due = !p->covering || round_good(&p->round) > 0 || round_majority(p->node) == 1;
+    if (p->state == PARTITION_PROPOSING && p->synced && !p->accepting && due) {
+        p->accepting = true;
+        accept_here(p);
+    }
+}
+
 static void on_rows(void *context) {
     check_chosen(context);
 }
@@ -522,6 +533,7 @@ static void on_accepted(struct round *round, struct round_peer *peer, const stru
         return;
     }
     check_chosen(p);
+    accept_if_due(p);
     check_refused(p);
 }
 
@@ -561,7 +573,7 @@ static void propose(struct partition *p) {
                               .slice = p->steward->slice,
                               .type = MESSAGE_PROPOSE,
                               .flags = flags,
-                              .at_once = p->foreign ? 0 : (uint8_t)(p->needed - 1),
+                              .at_once = p->foreign || p->covering ? 0 : (uint8_t)(p->needed - 1),
                               .key = p->key,
                               .payload = payload,
                               .heard = on_accepted,
@@ -569,10 +581,9 @@ static void propose(struct partition *p) {
                               .context = p};
     chain_hold_rows(node, &p->rows, p->key, &p->batch, on_rows, p);
     p->accepted = false;
+    p->accepting = false;
     round_start(&p->round, 0);
-    if (p->synced) {
-        accept_here(p);
-    }
+    accept_if_due(p);
     check_chosen(p);
 }
 

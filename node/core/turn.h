@@ -16,8 +16,9 @@
  *   TOUCHING    a majority's tails and pendings, asked for under this epoch
  *   SYNCING     this node lacks what another has applied: it is fetched
  *   PROPOSING   the batch goes to all replicas until a majority has it. What is to be synced is a
- *               pending of this node, too, which counts when it is on its disk; of another batch
- *               the commit that follows counts for it
+ *               pending of this node, too, which counts when it is on its disk (one of COVERING
+ *               after another replica has accepted it); of another batch the commit that follows
+ *               counts for it
  *   COMMITTING  its own rows and tail; not synced, since a majority has it as a pending
  *   GATHERING   acknowledgements beyond the majority, where the request wants more
  *

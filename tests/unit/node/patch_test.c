@@ -177,6 +177,46 @@ static void a_patch_survives_its_steward(void **state) {
     cluster_free(c);
 }
 
+/* Neither of the two that know better takes it; its steward dies before it hears that. */
+static void what_the_others_refuse_is_not_brought_up_again(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(patch(c, 1, 0, "aaaa"), 0);
+    cluster_advance(c, 10);
+    cluster_lose(c, 1, MESSAGE_REPLICATE);
+    assert_int_equal(put(c, 2, "bbbb"), 0);
+    cluster_release(c);
+    cluster_lose(c, 1, MESSAGE_PROPOSE | MESSAGE_REPLY);
+    struct write write = {.value = "-", .flags = MESSAGE_SYNCED};
+    ask_patch(c, &write, 0);
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    cluster_release(c);
+    cluster_start(c, 1);
+    cluster_advance(c, 2 * MEMBERSHIP_SUSPECT_MS);
+    assert_int_equal(patch(c, 1, 1, "+"), 0);
+    cluster_advance(c, 300);
+    assert_row(c, "b+bb");
+    cluster_free(c);
+}
+
+static void a_synced_patch_is_on_all_disks_when_all_are_asked_for(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write write = {.value = "aaaa", .flags = MESSAGE_SYNCED | LEVEL_ALL};
+    assert_int_equal(wait_for(c, ask_patch(c, &write, 0)), 0);
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_crash(c, id, true);
+    }
+    for (uint16_t id = 1; id <= 3; id++) {
+        cluster_trust_disk(c, id);
+        cluster_start(c, id);
+    }
+    cluster_advance(c, 3 * MEMBERSHIP_SUSPECT_MS);
+    assert_row(c, "aaaa");
+    cluster_free(c);
+}
+
 static void several_rows_are_patched_at_once(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -238,6 +278,8 @@ int main(void) {
         cmocka_unit_test(one_replica_that_knows_better_is_enough),
         cmocka_unit_test(what_was_not_acknowledged_holds_nobody_up),
         cmocka_unit_test(a_patch_survives_its_steward),
+        cmocka_unit_test(what_the_others_refuse_is_not_brought_up_again),
+        cmocka_unit_test(a_synced_patch_is_on_all_disks_when_all_are_asked_for),
         cmocka_unit_test(several_rows_are_patched_at_once),
         cmocka_unit_test(a_put_that_a_patch_took_in_is_done_when_it_is_asked_again),
     };
