@@ -18,9 +18,11 @@ teardown() {
 }
 
 mount_it() { "$TOP/mount.sh" --no-install --state "$STATE" "$@" "$DIR"; }
-mount_pid() { # of all processes of the mount
+mount_pid() { # [NAME]: of all processes of the mount, or of that name
+    local name
     for p in /proc/[0-9]*; do
-        [[ "$(cat "$p/comm" 2>/dev/null)" = ringfs* ]] && tr '\0' '\n' <"$p/cmdline" | grep -qxF "$DIR" && echo "${p#/proc/}"
+        name=$(cat "$p/comm" 2>/dev/null)
+        [[ $name = ringfs* ]] && [ "${1-$name}" = "$name" ] && tr '\0' '\n' <"$p/cmdline" | grep -qxF "$DIR" && echo "${p#/proc/}"
     done
     return 0
 }
@@ -68,12 +70,10 @@ mount_pid() { # of all processes of the mount
 @test "a dead mount (Transport endpoint is not connected) is cleared first" {
     mount_it
     echo hi >"$DIR/a"
-    local pids
-    pids=$(mount_pid)
-    # The supervisor and its worker, which would unmount when it hears that the other one is gone.
-    # shellcheck disable=SC2086
-    kill -STOP $pids && kill -9 $pids
-    timeout 10 sh -c 'while stat "$0"; do sleep 0.05; done' "$DIR"
+    # A supervisor that sees its worker die starts another; a worker whose supervisor dies unmounts.
+    kill -STOP "$(mount_pid ringfs)"
+    kill -9 "$(mount_pid ringfs-worker)" "$(mount_pid ringfs)"
+    timeout 10 sh -c "while stat '$DIR'; do sleep 0.05; done"
     run mount_it
     [ "$status" -eq 0 ]
     [[ "$output" == *"clearing a dead mount"* ]]
