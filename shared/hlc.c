@@ -3,6 +3,10 @@
 
 #include "shared/err.h"
 
+uint64_t hlc_now(const struct hlc *hlc, uint64_t wall_ns) {
+    return wall_ns > hlc->last_ns ? wall_ns : hlc->last_ns;
+}
+
 uint64_t hlc_stamp(struct hlc *hlc, uint64_t wall_ns) {
     hlc->last_ns = wall_ns > hlc->last_ns ? wall_ns : hlc->last_ns + 1;
     return hlc->last_ns;

@@ -289,8 +289,7 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
 /* Whether its client has given up a write: in the nodes' time, since it may have waited for a node
  * that was paused, or in a buffer on its way. */
 static bool is_overdue(const struct node *node, const struct message *message) {
-    uint64_t wall_ns = node->env->wall_ns(node->env->self);
-    uint64_t now_ns = wall_ns > node->hlc.last_ns ? wall_ns : node->hlc.last_ns;
+    uint64_t now_ns = hlc_now(&node->hlc, node->env->wall_ns(node->env->self));
     uint64_t waited_ns = now_ns > message->stamp_ns ? now_ns - message->stamp_ns : 0;
     uint64_t patience_ms = (uint64_t)message->age_ms + message->budget_ms + NODE_OVERDUE_MS;
     return message->type == MESSAGE_BATCH && message->stamp_ns != 0 &&

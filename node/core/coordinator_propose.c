@@ -139,7 +139,7 @@ bool batch_propose_forgotten(const struct batch_request *batch) {
         batch->withdrawn_in == steward_of(node, batch->request.slice)->epoch) {
         return false;
     }
-    uint64_t now_ns = node->env->wall_ns(node->env->self);
+    uint64_t now_ns = hlc_now(&node->hlc, node->env->wall_ns(node->env->self));
     uint64_t sent_ns = batch->request.stamp_ns;
     if (sent_ns == 0) {
         sent_ns = now_ns - STRICT_RETRY_MS * (uint64_t)NS_PER_MS;

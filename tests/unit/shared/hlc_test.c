@@ -32,6 +32,14 @@ static void a_stamp_is_higher_than_what_was_learnt(void **state) {
     assert_true(hlc_stamp(&hlc, 1001) == 5002);
 }
 
+static void the_time_of_day_is_the_latest_that_is_known(void **state) {
+    (void)state;
+    struct hlc hlc = {.last_ns = 100};
+    assert_int_equal(hlc_now(&hlc, 50), 100);
+    assert_int_equal(hlc_now(&hlc, 150), 150);
+    assert_int_equal(hlc.last_ns, 100);
+}
+
 static void a_clock_too_far_ahead_is_not_followed(void **state) {
     (void)state;
     struct hlc hlc = {0};
@@ -46,6 +54,7 @@ int main(void) {
         cmocka_unit_test(a_stamp_is_the_wall_clock_when_that_is_ahead),
         cmocka_unit_test(stamps_rise_while_the_wall_clock_stands_or_jumps_back),
         cmocka_unit_test(a_stamp_is_higher_than_what_was_learnt),
+        cmocka_unit_test(the_time_of_day_is_the_latest_that_is_known),
         cmocka_unit_test(a_clock_too_far_ahead_is_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
