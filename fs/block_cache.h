@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/hash.h"
+
 /* A program that reads here and there asks for a few KiB of a block each time. The block is fetched
  * as a whole then, and stays here, the least recently used goes first. It lives no longer than its
  * file's view does: what changes the contents here, or shows another version of them, drops it
@@ -12,22 +14,22 @@
  * suspends. */
 struct blocks;
 
-struct cached_block {
+struct cached_place {
     const struct blocks *blocks;
     uint64_t index;
-    uint8_t *data;             /* BLOCK_SIZE */
-    struct cached_block *next; /* in its bucket */
-    struct cached_block *newer, *older;
 };
+_Static_assert(sizeof(struct cached_place) == sizeof(void *) + sizeof(uint64_t), "hashed whole");
 
-enum { BLOCK_CACHE_BUCKETS = 1024 };
+struct cached_block {
+    struct cached_place place;
+    uint8_t *data; /* BLOCK_SIZE */
+    UT_hash_handle hh;
+};
 
 /* Zero-initialize. */
 struct block_cache {
-    struct cached_block *buckets[BLOCK_CACHE_BUCKETS];
-    struct cached_block *newest, *oldest;
-    uint32_t n;
-    uint64_t clock; /* rises with each change of any file's blocks: see blocks.view */
+    struct cached_block *all; /* by place, in the order of their last use */
+    uint64_t clock;           /* rises with each change of any file's blocks: see blocks.view */
     uint64_t n_found, n_fetched;
 };
 
@@ -43,5 +45,6 @@ void block_cache_drop_range(struct block_cache *cache, const struct blocks *bloc
                             uint64_t end);
 /* Drops the least recently used until at most `n_max` are left. */
 void block_cache_shrink(struct block_cache *cache, uint64_t n_max);
+uint32_t block_cache_count(const struct block_cache *cache);
 
 #endif

@@ -91,7 +91,7 @@ static void print_stats(void *context, struct buffer *into) {
         {"inodes_known", mount->inodes.n_known},
         {"inodes_known_bytes", mount->inodes.n_known_bytes},
         {"dirty_bytes", mount->n_dirty_bytes},
-        {"cached_bytes", (uint64_t)mount->cached.n * BLOCK_SIZE},
+        {"cached_bytes", (uint64_t)block_cache_count(&mount->cached) * BLOCK_SIZE},
         {"cached_fetched", mount->cached.n_fetched},
         {"cached_found", mount->cached.n_found},
         {"removals_waiting", mount->n_removals},

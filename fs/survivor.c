@@ -31,7 +31,7 @@ struct survivor {
     struct survivor_request *requests;
     struct survivor_handle *handles;
     struct survivor_gone *gone;
-    struct survivor_new *new;
+    struct survivor_new *fresh;
     union slot *slots;    /* slot 0 is never used: 0 means none */
     uint32_t *free_slots; /* a stack */
     uint32_t n_free, free_size;
@@ -192,7 +192,7 @@ int survivor_attach(void *memory, struct survivor **ret) {
     s->handles = (struct survivor_handle *)(void *)(at + HEADER_SIZE + requests_size);
     at += HEADER_SIZE + requests_size + handles_size;
     s->gone = (struct survivor_gone *)(void *)at;
-    s->new = (struct survivor_new *)(void *)(at + gone_size);
+    s->fresh = (struct survivor_new *)(void *)(at + gone_size);
     s->slots = (union slot *)(void *)(at + gone_size + new_size);
     find_free(s);
     survivor_publish(&header->magic, MAGIC);
@@ -287,15 +287,15 @@ void survivor_put_gone(struct survivor *s, uint64_t ino, struct bytes record) {
 /* ---- new files ---- */
 const struct survivor_new *survivor_new(const struct survivor *s, uint32_t index) {
     assert(index < SURVIVOR_NEW_MAX);
-    const struct survivor_new *new = &s->new[index];
-    return new->ino != 0 && new->size > 0 && new->size <= SURVIVOR_NEW_BYTES ? new : NULL;
+    const struct survivor_new *fresh = &s->fresh[index];
+    return fresh->ino != 0 && fresh->size > 0 && fresh->size <= SURVIVOR_NEW_BYTES ? fresh : NULL;
 }
 
 const struct survivor_new *survivor_find_new(const struct survivor *s, uint64_t ino) {
     for (uint32_t i = 0; i < SURVIVOR_NEW_MAX; i++) {
-        const struct survivor_new *new = survivor_new(s, i);
-        if (new != NULL &&new->ino == ino) {
-            return new;
+        const struct survivor_new *fresh = survivor_new(s, i);
+        if (fresh != NULL && fresh->ino == ino) {
+            return fresh;
         }
     }
     return NULL;
@@ -305,8 +305,8 @@ const struct survivor_new *survivor_find_new(const struct survivor *s, uint64_t 
  * request that changes the contents comes again then. */
 static void drop_new(struct survivor *s, uint64_t ino, const struct survivor_new *but) {
     for (uint32_t i = 0; i < SURVIVOR_NEW_MAX; i++) {
-        if (s->new[i].ino == ino && & s->new[i] != but) {
-            survivor_publish(&s->new[i].ino, 0);
+        if (s->fresh[i].ino == ino && &s->fresh[i] != but) {
+            survivor_publish(&s->fresh[i].ino, 0);
         }
     }
 }
@@ -314,7 +314,7 @@ static void drop_new(struct survivor *s, uint64_t ino, const struct survivor_new
 bool survivor_put_new(struct survivor *s, uint64_t ino, struct bytes data) {
     struct survivor_new *room = NULL;
     for (uint32_t i = 0; i < SURVIVOR_NEW_MAX && room == NULL; i++) {
-        room = s->new[i].ino == 0 ? &s->new[i] : NULL;
+        room = s->fresh[i].ino == 0 ? &s->fresh[i] : NULL;
     }
     if (data.size > 0 && (room == NULL || data.size > SURVIVOR_NEW_BYTES)) {
         return false;

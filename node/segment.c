@@ -64,9 +64,8 @@ uint64_t segment_record_size(size_t key_size, size_t value_size) {
     return SEGMENT_HEAD_SIZE + (uint64_t)key_size + value_size;
 }
 
-/* The value of a record whose head says what the pointer says. */
-static int record_value(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
-                        struct bytes *ret) {
+int segment_base_check(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
+                       struct bytes *ret) {
     struct segment_head head;
     if (record.size != segment_record_size(key_size, pointer->size) ||
         segment_head_decode(record.data, pointer->segment, pointer->offset, &head) != 0) {
@@ -81,7 +80,7 @@ static int record_value(struct bytes record, size_t key_size, const struct segme
 int segment_record_check(struct bytes record, struct bytes key,
                          const struct segment_pointer *pointer, struct bytes *ret) {
     struct bytes value;
-    if (record_value(record, key.size, pointer, &value) != 0) {
+    if (segment_base_check(record, key.size, pointer, &value) != 0) {
         return ERR_CORRUPT;
     }
     struct bytes key_found = bytes_of(record.data + SEGMENT_HEAD_SIZE, key.size);
@@ -90,11 +89,6 @@ int segment_record_check(struct bytes record, struct bytes key,
     }
     *ret = value;
     return 0;
-}
-
-int segment_base_check(struct bytes record, size_t key_size, const struct segment_pointer *pointer,
-                       struct bytes *ret) {
-    return record_value(record, key_size, pointer, ret);
 }
 
 void segment_put_inline(struct buffer *into, struct bytes value) {

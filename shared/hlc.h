@@ -14,9 +14,8 @@ struct hlc {
 };
 #define HLC_AHEAD_MAX_NS (60ull * 1000 * 1000 * 1000)
 
-/* The time of day as far as it is known here: the latest of our clock and what was learnt. No
- * stamp.
- */
+/* The time of day as far as it is known here: the latest of our clock and what was learnt. It
+ * is no stamp. */
 uint64_t hlc_now(const struct hlc *hlc, uint64_t wall_ns);
 /* A stamp higher than every one given or learnt before. */
 uint64_t hlc_stamp(struct hlc *hlc, uint64_t wall_ns);

@@ -122,7 +122,7 @@ void request_phase(struct request *request) {
     }
 }
 
-static void ask(struct request *request, struct peer *peer, struct message *content) {
+static void ask(struct request *request, struct peer *peer, const struct message *content) {
     struct node *node = request->node;
     int64_t limit_ns = node_now(node) + NODE_REPLICA_TIMEOUT_MS * NS_PER_MS;
     if (limit_ns > request->deadline_ns) {
@@ -183,10 +183,10 @@ void request_replicate(struct request *request, uint16_t flags, struct bytes pay
 void request_replicated(struct request *request, const struct peer *peer) {
     for (uint32_t i = 0; i < request->n_peers; i++) {
         const struct peer *other = &request->peers[i];
-        if (other->state == PEER_ASKED && other->later && peer->state == PEER_REFUSED) {
-            later_flush(request->node, other->node);
-        } else if (other->state == PEER_ASKED && !other->later && peer->later) {
-            later_overtaken(request->node, other->node);
+        if (other->state == PEER_ASKED) {
+            later_heard(request->node, (struct later_peer){peer->node, peer->later},
+                        peer->state == PEER_REFUSED,
+                        (struct later_peer){other->node, other->later});
         }
     }
 }

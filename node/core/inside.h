@@ -53,8 +53,7 @@ struct peer_link {
     char stat_name[24];
 };
 
-/* A request that a peer passed on. A network that doubles messages must not have it done twice: the
- * copy could pass where the first was refused. */
+/* A request that a peer passed on: its double could pass where the first was refused. */
 struct passed_on {
     uint64_t id;
     uint16_t peer; /* 0 = empty */
@@ -153,6 +152,7 @@ struct node {
 
 /* Monotonic, ns. */
 int64_t node_now(const struct node *node);
+struct peer_link *node_link(const struct node *node, uint16_t id); /* of a member */
 /* Whether a member seems to answer; this node always does. */
 bool node_alive(const struct node *node, uint16_t id);
 /* The deadline of a message that arrives now. */

@@ -11,10 +11,6 @@ struct later {
     uint8_t bytes[]; /* key, payload */
 };
 
-static struct peer_link *link_of(const struct node *node, uint16_t peer) {
-    return &node->links[ring_member_index(membership_ring(node->membership), peer)];
-}
-
 static size_t size_of(const struct message *message) {
     return sizeof(struct later) + message->key.size + message->payload.size;
 }
@@ -30,7 +26,7 @@ static struct later *copy_of(const struct message *message) {
 }
 
 void later_flush(struct node *node, uint16_t peer) {
-    struct peer_link *link = link_of(node, peer);
+    struct peer_link *link = node_link(node, peer);
     struct later *list = link->later;
     struct later *later;
     struct later *next;
@@ -54,7 +50,7 @@ static void on_timer(void *context) {
 }
 
 void later_ask(struct node *node, uint16_t peer, struct message *message) {
-    struct peer_link *link = link_of(node, peer);
+    struct peer_link *link = node_link(node, peer);
     struct later *later = copy_of(message);
     DL_APPEND(link->later, later);
     link->later_bytes += size_of(message);
@@ -81,10 +77,16 @@ void later_drop(struct node *node) {
 }
 
 bool later_prompt(const struct node *node, uint16_t peer, uint16_t slice) {
-    return node_stores(node, peer, slice) && node_now(node) >= link_of(node, peer)->tardy_until_ns;
+    return node_stores(node, peer, slice) &&
+           node_now(node) >= node_link(node, peer)->tardy_until_ns;
 }
 
-void later_overtaken(struct node *node, uint16_t peer) {
-    link_of(node, peer)->tardy_until_ns = node_now(node) + LATER_TARDY_MS * NS_PER_MS;
-    node->counters.overtaken++;
+void later_heard(struct node *node, struct later_peer heard, bool refused,
+                 struct later_peer other) {
+    if (other.later && refused) {
+        later_flush(node, other.node);
+    } else if (!other.later && heard.later) {
+        node_link(node, other.node)->tardy_until_ns = node_now(node) + LATER_TARDY_MS * NS_PER_MS;
+        node->counters.overtaken++;
+    }
 }

@@ -27,7 +27,13 @@ void later_drop(struct node *node);
 /* Whether a replica of the slice is among the first ones to be asked: it seems alive, acknowledges
  * writes of the slice, and was not overtaken lately. */
 bool later_prompt(const struct node *node, uint16_t peer, uint16_t slice);
-/* It was asked at once and has not answered; one that was asked later has. */
-void later_overtaken(struct node *node, uint16_t peer);
+/* `heard`, one of those that a write was sent to, has answered, and `other` has not. When `heard`
+ * refused, an `other` that was to be asked later is asked now; when it was asked later and `other`
+ * at once, `other` was overtaken. */
+struct later_peer {
+    uint16_t node;
+    bool later; /* it is asked behind the others */
+};
+void later_heard(struct node *node, struct later_peer heard, bool refused, struct later_peer other);
 
 #endif

@@ -217,6 +217,10 @@ int64_t node_now(const struct node *node) {
     return node->env->now_ns(node->env->self);
 }
 
+struct peer_link *node_link(const struct node *node, uint16_t id) {
+    return &node->links[ring_member_index(membership_ring(node->membership), id)];
+}
+
 bool node_alive(const struct node *node, uint16_t id) {
     return membership_alive(node->membership, id, node_now(node));
 }

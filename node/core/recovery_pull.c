@@ -151,9 +151,9 @@ static bool next_tail(struct reader *tails, struct told_tail *ret) {
     return true;
 }
 
-static void put_tail(struct buffer *into, const struct told_tail *tail) {
-    buffer_put_sized16(into, tail->key);
-    buffer_put_sized16(into, tail->value);
+static void put_tail(struct buffer *into, struct bytes key, struct bytes value) {
+    buffer_put_sized16(into, key);
+    buffer_put_sized16(into, value);
 }
 
 /* Appends the tails of the slices that are not read to their end. */
@@ -161,7 +161,7 @@ static void put_later_tails(const struct pull *pull, struct bytes tails, struct 
     struct reader r = reader_of(tails);
     for (struct told_tail tail; next_tail(&r, &tail);) {
         if (tail.sound && tail.slice >= pull->next_slice) {
-            put_tail(into, &tail);
+            put_tail(into, tail.key, tail.value);
         }
     }
 }
@@ -266,8 +266,7 @@ static void recover_chain(struct pull *pull, struct bytes key, struct bytes valu
 /* Promises and pendings at once; tails when the rows of their slice are here. */
 static void add_chain(struct pull *pull, const struct slice_row *row) {
     if (row->key.data[0] == 's') {
-        buffer_put_sized16(&pull->page_tails, row->key);
-        buffer_put_sized16(&pull->page_tails, row->value);
+        put_tail(&pull->page_tails, row->key, row->value);
     } else {
         recover_chain(pull, row->key, row->value);
     }
@@ -293,7 +292,7 @@ static void forget_in(struct buffer *tails, struct bytes partition_key) {
     struct buffer rest = {0};
     for (struct told_tail tail; next_tail(&r, &tail);) {
         if (!tail.sound || !bytes_equal(tail.partition_key, partition_key)) {
-            put_tail(&rest, &tail);
+            put_tail(&rest, tail.key, tail.value);
         }
     }
     buffer_release(tails);

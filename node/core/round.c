@@ -109,15 +109,11 @@ void round_hurry(struct round *round) {
     }
 }
 
-static struct peer_link *link_of(const struct node *node, uint16_t id) {
-    return &node->links[ring_member_index(membership_ring(node->membership), id)];
-}
-
 uint32_t round_good(const struct round *round) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < round->n_peers; i++) {
         const struct round_peer *peer = &round->peers[i];
-        bool counts = peer->incarnation == link_of(round->node, peer->node)->incarnation;
+        bool counts = peer->incarnation == node_link(round->node, peer->node)->incarnation;
         n += peer->state == ROUND_GOOD && counts ? 1 : 0;
     }
     return n;
@@ -131,7 +127,7 @@ static bool has_chain_reply(uint8_t type) {
 static const struct chain_reply *take_reply(struct node *node, struct round_peer *peer,
                                             const struct message *message,
                                             struct chain_reply *ret) {
-    struct peer_link *link = link_of(node, peer->node);
+    struct peer_link *link = node_link(node, peer->node);
     if (message->payload.size == 0) {
         *ret = (struct chain_reply){.incarnation = link->incarnation};
     } else if (chain_reply_decode(message->payload, ret) != 0) {
@@ -147,10 +143,10 @@ static const struct chain_reply *take_reply(struct node *node, struct round_peer
 static void hasten(struct round *round, const struct round_peer *peer) {
     for (uint32_t i = 0; i < round->n_peers; i++) {
         const struct round_peer *other = &round->peers[i];
-        if (other->state == ROUND_ASKED && other->later && peer->state == ROUND_REFUSED) {
-            later_flush(round->node, other->node);
-        } else if (other->state == ROUND_ASKED && !other->later && peer->later) {
-            later_overtaken(round->node, other->node);
+        if (other->state == ROUND_ASKED) {
+            later_heard(round->node, (struct later_peer){peer->node, peer->later},
+                        peer->state == ROUND_REFUSED,
+                        (struct later_peer){other->node, other->later});
         }
     }
 }

@@ -40,10 +40,10 @@ IN_WORLD(a_block_that_is_read_in_pieces_is_asked_for_once) {
         assert_piece(handle, (uint64_t)5 * BLOCK_SIZE + (at * 5) % BLOCK_SIZE);
     }
     assert_int_equal(store_mem_calls(w->mem), 1);
-    assert_int_equal(w->b.cached.n, 1);
+    assert_int_equal(block_cache_count(&w->b.cached), 1);
     assert_int_equal(w->b.cached.n_found, BLOCK_SIZE / PIECE - 1);
     handle_release(handle);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
 }
 
 IN_WORLD(what_is_read_in_large_pieces_is_not_kept) {
@@ -52,7 +52,7 @@ IN_WORLD(what_is_read_in_large_pieces_is_not_kept) {
     size_t size = 0;
     assert_int_equal(handle_read(handle, 0, found, SIZE, &size), 0);
     assert_true(size == SIZE && memcmp(found, model, SIZE) == 0);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     free(found);
     handle_release(handle);
 }
@@ -62,7 +62,7 @@ IN_WORLD(who_reads_past_the_kernels_pages_reads_past_the_cache) {
     assert_piece(handle, 0);
     assert_piece(handle, 0);
     assert_int_equal(store_mem_calls(w->mem), 2);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     handle_release(handle);
 }
 
@@ -71,7 +71,7 @@ IN_WORLD(what_is_written_here_is_read_in_place_of_what_was_kept) {
     assert_piece(handle, BLOCK_SIZE);
     assert_piece(handle, 2 * BLOCK_SIZE);
     change(handle, BLOCK_SIZE + PIECE, 'n');
-    assert_int_equal(w->b.cached.n, 1);
+    assert_int_equal(block_cache_count(&w->b.cached), 1);
     assert_piece(handle, BLOCK_SIZE + PIECE);
     assert_int_equal(handle_fsync(handle, false), 0);
     assert_piece(handle, BLOCK_SIZE);
@@ -120,7 +120,7 @@ IN_WORLD(a_block_that_is_written_while_it_is_fetched_is_not_kept) {
     store_mem_before(w->mem, write_once, &meanwhile);
     assert_piece(handle, 0);
     assert_true(meanwhile.done);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     store_mem_reset_hooks(w->mem);
     assert_piece(handle, PIECE);
     close_handle(handle);
@@ -133,7 +133,7 @@ IN_WORLD(an_opening_sees_what_was_closed_elsewhere_and_so_do_those_before_it) {
     change(writer, PIECE, 'e');
     close_handle(writer);
     struct handle *after = open_flags(&w->b, "f", O_RDONLY);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     assert_piece(after, PIECE);
     assert_piece(before, PIECE);
     handle_release(before);
@@ -159,7 +159,7 @@ IN_WORLD(a_block_whose_last_bytes_are_on_their_way_is_not_kept) {
     size_t size = 0;
     assert_int_equal(handle_read(handle, SIZE, found, PIECE, &size), 0);
     assert_piece(handle, SIZE - BLOCK_SIZE);
-    assert_int_equal(w->b.cached.n, 1);
+    assert_int_equal(block_cache_count(&w->b.cached), 1);
     handle_release(handle);
 }
 
@@ -173,7 +173,7 @@ IN_WORLD(who_asks_for_it_reads_anew) {
     uint64_t ino = ino_of(&w->b, "f");
     assert_piece(handle, 0);
     assert_int_equal(shown_refresh(&w->b, ino, ignore, NULL), 0);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     store_mem_reset_hooks(w->mem);
     assert_piece(handle, 0);
     assert_int_equal(store_mem_calls(w->mem), 1);
@@ -185,14 +185,14 @@ IN_WORLD(what_is_written_has_the_room_of_what_is_kept) {
     for (uint64_t i = 0; i < N_BLOCKS; i++) {
         assert_piece(handle, i * BLOCK_SIZE);
     }
-    assert_int_equal(w->b.cached.n, N_BLOCKS);
+    assert_int_equal(block_cache_count(&w->b.cached), N_BLOCKS);
     w->b.n_dirty_bytes = MOUNT_DIRTY_MAX - 3 * BLOCK_SIZE;
     change(handle, 0, 'w');
-    assert_int_equal(w->b.cached.n, 2);
+    assert_int_equal(block_cache_count(&w->b.cached), 2);
     /* The write is stored: three find room, and the one that was used longest ago none. */
     assert_piece(handle, 4 * BLOCK_SIZE);
     assert_piece(handle, 5 * BLOCK_SIZE);
-    assert_int_equal(w->b.cached.n, 3);
+    assert_int_equal(block_cache_count(&w->b.cached), 3);
     store_mem_reset_hooks(w->mem);
     assert_piece(handle, 4 * BLOCK_SIZE);
     assert_piece(handle, 5 * BLOCK_SIZE);
@@ -207,7 +207,7 @@ IN_WORLD(of_a_file_too_large_for_it_the_pieces_alone_are_read) {
     assert_int_equal(handle_write(handle, BLOCKS_WHOLE_FILE_MAX, bytes_of(model, PIECE)), 0);
     assert_int_equal(handle_flush(handle), 0);
     assert_piece(handle, 0);
-    assert_int_equal(w->b.cached.n, 0);
+    assert_int_equal(block_cache_count(&w->b.cached), 0);
     close_handle(handle);
 }
 
