@@ -190,7 +190,10 @@ void sim_process_settle(struct sim_process *process) {
         return;
     }
     int64_t next = timers_next(&process->timers);
-    if (next == TIMERS_NEVER) {
+    bool none = next == TIMERS_NEVER;
+    bool scheduled = process->wake_ns != TIMERS_NEVER &&
+                     sim_clock_local(&process->clock, process->wake_ns - 1) < next;
+    if (none || scheduled) {
         return;
     }
     int64_t at = sim_clock_when(&process->clock, next);
