@@ -372,6 +372,12 @@ void rows_doubt(struct row *row) {
     row->n_doubts++;
 }
 
+const struct blob *rows_durable(const struct rows *rows, struct bytes key) {
+    const struct row *row = NULL;
+    HASH_FIND(hh, rows->table, key.data, key.size, row);
+    return row != NULL && row->durable_status == 0 ? row->durable : NULL;
+}
+
 uint32_t rows_doubts(const struct row *row) {
     return row->n_doubts;
 }

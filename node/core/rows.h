@@ -106,6 +106,10 @@ static inline struct row *rows_held(const struct rows_hold *hold, uint32_t index
     return hold->pins[index].row;
 }
 
+/* What the disk holds under a key, when that is in memory; NULL otherwise, and when it holds
+ * nothing. Good until control goes back to the loop. */
+const struct blob *rows_durable(const struct rows *rows, struct bytes key);
+
 /* A commit under construction: at most `n` changes. */
 struct rows_commit;
 struct rows_commit *rows_commit_new(struct rows *rows, uint32_t n);

@@ -14,7 +14,7 @@
 #include "shared/hash.h"
 #include "shared/watch.h"
 
-enum { SET_WORDS = WATCH_CLIENTS_MAX / 64, APPLIED_MAX = 64, SHOWN_MAX = 256 };
+enum { SET_WORDS = WATCH_CLIENTS_MAX / 64, SHOWN_MAX = 256 };
 
 /* A change that the watcher may not have heard of; numbered in a row from the first one's on. */
 struct change {
@@ -54,16 +54,15 @@ struct watches {
     struct watched *partitions;
     struct timer tick;
     struct watch_counters counters;
-    struct op_id applied[APPLIED_MAX]; /* what the latest changes told were written by */
-    uint32_t n_applied;
     uint64_t shown[SHOWN_MAX]; /* hashes of the rows of the latest pendings that were told */
     uint32_t n_shown;
     uint64_t stamp;   /* of the last change noted */
     int64_t quiet_ns; /* until then leases of this node's former life may run */
     struct watch_wait *waits;
     bool releasing;
-    struct versions scratch; /* a commit's maker may be using the node's */
+    struct versions scratch, other; /* a commit's maker may be using the node's */
     struct buffer encoded;
+    struct buffer key;
 };
 
 /* ---- who watches what ---- */
@@ -564,7 +563,6 @@ static void row_changed(struct watches *watches, struct bytes key, const struct 
     bool is_shown = shown(scratch, now, &after);
     bool was_shown = old_known && shown(scratch, old, &before);
     struct op_id op = written_by(scratch, now);
-    watches->applied[watches->n_applied++ % APPLIED_MAX] = op;
     bool leases = watches->node->config.lease_ms > 0;
     if (leases && was_pending(watches, now)) {
         return; /* told when it came */
@@ -575,15 +573,6 @@ static void row_changed(struct watches *watches, struct bytes key, const struct 
         (is_shown && !op_id_equal(&before, &after))) {
         note_all(watches, watched, bytes_load_u64(op.bytes + 8), partition, sort);
     }
-}
-
-static bool was_applied(const struct watches *watches, const struct op_id *op) {
-    for (int i = 0; i < APPLIED_MAX; i++) {
-        if (op_id_equal(&watches->applied[i], op)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void pending_came(struct watches *watches, struct bytes key, const struct blob *now) {
@@ -606,6 +595,20 @@ static void pending_came(struct watches *watches, struct bytes key, const struct
     batch_release(&batch);
 }
 
+/* Whether the row knows all that the pending one did: that was applied, or replaced by what had
+ * seen it. False when the row is not in memory, or there is none. */
+static bool row_knows(struct watches *watches, uint16_t slice, struct bytes partition,
+                      const struct row_op *op) {
+    struct versions *pending = &watches->scratch;
+    struct versions *here = &watches->other;
+    buffer_clear(&watches->key);
+    rowkey_put_row(&watches->key, slice, partition, op->sort_key);
+    const struct blob *row = rows_durable(watches->node->rows, buffer_bytes(&watches->key));
+    return row != NULL && versions_decode(op->value, pending) == 0 &&
+           versions_decode(blob_bytes(row), here) == 0 &&
+           context_includes(&here->context, &pending->context);
+}
+
 /* Plain readers are shown what is pending. When it goes without having been applied, what they saw
  * is not so any more. */
 static void pending_left(struct watches *watches, struct bytes key, const struct blob *old) {
@@ -616,12 +619,15 @@ static void pending_left(struct watches *watches, struct bytes key, const struct
         chain_batch_decode(blob_bytes(old), &watches->scratch, &batch) != 0) {
         return;
     }
-    bool applied = was_applied(watches, &batch.op);
-    for (uint32_t i = 0; i < batch.n && !applied; i++) {
-        forget_pending(watches, batch.ops[i].value);
+    for (uint32_t i = 0; i < batch.n; i++) {
+        const struct row_op *op = &batch.ops[i];
+        if (op->kind == ROW_GUARD || row_knows(watches, slice, partition, op)) {
+            continue;
+        }
+        forget_pending(watches, op->value);
         const struct watched *watched = find(watches, partition);
-        if (batch.ops[i].kind != ROW_GUARD && watched != NULL) {
-            note_all(watches, watched, 0, partition, batch.ops[i].sort_key);
+        if (watched != NULL) {
+            note_all(watches, watched, 0, partition, op->sort_key);
         }
     }
     batch_release(&batch);
@@ -669,7 +675,9 @@ void watches_free(struct watches *watches) {
         }
     }
     versions_release(&watches->scratch);
+    versions_release(&watches->other);
     buffer_release(&watches->encoded);
+    buffer_release(&watches->key);
     free(watches);
 }
 

@@ -131,6 +131,44 @@ static void a_conditional_write_is_told_once(void **state) {
     cluster_free(c);
 }
 
+/* A partition whose first replica, its steward, is not this node. */
+static const char *key_not_of(const struct cluster *c, uint16_t node) {
+    static const char *const keys[] = {"p", "q", "r", "s", "t", "u", "v", "w"};
+    const struct ring *ring = cluster_ring(c);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        uint16_t slice = ring_slice(ring, bytes_of_string(keys[i]));
+        if (ring->members[ring_preference(ring, slice)[0]].id != node) {
+            return keys[i];
+        }
+    }
+    return NULL;
+}
+
+/* To a watcher it would look as if somebody else had changed the row: it would drop what it has. */
+static void a_pending_that_was_replaced_already_is_not_told_when_it_goes(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    const char *key = key_not_of(c, 1);
+    begin(c, key);
+    cluster_hold(c, 1, MESSAGE_CHOSEN);
+    struct bytes context;
+    struct write write = {
+        .key = key, .sort_key = "a", .value = "1", .condition = ROW_IF_ABSENT, .node = 2};
+    assert_int_equal(do_write(c, &write, &context), 0);
+    cluster_wait_for_later(c);
+    write.condition = ROW_ANY;
+    write.seen = context;
+    write.value = "2";
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    cluster_advance(c, 100);
+    assert_string_equal(stored_row(c, 1, key, "a").value, "2");
+    uint64_t before = cluster_stat(c, 1, "watch_changes");
+    cluster_release(c);
+    cluster_advance(c, 100);
+    assert_int_equal(cluster_stat(c, 1, "watch_changes"), before);
+    cluster_free(c);
+}
+
 static void who_does_not_fetch_is_forgotten_and_told_so(void **state) {
     (void)state;
     struct cluster *c = cluster_new(1, 1);
@@ -462,6 +500,7 @@ int main(void) {
         cmocka_unit_test(a_change_is_told_at_once_and_again_until_it_was_heard),
         cmocka_unit_test(neither_own_writes_nor_what_shows_nothing_new_is_told),
         cmocka_unit_test(a_conditional_write_is_told_once),
+        cmocka_unit_test(a_pending_that_was_replaced_already_is_not_told_when_it_goes),
         cmocka_unit_test(who_does_not_fetch_is_forgotten_and_told_so),
         cmocka_unit_test(a_lease_ends_and_its_partitions_are_free),
         cmocka_unit_test(a_request_that_comes_twice_is_not_taken_for_what_was_begun_since),
