@@ -193,8 +193,22 @@ static bool has_tombstone(const struct versions *versions) {
     return versions_live(versions) < versions->n_siblings;
 }
 
+/* The version of a row that has no other. */
+static int show_alone(const struct sibling *sibling, struct record *ret, struct op_id *ret_version,
+                      uint16_t *ret_n_conflicts) {
+    if (record_decode(sibling->value, ret) != 0) {
+        return ERR_CORRUPT;
+    }
+    *ret_version = sibling->op;
+    *ret_n_conflicts = 0;
+    return 0;
+}
+
 int conflicts_show(const struct versions *versions, struct record *ret, struct op_id *ret_version,
                    uint16_t *ret_n_conflicts) {
+    if (versions->n_siblings == 1 && !has_tombstone(versions)) {
+        return show_alone(&versions->siblings[0], ret, ret_version, ret_n_conflicts);
+    }
     struct face *faces;
     uint32_t n = faces_of(versions, &faces);
     int err = n == 0 ? ERR_NO_ENTRY : faces[0].sound ? 0 : ERR_CORRUPT;

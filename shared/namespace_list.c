@@ -25,6 +25,7 @@ struct shard_scan {
     bool more; /* there may be */
     struct listing found;
     uint32_t capacity;
+    struct versions versions; /* of the row at hand: its memory serves for all */
 };
 
 static uint64_t cookie_of(uint64_t hash) {
@@ -35,13 +36,13 @@ uint64_t namespace_cookie(const char *name) {
     return cookie_of(name_hash(name));
 }
 
-static void listing_add(struct listing *listing, uint32_t *capacity,
-                        const struct listing_entry *entry) {
-    if (listing->n == *capacity) {
-        *capacity = *capacity ? 2 * *capacity : 64;
+/* Room for `n` more entries. */
+static void listing_reserve(struct listing *listing, uint32_t *capacity, uint32_t n) {
+    uint32_t needed = listing->n + n;
+    if (needed > *capacity) {
+        *capacity = needed > 2 * *capacity ? needed : 2 * *capacity;
         listing->entries = memory_resize(listing->entries, *capacity * sizeof *listing->entries);
     }
-    listing->entries[listing->n++] = *entry;
 }
 
 void listing_release(struct listing *listing) {
@@ -53,7 +54,7 @@ void listing_release(struct listing *listing) {
 }
 
 /* A row of the page as an entry. ERR_NO_ENTRY: not to be shown. */
-static int row_entry(const struct shard_scan *scan, const struct scan_row *row, struct entry *ret) {
+static int row_entry(struct shard_scan *scan, const struct scan_row *row, struct entry *ret) {
     char name[NAME_SIZE_MAX + 1];
     size_t size = row->sort_key.size - ENTRY_KEY_NAME;
     if (row->sort_key.size <= ENTRY_KEY_NAME || size > NAME_SIZE_MAX) {
@@ -61,7 +62,10 @@ static int row_entry(const struct shard_scan *scan, const struct scan_row *row, 
     }
     memcpy(name, row->sort_key.data + ENTRY_KEY_NAME, size);
     name[size] = 0;
-    int err = entry_from_encoded(scan->directory, name, row->versions, ret);
+    if (versions_decode(row->versions, &scan->versions) < 0) {
+        return ERR_CORRUPT;
+    }
+    int err = entry_from_versions(scan->directory, name, &scan->versions, ret);
     if (err == 0 && ret->record.move.under_way) {
         entry_release(ret);
         return namespace_lookup(scan->ns, scan->directory, name, ret);
@@ -72,41 +76,41 @@ static int row_entry(const struct shard_scan *scan, const struct scan_row *row, 
     return err;
 }
 
-/* The versions that do not show under the name of their row, behind it in the page. One that has
- * got a row of its own shows as that. */
-static int losers_take(struct shard_scan *scan, const struct listing_entry *of,
-                       struct bytes encoded) {
-    struct versions versions = {0};
+/* The versions of the row at hand that do not show under its name, behind it in the page. One that
+ * has got a row of its own shows as that. */
+static int losers_take(struct shard_scan *scan, uint64_t cookie, const char *name) {
     struct entry *losers;
-    int err = versions_decode(encoded, &versions);
-    uint32_t n = conflicts_losers(scan->directory, of->entry.name, &versions, &losers);
+    int err = 0;
+    uint32_t n = conflicts_losers(scan->directory, name, &scan->versions, &losers);
     for (uint32_t i = 0; i < n && err == 0; i++) {
         struct entry own;
         err = entry_read(scan->ns, scan->directory, losers[i].name, &own);
         entry_release(&own);
         if (err == ERR_NO_ENTRY) {
-            struct listing_entry met = {.cookie = of->cookie};
-            entry_copy(&losers[i], &met.entry);
-            listing_add(&scan->found, &scan->capacity, &met);
+            listing_reserve(&scan->found, &scan->capacity, 1);
+            struct listing_entry *met = &scan->found.entries[scan->found.n++];
+            met->cookie = cookie;
+            entry_copy(&losers[i], &met->entry);
         }
         err = err == ERR_NO_ENTRY || err == ERR_CORRUPT ? 0 : err;
     }
     losers_release(losers, n);
-    versions_release(&versions);
     return err;
 }
 
 /* Entries that cannot be read are left out, so that one bad row does not hide the others: looking
  * it up says what is wrong. */
 static int rows_take(struct shard_scan *scan, const struct scan_reply *page) {
+    struct listing *found = &scan->found;
     for (uint32_t i = 0; i < page->n_rows; i++) {
         const struct scan_row *row = &page->rows[i];
-        struct listing_entry met;
-        int err = row_entry(scan, row, &met.entry);
+        listing_reserve(found, &scan->capacity, page->n_rows - i);
+        struct listing_entry *met = &found->entries[found->n];
+        int err = row_entry(scan, row, &met->entry);
         if (err == 0) {
-            met.cookie = cookie_of(key_number(row->sort_key.data + 1));
-            listing_add(&scan->found, &scan->capacity, &met);
-            err = met.entry.n_conflicts > 0 ? losers_take(scan, &met, row->versions) : 0;
+            met->cookie = cookie_of(key_number(row->sort_key.data + 1));
+            found->n++;
+            err = met->entry.n_conflicts > 0 ? losers_take(scan, met->cookie, met->entry.name) : 0;
         }
         if (err < 0 && err != ERR_NO_ENTRY && err != ERR_CORRUPT) {
             return err;
@@ -171,6 +175,22 @@ static int scan_until_whole(struct shard_scan *scan) {
     return 0;
 }
 
+/* Moves what was found into the page; all of it when it is the first. */
+static void hand_over(struct shard_scan *scan, struct listing *page, uint32_t *capacity) {
+    struct listing *found = &scan->found;
+    if (page->n == 0) {
+        free(page->entries);
+        page->entries = found->entries;
+        *capacity = scan->capacity;
+        found->entries = NULL;
+    } else if (found->n > 0) {
+        listing_reserve(page, capacity, found->n);
+        memcpy(&page->entries[page->n], found->entries, found->n * sizeof *found->entries);
+    }
+    page->n += found->n;
+    found->n = 0;
+}
+
 /* Joins what the shards hold, in their order, up to the first that has not been read to its end:
  * the page ends there. */
 static int scans_join(struct shard_scan *scans, uint32_t n, struct listing *ret) {
@@ -184,10 +204,7 @@ static int scans_join(struct shard_scan *scans, uint32_t n, struct listing *ret)
         if (err < 0) {
             return err;
         }
-        for (uint32_t k = 0; k < scan->found.n; k++) {
-            listing_add(ret, &capacity, &scan->found.entries[k]);
-        }
-        scan->found.n = 0; /* handed over */
+        hand_over(scan, ret, &capacity);
         if (scan->more) {
             return 0;
         }
@@ -222,6 +239,7 @@ static int list_shards(struct namespace *ns, const struct id128 *directory, uint
     }
     for (uint32_t i = 0; i < n; i++) {
         listing_release(&scans[i].found);
+        versions_release(&scans[i].versions);
     }
     free(scans);
     return err;

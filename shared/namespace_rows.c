@@ -223,8 +223,7 @@ int entry_from_versions(const struct id128 *directory, const char *name,
     if (versions->context.n > 0) {
         context_encode(&versions->context, &seen);
     }
-    ret->seen = bytes_copy(buffer_bytes(&seen));
-    buffer_release(&seen);
+    ret->seen = buffer_bytes(&seen); /* which owns it from here on */
     struct record shown;
     int err = conflicts_show(versions, &shown, &ret->version, &ret->n_conflicts);
     if (err == 0) {
