@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <xxhash.h>
+
 #include "fs/attributes.h"
 #include "fs/file.h"
 #include "shared/namespace_conflicts.h"
@@ -35,13 +37,14 @@ static void drop_page(struct mount *mount, struct directory_handle *handle) {
     handle->ahead = NULL;
     handle->ahead_end = 0;
     if (handle->next_offset != 0) {
-        listing_release(&handle->page);
+        listing_release(&handle->page.listing);
         handle->next_offset = 0;
     }
 }
 
 void directory_release(struct mount *mount, struct directory_handle *handle) {
     drop_page(mount, handle);
+    page_ahead_drop(&handle->asked);
     mount_unpin(mount, handle->inode);
     free(handle);
 }
@@ -67,48 +70,91 @@ static bool give_dots(const struct directory_handle *handle, uint64_t *offset,
     return true;
 }
 
+static void learn_page(struct mount *mount, struct directory_handle *handle, uint64_t after) {
+    struct watches *watches = &mount->inodes.watches;
+    const struct directory_page *page = &handle->page;
+    struct learnt_page learnt = {after, 0, page->began, page->read_ns};
+    for (uint32_t i = 0; i < page->listing.n; i++) {
+        const struct listing_entry *listed = &page->listing.entries[i];
+        uint64_t parts[] = {learnt.digest, listed->cookie, record_ino(&listed->entry.record)};
+        learnt.digest = XXH3_64bits(parts, sizeof parts);
+    }
+    if (watch_knows_page(handle->inode, after, learnt.digest,
+                         page->read_ns - mount->config.watched_ns / 2)) {
+        return;
+    }
+    for (uint32_t i = 0; i < page->listing.n; i++) {
+        const struct entry *entry = &page->listing.entries[i].entry;
+        watch_learn_name(watches, handle->inode, entry->name, record_ino(&entry->record),
+                         page->began, page->read_ns);
+    }
+    watch_learnt_page(handle->inode, &learnt);
+}
+
 /* What was listed is known of the directory; when it was listed from its start to its end, so are
  * all names that it does not have. */
-static void learn_names(struct mount *mount, struct directory_handle *handle) {
-    struct watches *watches = &mount->inodes.watches;
-    int64_t now_ns = mount_now_ns(mount);
-    for (uint32_t i = 0; i < handle->page.n; i++) {
-        const struct entry *entry = &handle->page.entries[i].entry;
-        watch_learn_name(watches, handle->inode, entry->name, record_ino(&entry->record),
-                         handle->began, now_ns);
+static void learn_names(struct mount *mount, struct directory_handle *handle, uint64_t after) {
+    learn_page(mount, handle, after);
+    if (handle->page.listing.end && handle->listed_from != 0) {
+        watch_listed(handle->inode, handle->listed_from, true, handle->page.read_ns);
     }
-    if (handle->page.end && handle->listed_from != 0) {
-        watch_listed(handle->inode, handle->listed_from, true, now_ns);
+}
+
+/* The page that was asked for meanwhile, or else one that is read now. */
+static int next_page(struct mount *mount, struct directory_handle *handle, uint64_t after,
+                     struct directory_page *ret) {
+    int status = ERR_CONFLICT;
+    if (handle->asked != NULL) {
+        status = page_ahead_take(&handle->asked, ret);
+        handle->changes = status == ERR_CONFLICT;
+    }
+    return status == ERR_CONFLICT ? page_read(mount, handle->inode, after, ret) : status;
+}
+
+/* Behind the first page one more is asked for, then two: many listings end early. */
+static void ask_ahead(struct mount *mount, struct directory_handle *handle, bool in_a_row) {
+    const struct listing *page = &handle->page.listing;
+    if (page->end || handle->changes) {
+        return;
+    }
+    if (handle->asked == NULL) {
+        uint64_t last = page->entries[page->n - 1].cookie;
+        handle->asked = page_ahead_ask(mount, handle->inode, last);
+    }
+    if (in_a_row) {
+        page_ahead_go_on(handle->asked);
     }
 }
 
 /* The page that continues behind `offset`. Names of one cookie share a page, so the place in the
  * page says where among them the kernel is. */
 static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_t offset) {
-    bool here = handle->next_offset == offset && handle->next_offset != 0;
-    if (here && (handle->next < handle->page.n || handle->page.end)) {
+    bool in_a_row = handle->next_offset == offset && handle->next_offset != 0;
+    if (in_a_row && (handle->next < handle->page.listing.n || handle->page.listing.end)) {
         return 0;
     }
-    bool in_a_row = handle->next_offset == offset;
     drop_page(mount, handle);
-    struct listing page;
-    uint64_t began = inodes_clock(&mount->inodes);
     uint64_t after = offset < FIRST_COOKIE ? 0 : offset;
-    if (after == 0) {
-        handle->listed_from = began;
-    } else if (!in_a_row) {
+    if (!in_a_row) {
+        page_ahead_drop(&handle->asked);
         handle->listed_from = 0;
     }
-    int status = namespace_list(mount->config.ns, &handle->inode->directory, after,
-                                DIRECTORY_PAGE_ENTRIES, &page);
-    if (status == 0) {
-        handle->page = page;
-        handle->began = began;
-        handle->next = 0;
-        handle->next_offset = offset;
-        learn_names(mount, handle);
+    struct directory_page page;
+    int status = next_page(mount, handle, after, &page);
+    if (status != 0) {
+        return status;
     }
-    return status;
+    if (after == 0) {
+        handle->listed_from = page.began;
+    }
+    handle->page = page;
+    handle->next = 0;
+    handle->next_offset = offset;
+    learn_names(mount, handle, after);
+    if (in_a_row || after == 0) {
+        ask_ahead(mount, handle, in_a_row);
+    }
+    return 0;
 }
 
 /* ---- directories in a listing ---- */
@@ -138,16 +184,16 @@ static void read_ahead(struct mount *mount, struct directory_handle *handle) {
     struct task_group group = {0};
     uint32_t n = 0;
     if (handle->ahead == NULL) {
-        handle->ahead = memory_new(handle->page.n, sizeof(struct inode *));
+        handle->ahead = memory_new(handle->page.listing.n, sizeof(struct inode *));
     }
     if (handle->ahead_end < handle->next) {
         handle->ahead_end = handle->next; /* given out without attributes */
     }
-    while (handle->ahead_end < handle->page.n && n < DIRECTORY_AHEAD) {
-        const struct entry *entry = &handle->page.entries[handle->ahead_end].entry;
+    while (handle->ahead_end < handle->page.listing.n && n < DIRECTORY_AHEAD) {
+        const struct entry *entry = &handle->page.listing.entries[handle->ahead_end].entry;
         struct inode *inode = NULL;
         if (S_ISDIR(entry->record.mode)) {
-            inode = inodes_add(&mount->inodes, entry, handle->began);
+            inode = inodes_add(&mount->inodes, entry, handle->page.began);
             inode_pin(inode);
             if (mount->inodes.watches.n < WATCH_DIRECTORIES_MAX / 2) {
                 watch_use(&mount->inodes.watches, inode);
@@ -184,7 +230,7 @@ static struct inode *directory_ahead(struct mount *mount, struct directory_handl
  * not known). */
 static struct inode *describe(struct mount *mount, struct directory_handle *handle,
                               struct stat *ret) {
-    const struct entry *entry = &handle->page.entries[handle->next].entry;
+    const struct entry *entry = &handle->page.listing.entries[handle->next].entry;
     *ret = (struct stat){.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
     if (S_ISDIR(entry->record.mode)) {
         struct inode *inode = directory_ahead(mount, handle);
@@ -196,9 +242,9 @@ static struct inode *describe(struct mount *mount, struct directory_handle *hand
     if (entry->record.contents_kind == CONTENTS_LINKED) {
         return NULL;
     }
-    struct inode *inode = inodes_add(&mount->inodes, entry, handle->began);
+    struct inode *inode = inodes_add(&mount->inodes, entry, handle->page.began);
     inode_pin(inode);
-    inodes_learn(&mount->inodes, inode, entry, handle->began, mount_now_ns(mount));
+    inodes_learn(&mount->inodes, inode, entry, handle->page.began, handle->page.read_ns);
     if (inode->known == NULL || inode->gone) {
         mount_unpin(mount, inode);
         return NULL;
@@ -213,7 +259,7 @@ static struct inode *describe(struct mount *mount, struct directory_handle *hand
 /* Gives out the next entry; false when the listener is full. */
 static bool give(struct mount *mount, struct directory_handle *handle,
                  const struct listener *listener) {
-    const struct listing_entry *listed = &handle->page.entries[handle->next];
+    const struct listing_entry *listed = &handle->page.listing.entries[handle->next];
     const struct entry *entry = &listed->entry;
     struct stat stat = {.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
     struct inode *inode = NULL;
@@ -323,36 +369,45 @@ static bool read_remembered(struct mount *mount, const struct inode *directory, 
     return known;
 }
 
+/* Whether the next page was asked for and is not there yet: the kernel is given what there is. */
+static bool is_coming(const struct directory_handle *handle) {
+    return handle->asked != NULL && !page_ahead_is_there(handle->asked);
+}
+
 int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
                    const struct listener *listener) {
     if (offset == 0) {
         drop_page(mount, handle); /* rewinddir(3) wants news */
+        page_ahead_drop(&handle->asked);
+        handle->changes = false;
     }
     if (!give_dots(handle, &offset, listener)) {
         return 0;
     }
-    if (read_remembered(mount, handle->inode, offset, listener)) {
+    bool at_hand = handle->next_offset == offset && handle->next_offset != 0;
+    if (!at_hand && read_remembered(mount, handle->inode, offset, listener)) {
         return 0;
     }
-    for (;;) {
+    for (bool given = false;;) {
         int status = turn_to(mount, handle, offset);
         if (status != 0) {
             return status;
         }
         if (listener->attributes) {
-            namespace_list_follow(mount->config.ns, &handle->page);
+            namespace_list_follow(mount->config.ns, &handle->page.listing);
         }
-        while (handle->next < handle->page.n) {
-            const struct listing_entry *listed = &handle->page.entries[handle->next];
+        while (handle->next < handle->page.listing.n) {
+            const struct listing_entry *listed = &handle->page.listing.entries[handle->next];
             bool hidden =
                 mount->config.hide_conflicts && namespace_conflict_name(listed->entry.name, NULL);
             if (!hidden && !give(mount, handle, listener)) {
                 return 0;
             }
+            given = given || !hidden;
             handle->next++;
             offset = handle->next_offset = listed->cookie;
         }
-        if (handle->page.end) {
+        if (handle->page.listing.end || (given && is_coming(handle))) {
             return 0;
         }
     }

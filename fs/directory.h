@@ -4,26 +4,27 @@
 
 #include <sys/stat.h>
 
-#include "fs/mount.h"
+#include "fs/page_ahead.h"
 
 /* Offsets: 0 = from the start, 1 = behind ".", 2 = behind "..", else the cookie of the entry that
  * they are behind. A cookie belongs to a name for good, so entries that come and go meanwhile never
  * make a listing skip or repeat others. A handle holds one page of the listing, some of which the
- * kernel has had already. While leases of the directory run, what is known of it is given out
- * instead, if that is all of it. All calls may suspend. */
+ * kernel has had already, and asks for the next ones meanwhile (page_ahead.h) when it is read in a
+ * row, until the directory turns out to change. While leases of the directory run, what is known of
+ * it is given out instead, if that is all of it. All calls may suspend. */
 enum {
-    DIRECTORY_PAGE_ENTRIES = 512,
     DIRECTORY_REMEMBERED_MAX = 1024, /* names; a listing of more is always read */
     DIRECTORY_AHEAD = 32, /* directories in a listing whose attributes are read at once */
 };
 
 struct directory_handle {
     struct inode *inode; /* pinned */
-    struct listing page;
-    uint64_t began;       /* the inodes' clock before it was read */
-    uint32_t next;        /* index in page of the first entry not given out */
-    uint64_t next_offset; /* the offset that it follows; 0 = there is no page */
-    uint64_t listed_from; /* the inodes' clock before the first page; 0 = not read in a row */
+    struct directory_page page;
+    struct page_ahead *asked; /* the pages behind it; NULL = not asked for */
+    bool changes;             /* such a page was not good any more: no more of them */
+    uint32_t next;            /* index in page of the first entry not given out */
+    uint64_t next_offset;     /* the offset that it follows; 0 = there is no page */
+    uint64_t listed_from;     /* the inodes' clock before the first page; 0 = not read in a row */
     struct inode *
         *ahead;         /* of each entry of the page, pinned: a directory that was read; or NULL */
     uint32_t ahead_end; /* index of the first entry that was not looked at for that */

@@ -88,6 +88,7 @@ struct mount {
     struct task *sleepers[MOUNT_SLEEPERS_MAX]; /* in mount_pause() */
     bool stopping;                             /* nothing is to wait in the background any more */
     uint32_t n_background;                     /* tasks that no operation waits for */
+    uint32_t n_pages_ahead;                    /* page_ahead.h */
     struct task_queue idle;                    /* woken when one of them ends */
 
     uint64_t n_removals_failed; /* left to the sweeper */

@@ -139,6 +139,7 @@ void watch_doubt_name(struct watches *watches, struct inode *directory, const ch
         return;
     }
     uint64_t given = given_of(watch, text);
+    watch->doubted = ++watches->inodes->clock;
     struct known_name *name =
         watch->complete ? take_name(watches, watch, text) : find_name(watch, text);
     if (name != NULL) {
@@ -160,12 +161,8 @@ void watch_learn_name(struct watches *watches, struct inode *directory, const ch
         return;
     }
     watch->n_misses += ino == 0 ? 1 : 0;
-    const struct known_name *known = find_name(watch, text);
-    if (known != NULL && known->at > began) {
-        return;
-    }
     struct known_name *name = take_name(watches, watch, text);
-    if (name != NULL) {
+    if (name != NULL && name->at <= began) {
         name->ino = ino;
         name->read_ns = now_ns;
         name->doubtful = false;
@@ -273,6 +270,31 @@ void watch_listed(struct inode *directory, uint64_t began, bool all, int64_t now
         watch->complete = true;
         watch->listed = began;
         watch->read_ns = now_ns;
+    }
+}
+
+static uint32_t place_of(uint64_t after) {
+    return (uint32_t)(XXH3_64bits(&after, sizeof after) % WATCH_PAGES_LEARNT);
+}
+
+bool watch_knows_page(const struct inode *directory, uint64_t after, uint64_t digest,
+                      int64_t since_ns) {
+    const struct watch *watch = directory->watch;
+    if (watch == NULL) {
+        return false;
+    }
+    const struct learnt_page *page = &watch->learnt[place_of(after)];
+    return page->at != 0 && page->after == after && page->digest == digest &&
+           page->read_ns >= since_ns && watch->since != 0 && watch->since <= page->at &&
+           watch->told <= page->at && watch->doubted <= page->at && directory->changed <= page->at;
+}
+
+void watch_learnt_page(struct inode *directory, const struct learnt_page *page) {
+    struct watch *watch = directory->watch;
+    /* Not when one of them was not taken, or may come and go with another's row. */
+    if (watch_covers(watch, NULL, page->at) != 0 && watch->refused <= page->at &&
+        watch->conflict <= page->at) {
+        watch->learnt[place_of(page->after)] = *page;
     }
 }
 

@@ -29,8 +29,9 @@ enum {
     WATCH_ENDED_AT_ONCE = 256, /* of those used longest ago, when there is no room for another */
     WATCH_NAMES_MAX = 8192,
     WATCH_NAMES_ALL_MAX = 65536,
-    WATCH_TOLD_MAX = 32, /* changes of a directory remembered by name */
-    WATCH_MISSES = 2,    /* names that did not exist, before all are asked for */
+    WATCH_PAGES_LEARNT = 16, /* a page of more is learnt each time */
+    WATCH_TOLD_MAX = 32,     /* changes of a directory remembered by name */
+    WATCH_MISSES = 2,        /* names that did not exist, before all are asked for */
     /* Names that did exist, before all are asked for with what they stand for: so many, and one of
      * as many names as there are. Not where there are more than WATCH_NAMES_MAX. */
     WATCH_ASKED = 4,
@@ -64,6 +65,14 @@ struct told {
     uint64_t name_hash;
 };
 
+/* The names of a page of a listing. */
+struct learnt_page {
+    uint64_t after; /* the cookie that it is behind */
+    uint64_t digest;
+    uint64_t at; /* the clock before it was read; 0 = there is none */
+    int64_t read_ns;
+};
+
 /* Of one directory; owned by its inode. */
 struct watch {
     struct inode *inode;
@@ -89,6 +98,8 @@ struct watch {
     uint32_t n_asked; /* names that exist and were asked for one by one */
     struct known_name *names;
     uint32_t n_names;
+    uint64_t doubted;                              /* the clock when a name was last doubted */
+    struct learnt_page learnt[WATCH_PAGES_LEARNT]; /* by a remainder of `after` */
 };
 
 struct watches {
@@ -168,6 +179,11 @@ struct watch_name {
 };
 bool watch_names(const struct inode *directory, int64_t since_ns, struct watch_name *ret,
                  uint32_t max, uint32_t *ret_n);
+/* Whether the names of a page of a listing with this digest of names and inode numbers were learnt
+ * after `since_ns`, and nothing known of the directory has changed since; and that they were. */
+bool watch_knows_page(const struct inode *directory, uint64_t after, uint64_t digest,
+                      int64_t since_ns);
+void watch_learnt_page(struct inode *directory, const struct learnt_page *page);
 /* A name was asked for by itself, and exists. */
 void watch_asked(struct inode *directory);
 /* Whether all names should be listed, because several were asked for that did not exist, or so many

@@ -489,6 +489,44 @@ IN_WORLD(a_listing_asks_nobody_while_leases_run_and_is_the_same) {
     assert_non_null(strstr(remembered.text, "\ni "));
 }
 
+/* When the names of the root were last learnt from a listing. */
+static int64_t learnt_ns(struct world *w, bool attributes) {
+    static struct shown_names shown;
+    list_root(w, attributes, &shown);
+    const struct learnt_page *pages = w->a.inodes.root->watch->learnt;
+    int64_t read_ns = 0;
+    for (int i = 0; i < WATCH_PAGES_LEARNT; i++) {
+        read_ns = pages[i].at != 0 ? pages[i].read_ns : read_ns;
+    }
+    return read_ns;
+}
+
+IN_WORLD(a_page_that_is_as_it_was_is_not_learnt_again_until_something_changes_or_half_a_minute) {
+    struct stat stat;
+    make(&w->b, "f");
+    watch_root(w);
+    int64_t first = learnt_ns(w, false);
+    assert_int_equal(first, mount_now_ns(&w->a));
+    task_sleep(10 * SECOND_NS);
+    assert_int_equal(learnt_ns(w, false), first);
+    make(&w->b, "g"); /* and nobody has told of it yet */
+    int64_t second = learnt_ns(w, false);
+    assert_true(second > first);
+    assert_int_equal(look_up(&w->a, "g", &stat), 0);
+    task_sleep(SECOND_NS);
+    assert_int_equal(learnt_ns(w, false), second);
+    told(w, "h");
+    int64_t third = learnt_ns(w, false);
+    assert_true(third > second);
+    task_sleep(SECOND_NS);
+    make(&w->a, "i");
+    assert_int_equal(tree_unlink(&w->a, ROOT, "i"), 0);
+    int64_t fourth = learnt_ns(w, false);
+    assert_true(fourth > third);
+    task_sleep(31 * SECOND_NS);
+    assert_true(learnt_ns(w, false) > fourth);
+}
+
 static uint64_t calls_of_link(struct world *w, uint64_t d, const char *name, const char *to) {
     struct stat file, made;
     assert_int_equal(tree_lookup(&w->a, d, name, &file), 0);
@@ -654,6 +692,8 @@ int main(void) {
         cmocka_unit_test(a_few_names_of_many_do_not_list_the_directory),
         cmocka_unit_test(openings_ask_unless_they_are_told_not_to),
         cmocka_unit_test(a_listing_asks_nobody_while_leases_run_and_is_the_same),
+        cmocka_unit_test(
+            a_page_that_is_as_it_was_is_not_learnt_again_until_something_changes_or_half_a_minute),
         cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
         cmocka_unit_test(a_link_to_a_name_that_was_removed_here_reads_it_and_to_a_new_one_does_not),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
