@@ -395,12 +395,26 @@ void inodes_looked_up(struct inode *inode) {
     set_lookups(inode, inode->n_lookups + 1);
 }
 
+/* What the kernel has no use for any more it may ask for again soon: when memory was short there,
+ * or its names were taken back. */
+static bool is_worth_keeping(const struct inodes *inodes, const struct inode *inode) {
+    if (inode->known == NULL || inode->gone) {
+        return false;
+    }
+    bool live = inode->watch != NULL && inode->watch->since != 0;
+    return inode->is_directory ? live : inodes_is_covered(inodes, inode);
+}
+
 void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n) {
     struct inode *inode = inodes_find(inodes, ino);
     if (inode == NULL) {
         return;
     }
     set_lookups(inode, inode->n_lookups - (n < inode->n_lookups ? n : inode->n_lookups));
+    if (inode->n_lookups == 0 && is_worth_keeping(inodes, inode)) {
+        inode->ahead = true;
+        inode->kernel_version = (struct op_id){{0}};
+    }
     inode_free_unused(inodes, inode);
 }
 

@@ -10,8 +10,9 @@
  * an inode met again under another name is the same inode, and a number never comes back for
  * another file (generation is always 0).
  *
- * An inode lives while the kernel has looked it up or somebody here pins it, or while it was read
- * ahead and what was read is known. What was read of it
+ * An inode lives while the kernel has looked it up or somebody here pins it; and while it is known
+ * when it was read ahead, or when the kernel has forgotten it and what is known is the latest (of a
+ * directory: while changes are told). What was read of it
  * (`known`) is a cache: at most `known_max` are kept, the least recently used goes first, those of
  * open files stay. It is never taken from a reading that began before a change made by this mount
  * was done: readings and changes are ordered by a clock (inodes_clock()). One thread; nothing here
@@ -41,7 +42,7 @@ struct inode {
     uint32_t n_pins;    /* operations under way, open files */
     uint64_t changed;   /* the clock after this mount's last change of it */
     bool is_directory;
-    bool ahead;                  /* it was read before the kernel looked it up */
+    bool ahead;                  /* it is known, and the kernel does not hold it */
     bool gone;                   /* its last name was removed or replaced by this mount */
     bool linked;                 /* it has several names or had: read by number, not by name */
     struct id128 directory;      /* directories: their id */
@@ -94,7 +95,7 @@ struct inode *inodes_directory(const struct inodes *inodes, const struct id128 *
 struct inode *inodes_add(struct inodes *inodes, const struct entry *entry, uint64_t began);
 /* The kernel was told of it once more. */
 void inodes_looked_up(struct inode *inode);
-/* The kernel gave up `n` look-ups; the inode may be gone afterwards. An unknown number or too many
+/* The kernel gave up `n` look-ups; the inode may be freed then. An unknown number or too many
  * is ignored: the kernel's bytes. */
 void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t n);
 void inode_pin(struct inode *inode);

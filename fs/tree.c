@@ -575,6 +575,14 @@ int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
     return status;
 }
 
+/* What is known of it is of no use any more. `ino` may be 0, or a number that means nothing now. */
+static void removed_directory(struct mount *mount, uint64_t ino) {
+    struct inode *inode = inodes_find(&mount->inodes, ino);
+    if (inode != NULL && inode->is_directory && inode != mount->inodes.root) {
+        inodes_gone(&mount->inodes, inode);
+    }
+}
+
 int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     struct inode *parent;
     int status = mount_pin_directory(mount, parent_ino, &parent);
@@ -582,11 +590,14 @@ int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
         return status;
     }
     uint64_t began = inodes_clock(&mount->inodes);
+    uint64_t ino = 0;
     int64_t changed_ns;
+    watch_find(parent, name, mount_now_ns(mount) - mount->config.watched_ns, &ino);
     status = namespace_rmdir_changed(mount->config.ns, &parent->directory, name, &changed_ns);
     note_name(mount, parent, name, status, 0, began);
     if (status == 0) {
         touch_parent(mount, parent, -1, changed_ns);
+        removed_directory(mount, ino);
     }
     mount_unpin(mount, parent);
     return status;

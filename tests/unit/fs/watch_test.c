@@ -562,6 +562,52 @@ IN_WORLD(a_forgotten_directory_is_not_watched_any_more) {
     assert_int_equal(n_ended, 1);
 }
 
+IN_WORLD(what_the_kernel_has_forgotten_is_answered_without_asking) {
+    struct stat stat, again;
+    struct handle *handle;
+    struct cache_advice advice;
+    watch_root(w);
+    uint64_t d = directory_of(w);
+    make_in(&w->a, d, "f");
+    assert_int_equal(tree_lookup(&w->a, d, "f", &stat), 0);
+    w->a.config.believes_at_open = true;
+    uint64_t before = store_mem_calls(w->mem);
+    inodes_forget(&w->a.inodes, stat.st_ino, 100);
+    inodes_forget(&w->a.inodes, d, 100);
+    inodes_check(&w->a.inodes);
+    assert_int_equal(look_up(&w->a, "d", &again), 0);
+    assert_int_equal(again.st_ino, d);
+    assert_int_equal(tree_lookup(&w->a, d, "f", &again), 0);
+    assert_int_equal(again.st_ino, stat.st_ino);
+    assert_int_equal(handle_open(&w->a, again.st_ino, O_RDONLY, &handle, &advice), 0);
+    assert_false(advice.keep); /* the pages went with it */
+    handle_release(handle);
+    assert_int_equal(store_mem_calls(w->mem), before);
+    assert_int_equal(n_ended, 0);
+}
+
+IN_WORLD(what_the_kernel_has_forgotten_and_others_have_changed_is_read_again) {
+    struct stat stat;
+    watch_root(w);
+    make(&w->a, "f");
+    assert_int_equal(look_up(&w->a, "f", &stat), 0);
+    inodes_forget(&w->a.inodes, stat.st_ino, 100);
+    set_mode(&w->b, "f", 0600);
+    told(w, "f");
+    assert_int_equal(look_up(&w->a, "f", &stat), 0);
+    assert_int_equal(stat.st_mode & 07777, 0600);
+    inodes_check(&w->a.inodes);
+}
+
+IN_WORLD(a_directory_that_was_removed_is_not_kept_when_it_is_forgotten) {
+    watch_root(w);
+    uint64_t d = directory_of(w);
+    assert_int_equal(tree_rmdir(&w->a, ROOT, "d"), 0);
+    inodes_forget(&w->a.inodes, d, 100);
+    assert_null(inodes_find(&w->a.inodes, d));
+    assert_int_equal(n_ended, 1);
+}
+
 IN_WORLD(forgetting_all_reads_everything_anew) {
     struct stat stat;
     watch_root(w);
@@ -697,6 +743,9 @@ int main(void) {
         cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
         cmocka_unit_test(a_link_to_a_name_that_was_removed_here_reads_it_and_to_a_new_one_does_not),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
+        cmocka_unit_test(what_the_kernel_has_forgotten_is_answered_without_asking),
+        cmocka_unit_test(what_the_kernel_has_forgotten_and_others_have_changed_is_read_again),
+        cmocka_unit_test(a_directory_that_was_removed_is_not_kept_when_it_is_forgotten),
         cmocka_unit_test(forgetting_all_reads_everything_anew),
         cmocka_unit_test(the_kernel_holds_names_until_a_change_of_one_of_them_is_told),
         cmocka_unit_test(where_changes_are_told_names_are_not_held_for_long_until_it_is_quiet),
