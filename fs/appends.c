@@ -36,7 +36,12 @@ static void join_tail(struct record *record, struct bytes more) {
 
 /* A writing of the record that was not answered took place. */
 static bool took_place(const struct appends *appends, const struct record *record) {
-    return appends->n_unsure > 0 && record->mtime_ns == appends->unsure_ns;
+    size_t n = appends->n_unsure;
+    bool as_long = record->size == appends->unsure_end && record->data.size >= n &&
+                   record->data_at + record->data.size == record->size;
+    bool same = as_long && bytes_equal(bytes_of(record->data.data + record->data.size - n, n),
+                                       bytes_of(appends->pending.data, n));
+    return n > 0 && (same || record->mtime_ns == appends->unsure_ns);
 }
 
 int appends_put(const struct appends *appends, struct record *record, bool *ret_held,
@@ -72,4 +77,5 @@ void appends_stored(struct appends *appends, bool held, uint64_t at) {
     buffer_clear(&appends->moved);
     appends->n_unsure = 0;
     appends->unsure_ns = 0;
+    appends->unsure_end = 0;
 }

@@ -20,9 +20,11 @@ struct appends {
     uint64_t kept_at;
     struct buffer moved; /* a tail that is in the blocks now: the record can lose it */
     uint64_t moved_at;
-    /* A record was sent with so many of the pending bytes and that mtime, and not answered. */
+    /* A record was sent with so many of the pending bytes and that mtime, and not answered; or with
+     * that size, the bytes at the end of its tail. */
     size_t n_unsure;
     int64_t unsure_ns;
+    uint64_t unsure_end;
 };
 
 /* Frees the memory; there is nothing and it is usable afterwards. */

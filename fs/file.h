@@ -102,6 +102,9 @@ bool file_unstored(const struct file *file);
 /* ---- in its turn; may suspend ---- */
 /* Writes at `offset`, or at the end. ERR_TOO_BIG beyond FILE_SIZE_MAX. */
 int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes data);
+/* What was just appended may be stored already, or be on its way, by an earlier worker: it is
+ * stored unless it is at its place in the record by then. */
+void file_may_be_there(struct file *file);
 int file_truncate(struct file *file, uint64_t size);
 /* All that is written lies in the blocks, or all in the record. */
 int file_settle(struct file *file);

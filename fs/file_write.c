@@ -218,6 +218,12 @@ int file_write_at(struct file *file, uint64_t offset, bool at_end, struct bytes 
     return ERR_BUSY;
 }
 
+void file_may_be_there(struct file *file) {
+    file->uncertain = true;
+    file->appends.n_unsure = file->appends.pending.size;
+    file->appends.unsure_end = file->size;
+}
+
 /* Blocks that shrink to what fits into the record. */
 static int shrink_to_inline(struct file *file, uint64_t size) {
     uint8_t data[RECORD_INLINE_MAX];

@@ -123,7 +123,8 @@ static bool goes_on(const struct handle *handle, uint64_t offset, size_t size) {
     return split && (handle->flags & O_APPEND) != 0 && !handle_past_pages(handle->flags);
 }
 
-static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes data) {
+/* `again`: what an append brings may be stored already, or be on its way to the store. */
+static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes data, bool again) {
     struct file *file = handle->file;
     int status = file_take_error(file);
     if (status != 0) {
@@ -135,6 +136,9 @@ static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes da
     bool append = (handle->flags & O_APPEND) != 0;
     file_attributes_outdate(file);
     status = file_write_at(file, offset, append, data);
+    if (status == 0 && again && append) {
+        file_may_be_there(file);
+    }
     if (status == 0 && first) {
         status = store_first(file, alone);
     }
@@ -146,17 +150,37 @@ static int write_in_turn(struct handle *handle, uint64_t offset, struct bytes da
     return status;
 }
 
-int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
+static int write_locked(struct handle *handle, uint64_t offset, struct bytes data, bool again) {
     if (data.size == 0) {
         return 0;
     }
     int status = file_lock(handle->file);
     if (status == 0) {
         status = locks_check(handle);
-        status = status == 0 ? write_in_turn(handle, offset, data) : status;
+        status = status == 0 ? write_in_turn(handle, offset, data, again) : status;
         file_unlock(handle->file);
     }
     return status;
+}
+
+int handle_write(struct handle *handle, uint64_t offset, struct bytes data) {
+    return write_locked(handle, offset, data, false);
+}
+
+/* Whether the data of an append are where they were to go: then they are ours, or were written by
+ * somebody who writes the same. */
+static bool is_there(struct handle *handle, uint64_t offset, struct bytes data) {
+    size_t size = 0;
+    uint8_t *there = memory_new(1, data.size + 1);
+    int status = handle_read(handle, offset, there, data.size, &size);
+    bool same = status == 0 && bytes_equal(bytes_of(there, size), data);
+    free(there);
+    return same;
+}
+
+int handle_write_again(struct handle *handle, uint64_t offset, struct bytes data) {
+    bool append = (handle->flags & O_APPEND) != 0;
+    return append && is_there(handle, offset, data) ? 0 : write_locked(handle, offset, data, true);
 }
 
 enum level { STORED, DATA_SYNCED, SYNCED };

@@ -41,6 +41,10 @@ int handle_read(struct handle *handle, uint64_t offset, uint8_t *into, size_t si
                 size_t *ret_size);
 /* Writes all or fails. With O_APPEND at the end, whatever `offset`. */
 int handle_write(struct handle *handle, uint64_t offset, struct bytes data);
+/* The same of what an earlier worker was asked to write, and may have stored, or sent: an append is
+ * not done a second time when its data are at `offset`, or come to be there before they are stored.
+ */
+int handle_write_again(struct handle *handle, uint64_t offset, struct bytes data);
 /* close(2): everything is stored afterwards, or this says why not. */
 int handle_flush(struct handle *handle);
 /* fsync(2), or, of the data and what it takes to read them, fdatasync(2): on the disks of W nodes.

@@ -108,22 +108,6 @@ static void on_read(fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset,
     request_start(request);
 }
 
-/* Whether the data of an append that is asked for again are where they were to go: then they are
- * ours, or were written by somebody who writes the same. */
-static bool appended_before(struct request *request) {
-    const struct handle *handle = request->handle;
-    if (!request->again || (handle->flags & O_APPEND) == 0) {
-        return false;
-    }
-    size_t size = 0;
-    uint8_t *there = memory_new(1, request->data.size + 1);
-    int status = handle_read(request->handle, request->offset, there, request->data.size, &size);
-    bool same =
-        status == 0 && size == request->data.size && memcmp(there, request->data.data, size) == 0;
-    free(there);
-    return same;
-}
-
 /* Acknowledged writes that an earlier worker took with it are told, to each opening once. */
 static int take_loss(struct request *request) {
     return handles_take_loss(&mount_of(request)->handles, request->number) ? ERR_IO : 0;
@@ -135,8 +119,10 @@ static void write_run(struct request *request) {
     if (status == 0 && handle_past_pages(handle->flags)) {
         status = lose_privileges(request);
     }
-    if (status == 0 && !appended_before(request)) {
-        status = handle_write(request->handle, request->offset, request->data);
+    if (status == 0) {
+        int (*write)(struct handle *, uint64_t, struct bytes) =
+            request->again ? handle_write_again : handle_write;
+        status = write(request->handle, request->offset, request->data);
     }
     if (status != 0) {
         request_answer(request, status);

@@ -152,7 +152,8 @@ while not os.path.exists(stop):
     os.rmdir(base + "/d/%d" % n)
     assert os.listdir(base + "/d") == [], n
 log = read(base + "/log").split()
-assert log == [w for i in range(1, n + 1) for w in (b"line", b"%d" % i)], log[-20:]
+want = [w for i in range(1, n + 1) for w in (b"line", b"%d" % i)]
+assert log == want, next((i // 2 + 1, log[i:i + 4]) for i in range(len(log) + 1) if log[: i + 1] != want[: i + 1])
 print("rounds of the load:", n)
 END
     mkdir "$MNT/w"

@@ -1,4 +1,6 @@
 /* file: reading and writing by two mounts, what reaches the store when, and what failures leave. */
+#include <stdio.h>
+
 #include "tests/unit/fs/world.h"
 
 enum { KIB = 1024, MIB = 1 << 20 };
@@ -113,6 +115,52 @@ IN_WORLD(an_append_whose_answer_got_lost_is_not_done_twice) {
 }
 
 /* ---- two writers ---- */
+
+/* What an earlier worker has sent arrives while the same is stored once more. */
+struct late {
+    struct mount *mount;
+    const char *line;
+    bool done;
+};
+
+static void arrive(void *context, enum store_mem_call kind, uint64_t number) {
+    struct late *late = context;
+    (void)number;
+    if (kind == STORE_MEM_BATCH && !late->done) {
+        late->done = true;
+        struct handle *handle = open_flags(late->mount, "f", O_WRONLY | O_APPEND);
+        put(handle, 0, late->line);
+        close_handle(handle);
+    }
+}
+
+static void append_again(struct world *w, size_t size_before) {
+    static char before[2 * RECORD_INLINE_MAX];
+    char all[sizeof before + 16];
+    memset(before, 'b', size_before);
+    struct handle *handle = create(&w->a, "f");
+    assert_int_equal(handle_write(handle, 0, bytes_of(before, size_before)), 0);
+    close_handle(handle);
+    struct late late = {.mount = &w->b, .line = "line 1\n"};
+    handle = open_flags(&w->a, "f", O_WRONLY | O_APPEND);
+    store_mem_before(w->mem, arrive, &late);
+    assert_int_equal(handle_write_again(handle, size_before, bytes_of_string(late.line)), 0);
+    assert_true(late.done);
+    store_mem_reset_hooks(w->mem);
+    /* It was done: asked for once more, nothing is stored. */
+    assert_int_equal(handle_write_again(handle, size_before, bytes_of_string(late.line)), 0);
+    close_handle(handle);
+    snprintf(all, sizeof all, "%.*s%s", (int)size_before, before, late.line);
+    assert_holds(&w->b, "f", all);
+}
+
+IN_WORLD(an_append_that_an_earlier_worker_has_sent_is_not_done_twice) {
+    append_again(w, 10);
+}
+
+IN_WORLD(nor_is_one_to_a_large_file) {
+    append_again(w, RECORD_INLINE_MAX + 100);
+}
 
 IN_WORLD(appends_by_two_mounts_both_arrive) {
     struct handle *a = create(&w->a, "log");
@@ -429,6 +477,8 @@ int main(void) {
         cmocka_unit_test(an_error_of_writing_in_the_background_is_told_once),
         cmocka_unit_test(a_flush_that_fails_can_be_tried_again),
         cmocka_unit_test(an_append_whose_answer_got_lost_is_not_done_twice),
+        cmocka_unit_test(an_append_that_an_earlier_worker_has_sent_is_not_done_twice),
+        cmocka_unit_test(nor_is_one_to_a_large_file),
         cmocka_unit_test(appends_by_two_mounts_both_arrive),
         cmocka_unit_test(appends_that_outgrow_the_record_both_arrive),
         cmocka_unit_test(an_open_reader_meets_the_new_contents_not_zeros_when_the_old_are_removed),
