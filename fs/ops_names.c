@@ -174,14 +174,13 @@ static void on_rmdir(fuse_req_t fuse, fuse_ino_t parent, const char *name) {
 }
 
 static void rename_run(struct request *request) {
+    struct mount *mount = mount_of(request);
     struct renaming renaming = {request->ino, request->name, request->new_parent, request->new_name,
                                 (unsigned)request->flags};
-    bool done = false;
-    int status = request->again ? tree_renamed(mount_of(request), &renaming, &done) : 0;
-    if (status == 0 && !done) {
-        status = tree_rename(mount_of(request), request->ino, request->name, request->new_parent,
-                             request->new_name, (unsigned)request->flags);
-    }
+    int status = request->again
+                     ? tree_rename_again(mount, &renaming)
+                     : tree_rename(mount, renaming.parent, renaming.name, renaming.new_parent,
+                                   renaming.new_name, renaming.flags);
     request_answer(request, status);
 }
 

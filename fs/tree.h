@@ -49,9 +49,7 @@ int tree_rmdir(struct mount *mount, uint64_t parent, const char *name);
 int tree_rename(struct mount *mount, uint64_t parent, const char *name, uint64_t new_parent,
                 const char *new_name, unsigned flags);
 
-/* May suspend. Whether a renaming that is asked for again was done already (what was half done is
- * finished or undone): what is at the new name
- * was last at the old one. */
+/* The same of what an earlier worker was asked for, and may have done, half done, or sent. */
 struct renaming {
     uint64_t parent;
     const char *name;
@@ -59,6 +57,6 @@ struct renaming {
     const char *new_name;
     unsigned flags;
 };
-int tree_renamed(struct mount *mount, const struct renaming *renaming, bool *ret);
+int tree_rename_again(struct mount *mount, const struct renaming *renaming);
 
 #endif

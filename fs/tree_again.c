@@ -1,4 +1,4 @@
-/* tree_again: whether a renaming that is asked for again was done the first time. */
+/* tree_again: a renaming that an earlier worker was asked for already. */
 #include <string.h>
 
 #include "fs/tree.h"
@@ -52,7 +52,9 @@ static int renamed_between(struct mount *mount, const struct renaming *renaming,
     return 0;
 }
 
-int tree_renamed(struct mount *mount, const struct renaming *renaming, bool *ret) {
+/* May suspend. Whether it was done (what was half done is finished or undone): what is at the new
+ * name was last at the old one. */
+static int is_renamed(struct mount *mount, const struct renaming *renaming, bool *ret) {
     struct inode *from, *to;
     *ret = false;
     int status = mount_pin_directory(mount, renaming->parent, &from);
@@ -65,5 +67,21 @@ int tree_renamed(struct mount *mount, const struct renaming *renaming, bool *ret
         mount_unpin(mount, to);
     }
     mount_unpin(mount, from);
+    return status;
+}
+
+int tree_rename_again(struct mount *mount, const struct renaming *renaming) {
+    bool done;
+    int status = is_renamed(mount, renaming, &done);
+    if (status != 0 || done) {
+        return status;
+    }
+    status = tree_rename(mount, renaming->parent, renaming->name, renaming->new_parent,
+                         renaming->new_name, renaming->flags);
+    if (status == ERR_NO_ENTRY) {
+        /* What the earlier worker had sent may have arrived meanwhile. */
+        int looked = is_renamed(mount, renaming, &done);
+        status = looked == 0 && done ? 0 : status;
+    }
     return status;
 }

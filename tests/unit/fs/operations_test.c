@@ -93,6 +93,38 @@ IN_WORLD(a_replaced_file_that_is_open_keeps_its_contents) {
     assert_holds(&w->b, "old", "new");
 }
 
+/* What an earlier worker has sent arrives as it is asked for once more. */
+static void rename_once(void *context, enum store_mem_call kind, uint64_t number) {
+    struct mount **other = context;
+    (void)number;
+    if (kind == STORE_MEM_BATCH && *other != NULL) {
+        struct mount *mount = *other;
+        *other = NULL;
+        assert_int_equal(tree_rename(mount, ROOT, "new", ROOT, "old", 0), 0);
+    }
+}
+
+IN_WORLD(a_rename_that_an_earlier_worker_has_sent_is_done_once) {
+    struct stat stat, after;
+    struct mount *other = &w->b;
+    const struct renaming renaming = {ROOT, "new", ROOT, "old", 0};
+    close_handle(create(&w->a, "old"));
+    close_handle(create(&w->a, "new"));
+    assert_int_equal(tree_lookup(&w->a, ROOT, "new", &stat), 0);
+    store_mem_before(w->mem, rename_once, &other);
+    assert_int_equal(tree_rename_again(&w->a, &renaming), 0);
+    assert_null(other);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(tree_lookup(&w->a, ROOT, "old", &after), 0);
+    assert_int_equal(after.st_ino, stat.st_ino);
+    assert_int_equal(tree_rename_again(&w->a, &renaming), 0);
+}
+
+IN_WORLD(a_rename_of_what_never_was_fails_however_often_it_is_asked_for) {
+    const struct renaming renaming = {ROOT, "none", ROOT, "nowhere", 0};
+    assert_int_equal(tree_rename_again(&w->a, &renaming), ERR_NO_ENTRY);
+}
+
 IN_WORLD(rename_obeys_its_flags) {
     make_file(&w->a, "x", "1");
     make_file(&w->a, "y", "2");
@@ -495,6 +527,8 @@ int main(void) {
         cmocka_unit_test(a_node_that_is_gone_is_stale_and_a_name_that_is_gone_is_no_entry),
         cmocka_unit_test(a_renamed_file_keeps_its_inode_and_what_was_written_meanwhile),
         cmocka_unit_test(a_replaced_file_that_is_open_keeps_its_contents),
+        cmocka_unit_test(a_rename_that_an_earlier_worker_has_sent_is_done_once),
+        cmocka_unit_test(a_rename_of_what_never_was_fails_however_often_it_is_asked_for),
         cmocka_unit_test(rename_obeys_its_flags),
         cmocka_unit_test(exchanged_files_that_are_open_are_found_at_their_new_places),
         cmocka_unit_test(open_files_of_two_directories_change_places),
