@@ -154,8 +154,8 @@ static void batch_begin(struct request *request) {
     uint32_t alive = request_alive(request);
     if (alive + batch_stand_ins_alive(batch) < request->needed) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
-    } else if (cannot_store(batch) || !epoch_ready(node)) {
-        batch_fail(batch, ERR_NO_SPACE);
+    } else if ((err = cannot_store(batch) ? ERR_NO_SPACE : epoch_ready(node)) != 0) {
+        batch_fail(batch, err);
     } else {
         batch_latch(batch);
     }

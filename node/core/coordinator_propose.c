@@ -87,10 +87,11 @@ void batch_propose_begin(struct batch_request *batch) {
         .request = request, .ready = on_ready, .over = on_over, .assured = on_assured};
     request->needed = needed_of(request);
     uint32_t alive = request_alive(request);
+    int err;
     if (alive < request->needed) {
         batch_fail_missed(batch, ERR_UNAVAILABLE, alive);
-    } else if (!epoch_ready(node)) {
-        batch_fail(batch, ERR_NO_SPACE);
+    } else if ((err = epoch_ready(node)) != 0) {
+        batch_fail(batch, err);
     } else {
         strict_enter(&batch->strict);
     }

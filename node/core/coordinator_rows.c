@@ -580,9 +580,7 @@ static void strict_loaded(struct batch_request *batch, uint32_t failing) {
         } else {
             batch_propose(batch);
         }
-    } else if (!epoch_ready(node)) {
-        batch_fail(batch, ERR_NO_SPACE);
-    } else if ((err = make_rows(batch)) != 0) {
+    } else if ((err = epoch_ready(node)) != 0 || (err = make_rows(batch)) != 0) {
         batch_fail(batch, err);
     } else {
         batch_propose(batch);
@@ -619,11 +617,8 @@ void batch_loaded(struct batch_request *batch) {
         batch_end(batch);
         return;
     }
-    if (!epoch_ready(node)) {
-        batch_fail(batch, ERR_NO_SPACE);
-        return;
-    }
-    int err = make_rows(batch);
+    int err = epoch_ready(node);
+    err = err == 0 ? make_rows(batch) : err;
     if (err != 0) {
         batch_fail(batch, err);
     } else {

@@ -141,6 +141,7 @@ void epoch_stop(struct node *node) {
 static void on_renewed(void *context, int status) {
     struct node *node = context;
     node->marking = false;
+    node->mark_refused = status != 0;
     if (status == 0) {
         node->epoch_end = node->epoch_asked;
     } else {
@@ -149,14 +150,14 @@ static void on_renewed(void *context, int status) {
     node_check_idle(node);
 }
 
-bool epoch_ready(struct node *node) {
+int epoch_ready(struct node *node) {
     if (node->epoch < node->epoch_end) {
-        return true;
+        return 0;
     }
     if (!node->marking) {
         put_mark(node, false, node->epoch + NODE_EPOCHS_AHEAD, on_renewed);
     }
-    return false;
+    return node->mark_refused ? ERR_NO_SPACE : ERR_BUSY;
 }
 
 void epoch_renew(struct node *node) {

@@ -15,12 +15,13 @@ bool epoch_mark_clean(struct bytes mark);
 void epoch_start(struct node *node);
 /* Marks the stop as clean; the node is STOPPED after that, whether it worked or not. */
 void epoch_stop(struct node *node);
-/* Whether there is an epoch to make dots of; if not, one is being made durable. */
-bool epoch_ready(struct node *node);
+/* 0 when there is an epoch to make dots of. If not, one is being made durable: ERR_BUSY, or
+ * ERR_NO_SPACE when the disk refused that the last time. */
+int epoch_ready(struct node *node);
 /* From here on dots are of a fresh epoch: a dot that was given to others did not reach this node's
  * own disk, so its rows may no more claim to know all dots of the old one. */
 void epoch_renew(struct node *node);
-/* The next dot of this node. epoch_ready() must hold. */
+/* The next dot of this node. epoch_ready() must have said 0. */
 struct dot epoch_dot(struct node *node);
 uint64_t epoch_actor(const struct node *node);
 /* Whether a context has dots that this node has yet to give out, now or in a later epoch. From a

@@ -112,10 +112,10 @@ struct node {
     struct forward *forwards; /* passed on, by id */
     struct work *works;       /* replica work in flight */
     uint32_t n_requests, n_forwards, n_works;
-    uint64_t inflight_bytes; /* of all of them */
-    uint64_t next_id;        /* of requests to peers; the low bits count phases */
-    struct rows_hold mark;   /* what the data directory knows of this node */
-    bool marking;            /* the mark is being committed */
+    uint64_t inflight_bytes;    /* of all of them */
+    uint64_t next_id;           /* of requests to peers; the low bits count phases */
+    struct rows_hold mark;      /* what the data directory knows of this node */
+    bool marking, mark_refused; /* the mark is being committed; was not, the last time */
     struct timer ping;
     struct recovery *recovery; /* recovery.c */
     uint32_t n_slice_pages;    /* being served */
