@@ -104,11 +104,15 @@ static void learn_names(struct mount *mount, struct directory_handle *handle, ui
 static int next_page(struct mount *mount, struct directory_handle *handle, uint64_t after,
                      struct directory_page *ret) {
     int status = ERR_CONFLICT;
+    if (handle->asked != NULL && page_ahead_names_only(handle->asked) && !handle->names_only) {
+        page_ahead_drop(&handle->asked);
+    }
     if (handle->asked != NULL) {
         status = page_ahead_take(&handle->asked, ret);
         handle->changes = status == ERR_CONFLICT;
     }
-    return status == ERR_CONFLICT ? page_read(mount, handle->inode, after, ret) : status;
+    return status == ERR_CONFLICT ? page_read(mount, handle->inode, after, handle->names_only, ret)
+                                  : status;
 }
 
 /* Behind the first page one more is asked for, then two: many listings end early. */
@@ -119,21 +123,35 @@ static void ask_ahead(struct mount *mount, struct directory_handle *handle, bool
     }
     if (handle->asked == NULL) {
         uint64_t last = page->entries[page->n - 1].cookie;
-        handle->asked = page_ahead_ask(mount, handle->inode, last);
+        handle->asked = page_ahead_ask(mount, handle->inode, last, handle->names_only);
     }
     if (in_a_row) {
-        page_ahead_go_on(handle->asked);
+        page_ahead_go_on(handle->asked, handle->names_only);
     }
+}
+
+/* Whether the rest of the page has no attributes, and they are wanted. Not between two names of one
+ * cookie, since a page cannot begin there. */
+static bool lacks_attributes(const struct directory_handle *handle) {
+    const struct listing *page = &handle->page.listing;
+    uint32_t next = handle->next;
+    bool between =
+        next > 0 && next < page->n && page->entries[next].cookie == page->entries[next - 1].cookie;
+    return handle->page.names_only && !handle->names_only && next < page->n && !between;
 }
 
 /* The page that continues behind `offset`. Names of one cookie share a page, so the place in the
  * page says where among them the kernel is. */
 static int turn_to(struct mount *mount, struct directory_handle *handle, uint64_t offset) {
     bool in_a_row = handle->next_offset == offset && handle->next_offset != 0;
-    if (in_a_row && (handle->next < handle->page.listing.n || handle->page.listing.end)) {
+    bool lacks = in_a_row && lacks_attributes(handle);
+    if (in_a_row && !lacks && (handle->next < handle->page.listing.n || handle->page.listing.end)) {
         return 0;
     }
     drop_page(mount, handle);
+    if (lacks) {
+        page_ahead_drop(&handle->asked); /* it is behind another page */
+    }
     uint64_t after = offset < FIRST_COOKIE ? 0 : offset;
     if (!in_a_row) {
         page_ahead_drop(&handle->asked);
@@ -263,7 +281,7 @@ static bool give(struct mount *mount, struct directory_handle *handle,
     const struct entry *entry = &listed->entry;
     struct stat stat = {.st_ino = record_ino(&entry->record), .st_mode = entry->record.mode};
     struct inode *inode = NULL;
-    if (listener->attributes) {
+    if (listener->attributes && !handle->page.names_only) {
         inode = describe(mount, handle, &stat);
     }
     bool taken = listener->take(listener->context, entry->name, &stat, listed->cookie);
@@ -384,6 +402,7 @@ int directory_read(struct mount *mount, struct directory_handle *handle, uint64_
     if (!give_dots(handle, &offset, listener)) {
         return 0;
     }
+    handle->names_only = !listener->attributes;
     bool at_hand = handle->next_offset == offset && handle->next_offset != 0;
     if (!at_hand && read_remembered(mount, handle->inode, offset, listener)) {
         return 0;
@@ -393,7 +412,7 @@ int directory_read(struct mount *mount, struct directory_handle *handle, uint64_
         if (status != 0) {
             return status;
         }
-        if (listener->attributes) {
+        if (listener->attributes && !handle->page.names_only) {
             namespace_list_follow(mount->config.ns, &handle->page.listing);
         }
         while (handle->next < handle->page.listing.n) {

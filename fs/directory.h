@@ -21,6 +21,7 @@ struct directory_handle {
     struct inode *inode; /* pinned */
     struct directory_page page;
     struct page_ahead *asked; /* the pages behind it; NULL = not asked for */
+    bool names_only;          /* what the kernel wants now */
     bool changes;             /* such a page was not good any more: no more of them */
     uint32_t next;            /* index in page of the first entry not given out */
     uint64_t next_offset;     /* the offset that it follows; 0 = there is no page */

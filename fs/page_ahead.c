@@ -6,11 +6,11 @@
 /* What takes longer is read anew when it is wanted, and unmounting does not wait for it. */
 #define AHEAD_WITHIN_NS 2000000000
 
-int page_read(struct mount *mount, struct inode *directory, uint64_t after,
+int page_read(struct mount *mount, struct inode *directory, uint64_t after, bool names_only,
               struct directory_page *ret) {
-    struct directory_page page = {.began = inodes_clock(&mount->inodes)};
-    int status = namespace_list(mount->config.ns, &directory->directory, after,
-                                DIRECTORY_PAGE_ENTRIES, &page.listing);
+    struct directory_page page = {.names_only = names_only, .began = inodes_clock(&mount->inodes)};
+    int status = (names_only ? namespace_list_names : namespace_list)(
+        mount->config.ns, &directory->directory, after, DIRECTORY_PAGE_ENTRIES, &page.listing);
     if (status == 0) {
         page.read_ns = mount_now_ns(mount);
         *ret = page;
@@ -23,11 +23,12 @@ struct page_ahead {
     struct mount *mount;
     struct inode *directory; /* pinned */
     uint64_t after;
+    bool names_only;
     struct directory_page page; /* when `status` is 0 */
     int status;
     bool done;
     bool dropped;
-    bool goes_on;
+    bool goes_on, goes_on_names_only;
     struct page_ahead *next;
     struct task_queue came;
 };
@@ -45,8 +46,9 @@ static void check_next(struct page_ahead *ahead) {
     const struct listing *listing = &ahead->page.listing;
     if (ahead->goes_on && ahead->done && ahead->status == 0 && ahead->next == NULL &&
         !listing->end) {
+        uint64_t last = listing->entries[listing->n - 1].cookie;
         ahead->next =
-            page_ahead_ask(ahead->mount, ahead->directory, listing->entries[listing->n - 1].cookie);
+            page_ahead_ask(ahead->mount, ahead->directory, last, ahead->goes_on_names_only);
     }
 }
 
@@ -55,7 +57,8 @@ static void ask(void *arg) {
     struct mount *mount = ahead->mount;
     int64_t before_ns = task_deadline_ns(task_self());
     task_set_deadline(task_self(), mount_now_ns(mount) + AHEAD_WITHIN_NS);
-    ahead->status = page_read(mount, ahead->directory, ahead->after, &ahead->page);
+    ahead->status =
+        page_read(mount, ahead->directory, ahead->after, ahead->names_only, &ahead->page);
     task_set_deadline(task_self(), before_ns); /* it may be another's task */
     ahead->done = true;
     task_wake_all(&ahead->came);
@@ -67,7 +70,8 @@ static void ask(void *arg) {
     mount_background_done(mount);
 }
 
-struct page_ahead *page_ahead_ask(struct mount *mount, struct inode *directory, uint64_t after) {
+struct page_ahead *page_ahead_ask(struct mount *mount, struct inode *directory, uint64_t after,
+                                  bool names_only) {
     if (mount->n_pages_ahead >= PAGES_AHEAD_MAX || mount->config.attributes_ns == 0 ||
         mount->stopping) {
         return NULL;
@@ -76,21 +80,27 @@ struct page_ahead *page_ahead_ask(struct mount *mount, struct inode *directory, 
     ahead->mount = mount;
     ahead->directory = directory;
     ahead->after = after;
+    ahead->names_only = names_only;
     inode_pin(directory);
     mount->n_pages_ahead++;
     mount_background(mount, ask, ahead);
     return ahead;
 }
 
-void page_ahead_go_on(struct page_ahead *ahead) {
+void page_ahead_go_on(struct page_ahead *ahead, bool names_only) {
     if (ahead != NULL) {
         ahead->goes_on = true;
+        ahead->goes_on_names_only = names_only;
         check_next(ahead);
     }
 }
 
 bool page_ahead_is_there(const struct page_ahead *ahead) {
     return ahead->done;
+}
+
+bool page_ahead_names_only(const struct page_ahead *ahead) {
+    return ahead->names_only;
 }
 
 /* As good as a page that is read now, as far as is known. */

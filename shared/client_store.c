@@ -10,6 +10,7 @@ enum {
     GET_LARGE = (64 << 10) + (1 << 10), /* a block and its clock */
     CONTEXTS_OF_ROW = 64,               /* a batch's answer per row */
     SCAN_SLACK = 4 << 10,               /* cursor, tally, headers of rows */
+    SCAN_ROW_REST = 400,                /* a row without its value: names have up to 255 bytes */
 };
 
 /* One call in flight; lives on the calling task's stack. */
@@ -167,7 +168,7 @@ static int store_batch(void *self, struct bytes partition_key, const struct batc
 
 /* Of parts of values less comes than is read for them. */
 static uint32_t scan_reply_size(const struct scan_request *request) {
-    uint64_t parts = (uint64_t)request->rows_max * (request->value_max + CLIENT_REPLY_SMALL);
+    uint64_t parts = (uint64_t)request->rows_max * (request->value_max + SCAN_ROW_REST);
     bool less = request->value_max > 0 && parts < request->bytes_max;
     return (less ? (uint32_t)parts : request->bytes_max) + SCAN_SLACK;
 }

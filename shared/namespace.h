@@ -136,11 +136,9 @@ int namespace_update_directory(struct namespace *ns, const struct id128 *directo
                                              struct directory_attributes *attributes),
                                void *context, struct directory_attributes *ret);
 
-/* A page of a listing in cookie order. Entries created or deleted meanwhile never make it skip or
- * repeat others. */
+/* A page of a listing, by cookie. What comes and goes never makes it skip or repeat others. */
 struct listing_entry {
-    uint64_t
-        cookie; /* 63 bits, >= 16; rises strictly but among names of one hash, which share a page */
+    uint64_t cookie; /* >= 16; rises strictly but among names of one hash, which share a page */
     struct entry entry;
 };
 struct listing {
@@ -152,11 +150,14 @@ void listing_release(struct listing *listing);
 /* The cookie that the entries of this name have. */
 uint64_t namespace_cookie(const char *name);
 /* Entries with a cookie greater than `after` (0 = from the start), about `entries_max` of them and
- * at least one unless at the end. A record of a directory in a listing has no header attributes
- * (namespace_attributes() has them). */
+ * at least one unless at the end. Directories' records have no header attributes. */
 int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
                    uint32_t entries_max, struct listing *ret);
 
+/* The same of names, types and what record_ino() says alone; of the rest hardly anything is sent.
+ */
+int namespace_list_names(struct namespace *ns, const struct id128 *directory, uint64_t after,
+                         uint32_t entries_max, struct listing *ret);
 /* ---- paths ---- */
 /* Walks "/a/b/c" (also "a/b/c"; "." and ".." and empty parts as in path_resolution(7); symlinks are
  * not followed). The root: ERR_IS_DIRECTORY. For a missing last part: ERR_NO_ENTRY with `ret`

@@ -11,6 +11,8 @@ enum {
     ENTRY_KEY_NAME = 1 + 8,
     ENTRIES_MAX = SCAN_ROWS_MAX - 1, /* of a page: what one scan gives, and one to look ahead */
     SHARD_ROWS_MIN = 16,
+    NAMES_MAX = 384,              /* of a page of names: however long they are, its answer... */
+    NAMES_READ_BYTES = 512 << 10, /* ...fits a connection's credit; the node reads so much for it */
 };
 #define HASH_MAX (UINT64_MAX >> 1)
 
@@ -19,13 +21,14 @@ struct shard_scan {
     struct namespace *ns;
     const struct id128 *directory;
     uint8_t shard;
+    bool names_only;
     uint32_t rows_max;
     struct key first; /* the next rows are those behind `after`, or from `first` on */
     struct key after;
     bool more; /* there may be */
     struct listing found;
     uint32_t capacity;
-    struct versions versions; /* of the row at hand: its memory serves for all */
+    struct store_row row; /* at hand: its memory serves for all */
 };
 
 static uint64_t cookie_of(uint64_t hash) {
@@ -53,6 +56,30 @@ void listing_release(struct listing *listing) {
     *listing = (struct listing){0};
 }
 
+/* From the head of the only version's record; false when more is to be known. */
+static bool head_entry(const struct shard_scan *scan, const char *name, struct entry *ret) {
+    const struct versions *versions = &scan->row.versions;
+    if (versions->n_siblings != 1 || versions_live(versions) != 1) {
+        return false;
+    }
+    *ret = (struct entry){.directory = *scan->directory, .n_links = 1};
+    memcpy(ret->name, name, strlen(name) + 1);
+    return record_peek(versions->siblings[0].value, &ret->record);
+}
+
+/* The row at hand with the whole of its values. */
+static int row_whole(struct shard_scan *scan, struct bytes sort_key) {
+    struct store *store = scan->ns->store;
+    struct key partition = key_directory(scan->directory, scan->shard);
+    struct store_row row = {0};
+    int err = store->get(store->self, key_bytes(&partition), sort_key, LEVEL_QUORUM, &row);
+    if (err == 0) {
+        store_row_release(&scan->row);
+        scan->row = row;
+    }
+    return err;
+}
+
 /* A row of the page as an entry. ERR_NO_ENTRY: not to be shown. */
 static int row_entry(struct shard_scan *scan, const struct scan_row *row, struct entry *ret) {
     char name[NAME_SIZE_MAX + 1];
@@ -62,10 +89,17 @@ static int row_entry(struct shard_scan *scan, const struct scan_row *row, struct
     }
     memcpy(name, row->sort_key.data + ENTRY_KEY_NAME, size);
     name[size] = 0;
-    if (versions_decode(row->versions, &scan->versions) < 0) {
-        return ERR_CORRUPT;
+    int err = versions_decode(row->versions, &scan->row.versions) < 0 ? ERR_CORRUPT : 0;
+    if (err == 0 && scan->names_only) {
+        if (head_entry(scan, name, ret)) {
+            return 0;
+        }
+        err = row_whole(scan, row->sort_key);
     }
-    int err = entry_from_versions(scan->directory, name, &scan->versions, ret);
+    if (err < 0) {
+        return err;
+    }
+    err = entry_from_versions(scan->directory, name, &scan->row.versions, ret);
     if (err == 0 && ret->record.move.under_way) {
         entry_release(ret);
         return namespace_lookup(scan->ns, scan->directory, name, ret);
@@ -81,7 +115,7 @@ static int row_entry(struct shard_scan *scan, const struct scan_row *row, struct
 static int losers_take(struct shard_scan *scan, uint64_t cookie, const char *name) {
     struct entry *losers;
     int err = 0;
-    uint32_t n = conflicts_losers(scan->directory, name, &scan->versions, &losers);
+    uint32_t n = conflicts_losers(scan->directory, name, &scan->row.versions, &losers);
     for (uint32_t i = 0; i < n && err == 0; i++) {
         struct entry own;
         err = entry_read(scan->ns, scan->directory, losers[i].name, &own);
@@ -130,6 +164,10 @@ static int scan_page(void *arg) {
                                    .before = key_bytes(&end),
                                    .rows_max = scan->rows_max,
                                    .bytes_max = NAMESPACE_PAGE_BYTES};
+    if (scan->names_only) {
+        request.bytes_max = NAMES_READ_BYTES;
+        request.value_max = RECORD_HEAD_SIZE;
+    }
     struct store_page page = {0};
     int err = store->scan(store->self, key_bytes(&partition), &request, LEVEL_QUORUM, &page);
     if (err < 0) {
@@ -213,19 +251,29 @@ static int scans_join(struct shard_scan *scans, uint32_t n, struct listing *ret)
     return 0;
 }
 
+/* What is listed of a directory. */
+struct wish {
+    const struct id128 *directory;
+    uint64_t after;
+    uint32_t entries_max;
+    bool names_only;
+};
+
 /* All shards from the one of `hash` on at once, each for its part of the page and some more: a
  * directory that fits into a page costs one round trip however many shards it has. */
-static int list_shards(struct namespace *ns, const struct id128 *directory, uint64_t hash,
-                       uint32_t entries_max, struct listing *ret) {
-    uint32_t first = directory_shard(directory, hash);
-    uint32_t n = (1u << directory_shard_bits(directory)) - first;
-    uint32_t rows_max = n == 1 ? entries_max + 1 : 2 * (entries_max / n) + SHARD_ROWS_MIN;
+static int list_shards(struct namespace *ns, const struct wish *wish, uint64_t hash,
+                       struct listing *ret) {
+    uint32_t first = directory_shard(wish->directory, hash);
+    uint32_t n = (1u << directory_shard_bits(wish->directory)) - first;
+    uint32_t rows_max =
+        n == 1 ? wish->entries_max + 1 : 2 * (wish->entries_max / n) + SHARD_ROWS_MIN;
     struct shard_scan *scans = memory_new(n, sizeof *scans);
     struct task_group group = {0};
     for (uint32_t i = 0; i < n; i++) {
         scans[i] = (struct shard_scan){.ns = ns,
-                                       .directory = directory,
+                                       .directory = wish->directory,
                                        .shard = (uint8_t)(first + i),
+                                       .names_only = wish->names_only,
                                        .rows_max = rows_max,
                                        .first = key_entries_from(hash)};
         if (n > 1) {
@@ -239,26 +287,36 @@ static int list_shards(struct namespace *ns, const struct id128 *directory, uint
     }
     for (uint32_t i = 0; i < n; i++) {
         listing_release(&scans[i].found);
-        versions_release(&scans[i].versions);
+        store_row_release(&scans[i].row);
     }
     free(scans);
     return err;
 }
 
-int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
-                   uint32_t entries_max, struct listing *ret) {
-    if (after >= HASH_MAX) {
-        *ret = (struct listing){.end = true};
-        return 0;
-    }
-    uint64_t hash = after < COOKIE_MIN ? 0 : after + 1;
-    entries_max = entries_max < ENTRIES_MAX ? entries_max : ENTRIES_MAX;
-    struct listing listing = {0};
-    int err = list_shards(ns, directory, hash, entries_max, &listing);
+static int list(struct namespace *ns, const struct wish *wish, struct listing *ret) {
+    struct listing listing = {.end = wish->after >= HASH_MAX};
+    uint64_t hash = wish->after < COOKIE_MIN ? 0 : wish->after + 1;
+    int err = listing.end ? 0 : list_shards(ns, wish, hash, &listing);
     if (err < 0) {
         listing_release(&listing);
         return err;
     }
     *ret = listing;
     return 0;
+}
+
+static uint32_t at_most(uint32_t n, uint32_t max) {
+    return n < max ? n : max;
+}
+
+int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
+                   uint32_t entries_max, struct listing *ret) {
+    struct wish wish = {directory, after, at_most(entries_max, ENTRIES_MAX), false};
+    return list(ns, &wish, ret);
+}
+
+int namespace_list_names(struct namespace *ns, const struct id128 *directory, uint64_t after,
+                         uint32_t entries_max, struct listing *ret) {
+    struct wish wish = {directory, after, at_most(entries_max, NAMES_MAX), true};
+    return list(ns, &wish, ret);
 }

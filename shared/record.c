@@ -320,6 +320,25 @@ int record_decode(struct bytes encoded, struct record *ret) {
     return 0;
 }
 
+bool record_peek(struct bytes head, struct record *ret) {
+    struct reader r = reader_of(head);
+    uint8_t version = reader_u8(&r);
+    uint8_t flags = reader_u8(&r);
+    *ret = (struct record){0};
+    reader_u8(&r); /* kind */
+    reader_u8(&r); /* lineage */
+    ret->mode = reader_u32(&r);
+    reader_bytes(&r, 2 * sizeof(uint32_t)); /* owner and group */
+    ret->file_id = reader_u64(&r);
+    reader_bytes(&r, 5 * sizeof(uint64_t)); /* times, size, device */
+    struct id128 id = read_id(&r);
+    if (S_ISDIR(ret->mode)) {
+        ret->directory = id;
+    }
+    return !r.bad && (version == RECORD_VERSION || version == RECORD_VERSION_CHANGED) &&
+           (flags & (RECORD_MOVING | RECORD_LINKS | RECORD_DISPLACED)) == 0;
+}
+
 /* Makes the record own copies of all its bytes, in one piece of memory. */
 static void record_own(struct record *record) {
     struct bytes *parts[] = {&record->data, &record->extents, &record->xattrs, &record->links,

@@ -111,6 +111,10 @@ bool record_has_tail(const struct record *record);
 void record_encode(const struct record *record, struct buffer *into);
 /* What is `bytes` borrows `encoded`. ERR_INVALID for anything malformed or over a bound. */
 int record_decode(struct bytes encoded, struct record *ret);
+/* Of a record's first RECORD_HEAD_SIZE bytes: mode and what record_ino() needs, all else is zeros.
+ * False when they do not say it, or a name's record is more than that (a rename under way). */
+enum { RECORD_HEAD_SIZE = 80 };
+bool record_peek(struct bytes head, struct record *ret);
 /* A deep copy that owns its bytes; record_release() frees them. `ret` need not be initialized. */
 void record_copy(const struct record *from, struct record *ret);
 void record_release(struct record *record);

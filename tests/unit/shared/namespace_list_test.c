@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "shared/err.h"
+#include "shared/namespace_link.h"
 #include "shared/namespace_rows.h"
 #include "tests/lib/namespace_world.h"
 
@@ -165,6 +166,61 @@ IN_WORLD(pages_bounded_by_bytes_still_list_everything) {
     assert_int_equal(count_names(w->ns, &d, 4000), 600);
 }
 
+/* Both listings of a directory say the same, as far as both say it. */
+static void assert_same_names(struct world *w, const struct id128 *directory, uint32_t n) {
+    struct listing whole, names;
+    assert_int_equal(namespace_list(w->ns, directory, 0, 300, &whole), 0);
+    assert_int_equal(namespace_list_names(w->ns, directory, 0, 300, &names), 0);
+    assert_true(whole.end && names.end);
+    assert_int_equal(whole.n, n);
+    assert_int_equal(names.n, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct entry *a = &whole.entries[i].entry, *b = &names.entries[i].entry;
+        assert_string_equal(a->name, b->name);
+        assert_int_equal(whole.entries[i].cookie, names.entries[i].cookie);
+        assert_int_equal(a->record.mode, b->record.mode);
+        assert_true(record_ino(&a->record) == record_ino(&b->record));
+    }
+    listing_release(&whole);
+    listing_release(&names);
+}
+
+IN_WORLD(a_listing_of_names_says_the_same_of_all_kinds_of_entries) {
+    struct id128 d, e;
+    struct entry file, link;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    assert_int_equal(make_directory(w->ns, &d, "e", &e), 0);
+    make_files(w->ns, &d, "file", 20);
+    assert_int_equal(namespace_lookup(w->ns, &d, "file1", &file), 0);
+    assert_int_equal(namespace_link(w->ns, &file, &d, "link1", &link), 0);
+    entry_release(&file);
+    entry_release(&link);
+    assert_int_equal(namespace_rename(w->ns, root, "d", root, "c", 0, NULL, NULL), 0);
+    assert_int_equal(namespace_rename(w->ns, &d, "file2", &e, "moved", 0, NULL, NULL), 0);
+    assert_same_names(w, &d, 21);
+    assert_same_names(w, &e, 1);
+    assert_same_names(w, root, 1);
+}
+
+IN_WORLD(a_listing_of_names_reads_large_records_in_few_pages) {
+    char text[4001];
+    struct id128 d;
+    struct listing listing;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    assert_int_equal(make_directory(w->ns, root, "d", &d), 0);
+    for (int i = 0; i < 100; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%d", i);
+        assert_int_equal(make_file(w->ns, &d, name, text), 0);
+    }
+    uint64_t before = store_mem_calls(w->mem);
+    assert_int_equal(namespace_list_names(w->ns, &d, 0, 300, &listing), 0);
+    assert_int_equal(store_mem_calls(w->mem), before + 1);
+    assert_int_equal(listing.n, 100);
+    listing_release(&listing);
+}
+
 IN_WORLD(a_listing_that_fails_midway_fails) {
     struct listing listing;
     make_files(w->ns, root, "file", 50);
@@ -183,6 +239,8 @@ int main(void) {
         cmocka_unit_test(names_of_one_hash_share_a_page),
         cmocka_unit_test(what_stays_shows_once_while_others_come_and_go),
         cmocka_unit_test(pages_bounded_by_bytes_still_list_everything),
+        cmocka_unit_test(a_listing_of_names_says_the_same_of_all_kinds_of_entries),
+        cmocka_unit_test(a_listing_of_names_reads_large_records_in_few_pages),
         cmocka_unit_test(a_listing_that_fails_midway_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
