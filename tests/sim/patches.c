@@ -47,11 +47,13 @@ static void take_slot(const struct ledger *ledger, uint32_t row, uint32_t sessio
         return;
     }
     body_part(body, at, before, sizeof before);
-    if (memcmp(before, value.data + at, PATCH_SLOT) == 0) {
+    uint32_t number = bytes_load_u32(value.data + at);
+    /* (A number may look like the body's last byte and zeros.) */
+    bool patch = number > 0 && is_patch(ledger, number - 1, row, session);
+    if (!patch && memcmp(before, value.data + at, PATCH_SLOT) == 0) {
         return;
     }
-    uint32_t number = bytes_load_u32(value.data + at);
-    made->right = made->right && number > 0 && is_patch(ledger, number - 1, row, session);
+    made->right = made->right && patch;
     made->last[session] = number;
     made->size = made->size > at + PATCH_SLOT ? made->size : at + PATCH_SLOT;
 }
