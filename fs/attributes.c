@@ -5,6 +5,7 @@
 
 #include "fs/holds.h"
 #include "fs/range.h"
+#include "fs/unmade.h"
 #include "fs/xattr.h"
 
 enum { SECOND_NS = 1000000000, PERMISSIONS = 07777, SECTOR = 512, ROOT_WITHIN_NS = SECOND_NS / 2 };
@@ -19,15 +20,21 @@ static struct timespec timespec_of(int64_t ns) {
     return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
 }
 
+static int64_t latest_ns(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 static void of_directory(const struct inode *inode, struct stat *ret) {
     const struct directory_attributes *attributes = &inode->known->attributes;
     ret->st_mode = S_IFDIR | (attributes->mode & PERMISSIONS);
     ret->st_uid = attributes->uid;
     ret->st_gid = attributes->gid;
-    ret->st_size = (off_t)attributes->n_entries;
+    /* Files that are stored later came when they were made. */
+    int64_t since_ns = inode->n_unmade > 0 ? inode->unmade_ns : INT64_MIN;
+    ret->st_size = (off_t)(attributes->n_entries + inode->n_unmade);
     ret->st_atim = timespec_of(attributes->atime_ns);
-    ret->st_mtim = timespec_of(attributes->mtime_ns);
-    ret->st_ctim = timespec_of(attributes->ctime_ns);
+    ret->st_mtim = timespec_of(latest_ns(attributes->mtime_ns, since_ns));
+    ret->st_ctim = timespec_of(latest_ns(attributes->ctime_ns, since_ns));
 }
 
 /* What is known of a file's attributes, and what its open file has not stored yet in its place;
@@ -298,11 +305,17 @@ static bool asks_for_what_is(const struct inode *inode, const struct attributes_
             (change->mode & PERMISSIONS) == (record->mode & PERMISSIONS));
 }
 
+/* The times that are set come after those of names that were made before. */
+static int set_directory(struct mount *mount, struct inode *inode, struct setting *setting) {
+    int status = unmade_settle_in(mount, inode);
+    return status != 0 ? status
+                       : attributes_change_directory(mount, inode, set_directory_fields, setting);
+}
+
 static int set_inode(struct mount *mount, struct inode *inode, struct setting *setting) {
     bool resize = (setting->change->mask & ATTRIBUTE_SIZE) != 0;
     if (inode->is_directory) {
-        return resize ? ERR_IS_DIRECTORY
-                      : attributes_change_directory(mount, inode, set_directory_fields, setting);
+        return resize ? ERR_IS_DIRECTORY : set_directory(mount, inode, setting);
     }
     /* A truncation by name sees what other mounts have closed, as an opening would. */
     int status =

@@ -7,6 +7,7 @@
 
 #include "fs/attributes.h"
 #include "fs/file.h"
+#include "fs/unmade.h"
 #include "shared/namespace_conflicts.h"
 #include "shared/namespace_link.h"
 
@@ -394,6 +395,10 @@ static bool is_coming(const struct directory_handle *handle) {
 
 int directory_read(struct mount *mount, struct directory_handle *handle, uint64_t offset,
                    const struct listener *listener) {
+    int settled = unmade_settle_in(mount, handle->inode);
+    if (settled != 0) {
+        return settled;
+    }
     if (offset == 0) {
         drop_page(mount, handle); /* rewinddir(3) wants news */
         page_ahead_drop(&handle->asked);

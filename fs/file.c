@@ -7,6 +7,7 @@
 
 #include "fs/holds.h"
 #include "fs/locks.h"
+#include "fs/unmade.h"
 
 void file_left_memory(struct file *file, size_t size) {
     file->mount->n_dirty_bytes -= size;
@@ -46,7 +47,12 @@ void file_take_record(struct file *file, const struct entry *entry) {
     file->dirty = file->replaced = file->size_set = file->outgrown = file->uncertain = false;
     file->grown = false;
     file->contents_synced = false; /* that nobody here knows */
-    file->record_synced = file->attributes.mask == 0;
+    file->record_synced = file->attributes.mask == 0 && !file->inode->unmade;
+    if (file->inode->unmade) {
+        file->dirty = file->replaced = true; /* its name has to be stored, and what it holds */
+        file->modified_ns = record->mtime_ns;
+        file->dirty_ns = mount_now_ns(file->mount);
+    }
     patches_clear(&file->patches);
     inode_set_dirt(file->inode, SURVIVOR_CLEAN);
     file_unremember(file);
@@ -202,6 +208,10 @@ static void finish(void *arg) {
     if (file_unstored(file) && !file->inode->gone && file_lock(file) == 0) {
         mount->n_writes_lost += file_store(file, false, NULL, NULL) != 0;
         file_unlock(file);
+    }
+    if (file->n_users == 1 && file->inode->unmade && !mount->stopping &&
+        !handles_hold(&mount->handles, file->inode->ino)) {
+        unmade_drop(mount, file->inode);
     }
     if (file->n_users == 1) {
         if (file->kind == CONTENTS_BLOCKS) {

@@ -16,6 +16,8 @@
  *     when they are full, and the rest leaves with flush, fsync, or after MOUNT_WRITEBACK_NS.
  *     A file that this opening has made with O_EXCL is stored at close even so: who makes sure that
  *     there was none looks at what close says (tar, cp, rsync, git).
+ *     The name of a file that is not stored yet (unmade.h) goes with the first record: such a file
+ *     is dirty, and its contents begin anew, whenever it is open.
  *   - Blocks are stored first, the record that names them last.
  *   - Contents that begin anew (truncation to nothing, a small file that outgrows its record) are
  *     written under a fresh contents id and swapped in with the record (`replaced`): whoever reads

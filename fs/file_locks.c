@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/locks.h"
+#include "fs/unmade.h"
 
 enum { TRIES_MAX = 64 };
 #define TRY_PAUSE_NS 1000000
@@ -260,7 +261,8 @@ static int try_once(struct file_locks *fl, struct lock *lock, bool *fresh) {
 
 int file_locks_try(struct file_locks *fl, struct lock *lock) {
     set_deadline(fl);
-    int status = take_turn(fl);
+    int status = unmade_settle(mount_of(fl), fl->file->inode); /* others meet it by its row */
+    status = status == 0 ? take_turn(fl) : status;
     if (status != 0) {
         return status;
     }

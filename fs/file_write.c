@@ -41,7 +41,7 @@ static void begin_inline(struct file *file, struct bytes data) {
 
 /* Turns to contents in blocks, under a fresh id, that begin as what was inline. */
 static int begin_blocks(struct file *file, bool append) {
-    if (append && file->dirty) {
+    if (append && file->dirty && !file->replaced) {
         /* So that `data` is what is stored, which outgrown contents are checked against. */
         int status = file_store(file, false, NULL, NULL);
         if (status != 0 || file->kind != CONTENTS_INLINE) {

@@ -66,7 +66,7 @@ static void evict(struct inodes *inodes, const struct known *keep) {
                                           inodes->n_known_bytes > INODES_KNOWN_BYTES_MAX);
          i++) {
         struct known *known = inodes->oldest;
-        if (known->inode->file != NULL || known == keep) {
+        if (known->inode->file != NULL || known->inode->unmade || known == keep) {
             known_unlink(inodes, known);
             known_push(inodes, known);
         } else {
@@ -148,6 +148,18 @@ static void leave_alone(struct inodes *inodes, struct inode *inode) {
     }
 }
 
+static void release_unmade(struct inodes *inodes, struct unmade *unmade) {
+    struct unmade was = *unmade;
+    *unmade = (struct unmade){0};
+    if (was.inode != NULL) {
+        was.inode->unmade = false;
+        was.directory->n_unmade--;
+        inodes->n_unmade--;
+        inode_unpin(inodes, was.inode);
+        inode_unpin(inodes, was.directory);
+    }
+}
+
 static char *copy_name(const char *name) {
     size_t size = strlen(name) + 1;
     char *copy = memory_new(1, size);
@@ -171,6 +183,9 @@ void inodes_set_root(struct inodes *inodes, const struct id128 *directory) {
 }
 
 void inodes_release(struct inodes *inodes) {
+    for (uint32_t i = 0; i < INODES_UNMADE_MAX; i++) {
+        release_unmade(inodes, &inodes->unmade[i]); /* they stay for the next worker */
+    }
     while (inodes->newest != NULL) {
         known_drop(inodes,
                    inodes->newest); /* looks at the inode's directory: while all are there */
@@ -345,22 +360,60 @@ void inodes_keep_gone(struct inodes *inodes, const struct inode *inode) {
     buffer_release(&record);
 }
 
-static void restore_gone(struct inodes *inodes, const struct survivor_gone *gone) {
-    struct inode *inode = inodes_find(inodes, gone->ino);
-    struct entry entry = {0};
-    if (inode == NULL || !inode->gone || inode->is_directory ||
-        record_decode(bytes_of(gone->record, gone->size), &entry.record) != 0) {
-        return;
+/* What is known of an inode comes from an encoded record. */
+static bool learn_encoded(struct inodes *inodes, struct inode *inode,
+                          const struct survivor_gone *left) {
+    struct entry entry = {.directory = inode->parent};
+    if (inode->is_directory ||
+        record_decode(bytes_of(left->record, left->size), &entry.record) != 0) {
+        return false;
     }
-    entry.directory = inode->parent;
     snprintf(entry.name, sizeof entry.name, "%s", inode->name);
     inodes_learn(inodes, inode, &entry, inodes_clock(inodes), 0);
+    return true;
+}
+
+static void restore_gone(struct inodes *inodes, const struct survivor_gone *gone) {
+    struct inode *inode = inodes_find(inodes, gone->ino);
+    if (inode != NULL && inode->gone) {
+        learn_encoded(inodes, inode, gone);
+    }
+}
+
+static void add_unmade(struct inodes *inodes, uint32_t at, struct inode *inode,
+                       struct inode *directory) {
+    inode_pin(inode);
+    inode_pin(directory);
+    inode->unmade = true;
+    directory->n_unmade++;
+    directory->unmade_ns = inode->known->entry.record.mtime_ns;
+    /* Of no version that is ever stored: pages of it are not pages of nothing. */
+    struct op_id *version = &inode->known->entry.version;
+    memcpy(version->bytes, &inode->ino, sizeof inode->ino);
+    inodes->unmade[at] = (struct unmade){inode, directory};
+    inodes->n_unmade++;
+}
+
+static void restore_unmade(struct inodes *inodes, uint32_t at) {
+    const struct survivor_gone *left = survivor_unmade(inodes->survivor, at);
+    struct inode *inode = left != NULL ? inodes_find(inodes, left->ino) : NULL;
+    struct inode *directory = inode != NULL ? inodes_directory(inodes, &inode->parent) : NULL;
+    if (directory != NULL && directory->is_directory && !inode->gone && !inode->unmade &&
+        learn_encoded(inodes, inode, left)) {
+        add_unmade(inodes, at, inode, directory);
+        inode->doubtful = true;
+    } else {
+        survivor_put_unmade(inodes->survivor, at, 0, bytes_of(NULL, 0));
+    }
 }
 
 uint32_t inodes_survive(struct inodes *inodes, struct survivor *survivor) {
     assert(inodes->n == 1);
     inodes->survivor = survivor;
     survivor_each(survivor, restore, inodes);
+    for (uint32_t i = 0; i < INODES_UNMADE_MAX; i++) {
+        restore_unmade(inodes, i);
+    }
     for (uint32_t i = 0; i < SURVIVOR_GONE_MAX; i++) {
         const struct survivor_gone *gone = survivor_gone(survivor, i);
         if (gone != NULL) {
@@ -503,6 +556,81 @@ struct known *inodes_known(struct inodes *inodes, struct inode *inode, int64_t n
     return known;
 }
 
+/* ---- files that are not stored yet ---- */
+
+static bool keep_unmade(struct inodes *inodes, uint32_t at, const struct inode *inode) {
+    struct buffer record = {0};
+    if (inodes->survivor == NULL) {
+        return true;
+    }
+    record_encode(&inode->known->entry.record, &record);
+    bool kept = inode->kept != NULL &&
+                survivor_put_unmade(inodes->survivor, at, inode->ino, buffer_bytes(&record));
+    buffer_release(&record);
+    return kept;
+}
+
+bool inodes_begin_unmade(struct inodes *inodes, struct inode *inode, struct inode *directory) {
+    for (uint32_t i = 0; i < INODES_UNMADE_MAX; i++) {
+        if (inodes->unmade[i].inode == NULL) {
+            if (!keep_unmade(inodes, i, inode)) {
+                return false;
+            }
+            add_unmade(inodes, i, inode, directory);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct unmade *find_slot(struct inodes *inodes, const struct inode *inode) {
+    uint32_t at = 0;
+    while (inodes->unmade[at].inode != inode) {
+        at++;
+        assert(at < INODES_UNMADE_MAX);
+    }
+    return &inodes->unmade[at];
+}
+
+void inodes_end_unmade(struct inodes *inodes, struct inode *inode) {
+    struct unmade *slot = find_slot(inodes, inode);
+    if (inodes->survivor != NULL) {
+        survivor_put_unmade(inodes->survivor, (uint32_t)(slot - inodes->unmade), 0,
+                            bytes_of(NULL, 0));
+    }
+    inode->doubtful = false;
+    release_unmade(inodes, slot);
+}
+
+struct inode *inodes_find_unmade(const struct inodes *inodes, const struct inode *directory,
+                                 const char *name) {
+    for (uint32_t i = 0; directory->n_unmade > 0 && i < INODES_UNMADE_MAX; i++) {
+        const struct unmade *unmade = &inodes->unmade[i];
+        if (unmade->directory == directory && strcmp(unmade->inode->name, name) == 0) {
+            return unmade->inode;
+        }
+    }
+    return NULL;
+}
+
+struct inode *inodes_unmade_in(const struct inodes *inodes, const struct inode *directory) {
+    for (uint32_t i = 0; directory->n_unmade > 0 && i < INODES_UNMADE_MAX; i++) {
+        if (inodes->unmade[i].directory == directory) {
+            return inodes->unmade[i].inode;
+        }
+    }
+    return NULL;
+}
+
+struct inode *inodes_unmade_directory(const struct inodes *inodes, const struct inode *inode) {
+    for (uint32_t i = 0; i < INODES_UNMADE_MAX; i++) {
+        if (inodes->unmade[i].inode == inode) {
+            return inodes->unmade[i].directory;
+        }
+    }
+    return NULL;
+}
+
 void inodes_doubt_kernel(const struct inodes *inodes) {
     for (uint32_t i = 0; i < inodes->n_buckets; i++) {
         for (struct inode *inode = inodes->buckets[i]; inode != NULL; inode = inode->next) {
@@ -538,6 +666,7 @@ void inodes_check(const struct inodes *inodes) {
             assert(!inode->ahead || inode->known != NULL);
             assert(inode->known == NULL || inode->known->inode == inode);
             assert(inode->changed <= inodes->clock);
+            assert(!inode->unmade || (inode->known != NULL && !inode->gone));
         }
     }
     assert(n == inodes->n && n_known == inodes->n_known);

@@ -20,6 +20,7 @@
 enum {
     INODES_KNOWN_MAX = 16384,          /* about 1 KiB each, and beside that in all: */
     INODES_KNOWN_BYTES_MAX = 48 << 20, /* inline contents and extended attributes */
+    INODES_UNMADE_MAX = SURVIVOR_UNMADE_MAX,
 };
 
 struct file;
@@ -54,6 +55,16 @@ struct inode {
     struct watch *watch;         /* directories: NULL = changes are not told */
     /* Of which version the kernel may still hold pages; zeros = of none. */
     struct op_id kernel_version;
+    bool unmade;       /* a file that exists in this mount only: unmade.h */
+    bool doubtful;     /* an earlier worker may have stored it even so */
+    bool making;       /* it is being stored */
+    uint32_t n_unmade; /* directories: such files in it... */
+    int64_t unmade_ns; /* ...and the time of the latest, wall clock */
+};
+
+/* A file that is not stored yet, and its directory; both are pinned. */
+struct unmade {
+    struct inode *inode, *directory; /* NULL = free */
 };
 
 struct inodes {
@@ -67,6 +78,8 @@ struct inodes {
     struct inode *root;        /* always there */
     struct survivor *survivor; /* NULL = nothing survives this process */
     struct watches watches;
+    struct unmade unmade[INODES_UNMADE_MAX]; /* at the places that the survivor has them */
+    uint32_t n_unmade;
 };
 
 /* Holds the root and nothing else. */
@@ -138,6 +151,19 @@ void inodes_uncover_ours(struct inodes *inodes, struct known *known);
 /* Tells the kernel to believe no attributes: a former process of the mount may have given it some
  * for long. */
 void inodes_doubt_kernel(const struct inodes *inodes);
+
+/* ---- files that are not stored yet ---- */
+/* What is known of the inode is all that there is of it: kept for the next worker. False when there
+ * is no room; then nothing has happened. */
+bool inodes_begin_unmade(struct inodes *inodes, struct inode *inode, struct inode *directory);
+/* It is stored, or given up. The caller holds a pin. */
+void inodes_end_unmade(struct inodes *inodes, struct inode *inode);
+/* The one of this name, and any one in the directory; NULL when there is none. */
+struct inode *inodes_find_unmade(const struct inodes *inodes, const struct inode *directory,
+                                 const char *name);
+struct inode *inodes_unmade_in(const struct inodes *inodes, const struct inode *directory);
+/* The directory of an unmade inode. */
+struct inode *inodes_unmade_directory(const struct inodes *inodes, const struct inode *inode);
 
 /* The path of an inode as far as it is known here, for people: "/a/b", "?/b" when a parent was
  * forgotten. Always terminated, cut at `size`. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fs/unmade.h"
 #include "shared/namespace_link.h"
 
 enum { REMOVAL_BLOCKS = 4096 }; /* of one deadline: 256 MiB of contents */
@@ -229,6 +230,9 @@ static int read_inode(struct mount *mount, struct inode *inode) {
 }
 
 int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns) {
+    if (inode->unmade) {
+        return inode->doubtful ? unmade_look(mount, inode) : 0;
+    }
     for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
         if (inodes_known(&mount->inodes, inode, mount_now_ns(mount), age_ns) != NULL) {
             return 0;
@@ -256,6 +260,33 @@ int64_t mount_good_ns(const struct mount *mount, const struct inode *inode) {
 
 int mount_refresh_good(struct mount *mount, struct inode *inode) {
     return mount_refresh(mount, inode, mount_good_ns(mount, inode));
+}
+
+void mount_note_name(struct mount *mount, struct inode *directory, const char *name, int status,
+                     uint64_t ino, uint64_t began) {
+    struct watches *watches = &mount->inodes.watches;
+    if (status == 0) {
+        watch_made_name(watches, directory, name, ino, began, mount_now_ns(mount));
+    } else {
+        watch_doubt_name(watches, directory, name);
+    }
+}
+
+void mount_touch_directory(struct mount *mount, struct inode *directory, int64_t n_more,
+                           int64_t changed_ns) {
+    struct known *known = directory->known;
+    /* The name that left came after what is known was read. The count must not fall below nothing:
+     * of a directory with a size below 0 the kernel answers EIO from then on, without asking. */
+    bool outdated = known != NULL && n_more < 0 && known->attributes.n_entries == 0;
+    if (known != NULL && (changed_ns == 0 || outdated)) {
+        inodes_uncover_ours(&mount->inodes, known);
+    } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
+        known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
+    }
+    if (known != NULL && !outdated) {
+        known->attributes.n_entries += (uint64_t)n_more;
+    }
+    inodes_changed(&mount->inodes, directory);
 }
 
 /* A change, and how often it ran: more than once when another writer came first. */
@@ -295,6 +326,13 @@ int mount_update(struct mount *mount, struct inode *inode,
         }
         if (inode->gone) {
             return change(context, &inode->known->entry.record);
+        }
+        if (inode->unmade) {
+            status = unmade_store(mount, inode, change, context, synced);
+            if (status != ERR_CONFLICT) {
+                return status;
+            }
+            continue;
         }
         struct entry entry;
         entry_copy(&inode->known->entry, &entry);

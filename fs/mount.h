@@ -75,6 +75,7 @@ struct mount {
     struct locks *locks; /* NULL = the kernel's own, on this mount only */
     uint64_t n_dirty_bytes;
     struct task_queue room; /* woken when n_dirty_bytes falls */
+    struct task_queue made; /* woken when an attempt to store an unmade file has ended */
     struct block_cache cached;
 
     struct removal *removals, **removals_end;
@@ -127,6 +128,15 @@ int mount_pin(struct mount *mount, uint64_t ino, struct inode **ret);
 int mount_pin_directory(struct mount *mount, uint64_t ino, struct inode **ret);
 void mount_unpin(struct mount *mount, struct inode *inode);
 
+/* An operation that began at clock `began` has made the name stand for `ino` (0: removed it); or it
+ * has failed, and nobody knows. */
+void mount_note_name(struct mount *mount, struct inode *directory, const char *name, int status,
+                     uint64_t ino, uint64_t began);
+/* Names came to a directory or left it, and its times changed with that: the kernel asks at once.
+ * `changed_ns` 0: they have to be read again. */
+void mount_touch_directory(struct mount *mount, struct inode *directory, int64_t n_more,
+                           int64_t changed_ns);
+
 /* May suspend: what is stored of a file, wherever it is; not learnt. ERR_STALE when it is gone. */
 int mount_read(struct mount *mount, const struct inode *inode, struct entry *ret);
 /* May suspend: until inode->known is there and was read within `age_ns` (MOUNT_ANY_AGE: whenever).
@@ -137,7 +147,8 @@ int64_t mount_good_ns(const struct mount *mount, const struct inode *inode);
 /* May suspend: until what is known of the inode is good. */
 int mount_refresh_good(struct mount *mount, struct inode *inode);
 /* May suspend. Changes the record of an inode that is no directory: namespace_update() where it is
- * now, and learns the outcome. One that this mount removed is changed in memory only. */
+ * now, and learns the outcome. One that this mount removed is changed in memory only; one that is
+ * not stored yet is stored (unmade.h). */
 int mount_update(struct mount *mount, struct inode *inode,
                  int (*change)(void *context, struct record *record), void *context, bool synced);
 

@@ -5,6 +5,7 @@
 #include "fs/directory.h"
 #include "fs/ops_request.h"
 #include "fs/privileges.h"
+#include "fs/unmade.h"
 
 static struct mount *mount_of(const struct request *request) {
     return request->ops->config.mount;
@@ -146,9 +147,12 @@ static void on_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t s
 static bool is_owed(const struct mount *mount, const struct opening *opening) {
     const struct survivor_handle *kept = opening->kept;
     bool writes = (opening->flags & O_ACCMODE) != O_RDONLY;
-    return kept != NULL && (kept->redo != 0 || kept->waiting != 0 ||
-                            (opening->open == NULL && writes &&
-                             survivor_find_new(mount->config.survivor, opening->ino) != NULL));
+    const struct inode *inode = inodes_find(&mount->inodes, opening->ino);
+    bool unstored = inode != NULL && inode->unmade;
+    return kept != NULL &&
+           (kept->redo != 0 || kept->waiting != 0 ||
+            (opening->open == NULL && writes &&
+             (unstored || survivor_find_new(mount->config.survivor, opening->ino) != NULL)));
 }
 
 static void flush_run(struct request *request) {
@@ -308,12 +312,23 @@ static void on_releasedir(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info
     fuse_reply_err(fuse, 0);
 }
 
+/* Names are stored when the operation that makes them returns, but for those of new files. */
+static void fsyncdir_run(struct request *request) {
+    struct mount *mount = mount_of(request);
+    struct inode *inode;
+    int status = mount_pin_directory(mount, request->ino, &inode);
+    if (status == 0) {
+        status = unmade_settle_in(mount, inode);
+        mount_unpin(mount, inode);
+    }
+    request_answer(request, status);
+}
+
 static void on_fsyncdir(fuse_req_t fuse, fuse_ino_t ino, int datasync,
                         struct fuse_file_info *info) {
-    (void)ino;
     (void)datasync;
     (void)info;
-    fuse_reply_err(fuse, 0); /* names are stored when the operation that makes them returns */
+    request_start(request_new(fuse, "fsyncdir", fsyncdir_run, ino, NULL, NULL));
 }
 
 void ops_files(struct fuse_lowlevel_ops *ret) {

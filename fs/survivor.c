@@ -30,7 +30,7 @@ struct survivor {
     struct survivor_header *header;
     struct survivor_request *requests;
     struct survivor_handle *handles;
-    struct survivor_gone *gone;
+    struct survivor_gone *gone, *unmade;
     struct survivor_new *fresh;
     union slot *slots;    /* slot 0 is never used: 0 means none */
     uint32_t *free_slots; /* a stack */
@@ -50,12 +50,13 @@ static const size_t requests_size = SURVIVOR_REQUESTS_MAX * sizeof(struct surviv
 static const size_t handles_size = SURVIVOR_HANDLES_MAX * sizeof(struct survivor_handle);
 
 static const size_t gone_size = SURVIVOR_GONE_MAX * sizeof(struct survivor_gone);
+static const size_t unmade_size = SURVIVOR_UNMADE_MAX * sizeof(struct survivor_gone);
 /* What follows begins with a slot's alignment. */
 static const size_t new_size = SURVIVOR_NEW_MAX * sizeof(struct survivor_new);
 _Static_assert(SURVIVOR_NEW_MAX * sizeof(struct survivor_new) % SLOT_SIZE == 0, "aligned");
 
 size_t survivor_size(void) {
-    return HEADER_SIZE + requests_size + handles_size + gone_size + new_size +
+    return HEADER_SIZE + requests_size + handles_size + gone_size + unmade_size + new_size +
            (size_t)SURVIVOR_INODES_MAX * SLOT_SIZE;
 }
 
@@ -192,8 +193,10 @@ int survivor_attach(void *memory, struct survivor **ret) {
     s->handles = (struct survivor_handle *)(void *)(at + HEADER_SIZE + requests_size);
     at += HEADER_SIZE + requests_size + handles_size;
     s->gone = (struct survivor_gone *)(void *)at;
-    s->fresh = (struct survivor_new *)(void *)(at + gone_size);
-    s->slots = (union slot *)(void *)(at + gone_size + new_size);
+    s->unmade = (struct survivor_gone *)(void *)(at + gone_size);
+    at += gone_size + unmade_size;
+    s->fresh = (struct survivor_new *)(void *)at;
+    s->slots = (union slot *)(void *)(at + new_size);
     find_free(s);
     survivor_publish(&header->magic, MAGIC);
     *ret = s;
@@ -261,10 +264,19 @@ void survivor_each(struct survivor *s,
 }
 
 /* ---- files without a name ---- */
+static const struct survivor_gone *sound(const struct survivor_gone *slot) {
+    return slot->ino != 0 && slot->size <= SURVIVOR_GONE_BYTES ? slot : NULL;
+}
+
+static void fill(struct survivor_gone *slot, uint64_t ino, struct bytes record) {
+    slot->size = (uint32_t)record.size;
+    memcpy(slot->record, record.data, record.size);
+    survivor_publish(&slot->ino, ino);
+}
+
 const struct survivor_gone *survivor_gone(const struct survivor *s, uint32_t index) {
     assert(index < SURVIVOR_GONE_MAX);
-    const struct survivor_gone *gone = &s->gone[index];
-    return gone->ino != 0 && gone->size <= SURVIVOR_GONE_BYTES ? gone : NULL;
+    return sound(&s->gone[index]);
 }
 
 void survivor_put_gone(struct survivor *s, uint64_t ino, struct bytes record) {
@@ -278,10 +290,27 @@ void survivor_put_gone(struct survivor *s, uint64_t ino, struct bytes record) {
         room = old;
     }
     if (room != NULL && record.size > 0 && record.size <= SURVIVOR_GONE_BYTES) {
-        room->size = (uint32_t)record.size;
-        memcpy(room->record, record.data, record.size);
-        survivor_publish(&room->ino, ino);
+        fill(room, ino, record);
     }
+}
+
+/* ---- files without a name yet ---- */
+const struct survivor_gone *survivor_unmade(const struct survivor *s, uint32_t index) {
+    assert(index < SURVIVOR_UNMADE_MAX);
+    return sound(&s->unmade[index]);
+}
+
+bool survivor_put_unmade(struct survivor *s, uint32_t index, uint64_t ino, struct bytes record) {
+    assert(index < SURVIVOR_UNMADE_MAX);
+    struct survivor_gone *slot = &s->unmade[index];
+    survivor_publish(&slot->ino, 0);
+    if (record.size > SURVIVOR_GONE_BYTES) {
+        return false;
+    }
+    if (record.size > 0) {
+        fill(slot, ino, record);
+    }
+    return true;
 }
 
 /* ---- new files ---- */

@@ -17,13 +17,14 @@
  * Beyond the bounds below things work as ever and are not remembered: after a take-over they are
  * ESTALE. One thread. */
 enum {
-    SURVIVOR_VERSION = 5,
+    SURVIVOR_VERSION = 6,
     SURVIVOR_INODES_MAX = 1 << 20, /* of 128 bytes; memory is taken as they come */
     SURVIVOR_HANDLES_MAX = 1 << 16,
     SURVIVOR_REQUESTS_MAX = 2048,
     SURVIVOR_INIT_MAX = 256,
     SURVIVOR_GONE_MAX = 256,    /* files that have lost their name and are open */
     SURVIVOR_GONE_BYTES = 8176, /* of such a file's record; larger ones are not remembered */
+    SURVIVOR_UNMADE_MAX = 64,   /* files whose name is not stored yet; records as large */
     SURVIVOR_NEW_MAX = 64,      /* new small files whose contents are not stored yet */
     SURVIVOR_NEW_BYTES = RECORD_INLINE_MAX, /* of such contents */
     SURVIVOR_NAME_INSIDE = 68, /* bytes of a name in its slot; the rest in one or two others */
@@ -90,6 +91,7 @@ struct survivor_request {
     uint32_t unused;
 };
 
+/* A record that is stored nowhere else. */
 struct survivor_gone {
     uint64_t ino; /* 0 = free */
     uint32_t size;
@@ -135,6 +137,13 @@ void survivor_each(struct survivor *survivor,
 void survivor_put_gone(struct survivor *survivor, uint64_t ino, struct bytes record);
 /* Slot `index` below SURVIVOR_GONE_MAX; NULL when it is free or damaged. */
 const struct survivor_gone *survivor_gone(const struct survivor *survivor, uint32_t index);
+
+/* Remembers the encoded record of a file whose name is not stored yet in slot `index` below
+ * SURVIVOR_UNMADE_MAX; with no bytes it is forgotten. False when it is too large. */
+bool survivor_put_unmade(struct survivor *survivor, uint32_t index, uint64_t ino,
+                         struct bytes record);
+/* NULL when the slot is free or damaged. */
+const struct survivor_gone *survivor_unmade(const struct survivor *survivor, uint32_t index);
 
 /* Remembers the contents, at most SURVIVOR_NEW_BYTES, of a file in which nothing is stored yet.
  * Replaces what was remembered of it; with no bytes it is forgotten. False when there is no room:

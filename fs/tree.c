@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fs/holds.h"
+#include "fs/unmade.h"
 #include "fs/xattr.h"
 #include "shared/namespace_conflicts.h"
 #include "shared/namespace_known.h"
@@ -24,39 +25,8 @@ enum {
     NAMES_PAGES_MAX = WATCH_NAMES_MAX / NAMES_PAGE,
 };
 
-/* An operation that began at `began` has made the name stand for `ino` (0: removed it); or it has
- * failed, and nobody knows. */
-static void note_name(struct mount *mount, struct inode *directory, const char *name, int status,
-                      uint64_t ino, uint64_t began) {
-    struct watches *watches = &mount->inodes.watches;
-    if (status == 0) {
-        watch_made_name(watches, directory, name, ino, began, mount_now_ns(mount));
-    } else {
-        watch_doubt_name(watches, directory, name);
-    }
-}
-
 static int check_name(const char *name) {
     return strlen(name) > NAME_SIZE_MAX ? ERR_NAME_TOO_LONG : 0;
-}
-
-/* A name came to a directory or left it, and its times changed with that: the kernel asks at once.
- * `changed_ns` 0: they have to be read again. */
-static void touch_parent(struct mount *mount, struct inode *parent, int64_t n_more,
-                         int64_t changed_ns) {
-    struct known *known = parent->known;
-    /* The name that left came after what is known was read. The count must not fall below nothing:
-     * of a directory with a size below 0 the kernel answers EIO from then on, without asking. */
-    bool outdated = known != NULL && n_more < 0 && known->attributes.n_entries == 0;
-    if (known != NULL && (changed_ns == 0 || outdated)) {
-        inodes_uncover_ours(&mount->inodes, known);
-    } else if (known != NULL && changed_ns > known->attributes.mtime_ns) {
-        known->attributes.mtime_ns = known->attributes.ctime_ns = changed_ns;
-    }
-    if (known != NULL && !outdated) {
-        known->attributes.n_entries += (uint64_t)n_more;
-    }
-    inodes_changed(&mount->inodes, parent);
 }
 
 /* Answers with a pinned inode, as a look-up of it; unpins it. */
@@ -175,6 +145,11 @@ static int lookup_in(struct mount *mount, struct inode *parent, const char *name
                      struct stat *ret) {
     struct watches *watches = &mount->inodes.watches;
     watch_use(watches, parent);
+    struct inode *unmade = inodes_find_unmade(&mount->inodes, parent, name);
+    if (unmade != NULL) {
+        inode_pin(unmade);
+        return answer_inode(mount, unmade, ret);
+    }
     for (int i = 0; i < MOUNT_REFRESH_MAX; i++) {
         int status = lookup_known(mount, parent, name, ret);
         if (status != ERR_CONFLICT) {
@@ -242,7 +217,7 @@ struct making {
     struct maker maker;
     struct bytes data; /* a symlink's target */
     struct buffer xattrs;
-    bool alone_too; /* also where no majority can say that it is the only one */
+    bool opens; /* a file that is opened */
     struct entry entry;
     uint64_t began;
 };
@@ -257,14 +232,8 @@ static bool made_before(const struct maker *maker, const struct record *record) 
                                           : record->atime_ns == maker->began_ns);
 }
 
-/* Makes the entry in the pinned parent; on success making->entry is owned. */
-static int make_in(struct mount *mount, struct inode *parent, struct making *making) {
-    int status = inherit(mount, parent, &making->maker, &making->xattrs);
-    if (status != 0) {
-        return status;
-    }
-    int64_t now_ns = making->maker.began_ns != 0 ? making->maker.began_ns : mount_wall_ns(mount);
-    struct record record = {
+static struct record record_of(const struct making *making, int64_t now_ns) {
+    return (struct record){
         .mode = making->maker.mode,
         .uid = making->maker.uid,
         .gid = making->maker.gid,
@@ -276,11 +245,18 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
         .data = making->data,
         .xattrs = buffer_bytes(&making->xattrs),
     };
+}
+
+/* On success making->entry is owned. */
+static int make_now(struct mount *mount, struct inode *parent, struct making *making,
+                    const struct record *record) {
+    struct namespace *ns = mount->config.ns;
+    const struct id128 *directory = &parent->directory;
     making->began = inodes_clock(&mount->inodes);
-    int (*create)(struct namespace *, const struct id128 *, const char *, const struct record *,
-                  struct entry *) =
-        making->alone_too ? namespace_create_available : namespace_create;
-    status = create(mount->config.ns, &parent->directory, making->name, &record, &making->entry);
+    int status =
+        making->opens && (making->maker.flags & O_EXCL) == 0
+            ? namespace_create_available(ns, directory, making->name, record, false, &making->entry)
+            : namespace_create(ns, directory, making->name, record, &making->entry);
     if (status == ERR_EXISTS && made_before(&making->maker, &making->entry.record)) {
         status = 0;
     } else if (status == ERR_EXISTS) {
@@ -288,11 +264,41 @@ static int make_in(struct mount *mount, struct inode *parent, struct making *mak
     }
     uint64_t ino = 0;
     if (status == 0) {
-        touch_parent(mount, parent, 1, making->entry.directory_changed_ns);
+        mount_touch_directory(mount, parent, 1, making->entry.directory_changed_ns);
         ino = record_ino(&making->entry.record);
     }
-    note_name(mount, parent, making->name, status, ino, making->began);
+    mount_note_name(mount, parent, making->name, status, ino, making->began);
     return status;
+}
+
+/* The same where it may be stored with its first contents. ERR_BUSY: it may not. */
+static int make_later(struct mount *mount, struct inode *parent, struct making *making,
+                      const struct record *record) {
+    const struct maker *maker = &making->maker;
+    struct inode *inode;
+    bool may =
+        making->opens && !maker->again && unmade_may(mount, parent, making->name, maker->flags);
+    int status = may ? unmade_new(mount, parent, making->name, record, &inode) : ERR_BUSY;
+    if (status == 0) {
+        entry_copy(&inode->known->entry, &making->entry);
+        making->began = inodes_clock(&mount->inodes);
+    }
+    return status;
+}
+
+/* Makes the entry in the pinned parent; on success making->entry is owned. */
+static int make_in(struct mount *mount, struct inode *parent, struct making *making) {
+    int status = unmade_settle_name(mount, parent, making->name);
+    if (status == 0) {
+        status = inherit(mount, parent, &making->maker, &making->xattrs);
+    }
+    if (status != 0) {
+        return status;
+    }
+    int64_t began_ns = making->maker.began_ns;
+    struct record record = record_of(making, began_ns != 0 ? began_ns : mount_wall_ns(mount));
+    status = make_later(mount, parent, making, &record);
+    return status == ERR_BUSY ? make_now(mount, parent, making, &record) : status;
 }
 
 /* Makes what is no directory, and opens it when `ret_handle`. */
@@ -331,8 +337,7 @@ int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const str
 
 int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                 struct stat *ret, struct handle **ret_handle) {
-    struct making making = {
-        .name = name, .maker = *maker, .alone_too = (maker->flags & O_EXCL) == 0};
+    struct making making = {.name = name, .maker = *maker, .opens = true};
     int status = make(mount, parent, &making, ret, ret_handle);
     return status == ERR_EXISTS && (maker->flags & O_EXCL) == 0 ? ERR_STALE : status;
 }
@@ -396,9 +401,10 @@ static int mkdir_with(struct mount *mount, struct inode *parent, const char *nam
     uint64_t began = inodes_clock(&mount->inodes);
     struct entry entry;
     int status = namespace_mkdir_as(mount->config.ns, &parent->directory, name, &made, &entry);
-    note_name(mount, parent, name, status, status == 0 ? record_ino(&entry.record) : 0, began);
+    mount_note_name(mount, parent, name, status, status == 0 ? record_ino(&entry.record) : 0,
+                    began);
     if (status == 0) {
-        touch_parent(mount, parent, 1, entry.directory_changed_ns);
+        mount_touch_directory(mount, parent, 1, entry.directory_changed_ns);
         learn_made_directory(mount, &entry, xattrs, began);
         status = answer(mount, &entry, began, ret);
         entry_release(&entry);
@@ -412,7 +418,10 @@ static int mkdir_with(struct mount *mount, struct inode *parent, const char *nam
 static int mkdir_in(struct mount *mount, struct inode *parent, const char *name,
                     struct maker *maker, struct stat *ret) {
     struct buffer xattrs = {0};
-    int status = inherit(mount, parent, maker, &xattrs);
+    int status = unmade_settle_name(mount, parent, name);
+    if (status == 0) {
+        status = inherit(mount, parent, maker, &xattrs);
+    }
     if (status == 0) {
         status = mkdir_with(mount, parent, name, maker, buffer_bytes(&xattrs), ret);
     }
@@ -556,20 +565,28 @@ static int unlink_in(struct mount *mount, struct inode *parent, const char *name
     return status;
 }
 
+static int unlink_pinned(struct mount *mount, struct inode *parent, const char *name) {
+    struct entry removed;
+    uint64_t began = inodes_clock(&mount->inodes);
+    int status = unlink_in(mount, parent, name, &removed);
+    mount_note_name(mount, parent, name, status, 0, began);
+    if (status == 0) {
+        mount_touch_directory(mount, parent, -1, removed.directory_changed_ns);
+        lost_name(mount, &removed);
+        entry_release(&removed);
+    }
+    return status;
+}
+
 int tree_unlink(struct mount *mount, uint64_t parent_ino, const char *name) {
     struct inode *parent;
     int status = mount_pin_directory(mount, parent_ino, &parent);
     if (status != 0) {
         return status;
     }
-    struct entry removed;
-    uint64_t began = inodes_clock(&mount->inodes);
-    status = unlink_in(mount, parent, name, &removed);
-    note_name(mount, parent, name, status, 0, began);
+    status = unmade_settle_name(mount, parent, name);
     if (status == 0) {
-        touch_parent(mount, parent, -1, removed.directory_changed_ns);
-        lost_name(mount, &removed);
-        entry_release(&removed);
+        status = unlink_pinned(mount, parent, name);
     }
     mount_unpin(mount, parent);
     return status;
@@ -583,21 +600,29 @@ static void removed_directory(struct mount *mount, uint64_t ino) {
     }
 }
 
+static int rmdir_in(struct mount *mount, struct inode *parent, const char *name) {
+    uint64_t began = inodes_clock(&mount->inodes);
+    uint64_t ino = 0;
+    int64_t changed_ns;
+    watch_find(parent, name, mount_now_ns(mount) - mount->config.watched_ns, &ino);
+    int status = namespace_rmdir_changed(mount->config.ns, &parent->directory, name, &changed_ns);
+    mount_note_name(mount, parent, name, status, 0, began);
+    if (status == 0) {
+        mount_touch_directory(mount, parent, -1, changed_ns);
+        removed_directory(mount, ino);
+    }
+    return status;
+}
+
 int tree_rmdir(struct mount *mount, uint64_t parent_ino, const char *name) {
     struct inode *parent;
     int status = mount_pin_directory(mount, parent_ino, &parent);
     if (status != 0) {
         return status;
     }
-    uint64_t began = inodes_clock(&mount->inodes);
-    uint64_t ino = 0;
-    int64_t changed_ns;
-    watch_find(parent, name, mount_now_ns(mount) - mount->config.watched_ns, &ino);
-    status = namespace_rmdir_changed(mount->config.ns, &parent->directory, name, &changed_ns);
-    note_name(mount, parent, name, status, 0, began);
+    status = unmade_settle_name(mount, parent, name);
     if (status == 0) {
-        touch_parent(mount, parent, -1, changed_ns);
-        removed_directory(mount, ino);
+        status = rmdir_in(mount, parent, name);
     }
     mount_unpin(mount, parent);
     return status;
@@ -644,9 +669,9 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
     const struct renaming_in in = {from, to, name, new_name, flags};
     int status = rename_in(mount, &in, &moved, &replaced);
     bool certain = status == 0 && (flags & RENAME_EXCHANGE) == 0 && !moved.linked;
-    note_name(mount, from, name, certain ? 0 : ERR_UNKNOWN, 0, began);
-    note_name(mount, to, new_name, certain ? 0 : ERR_UNKNOWN,
-              certain ? record_ino(&moved.record) : 0, began);
+    mount_note_name(mount, from, name, certain ? 0 : ERR_UNKNOWN, 0, began);
+    mount_note_name(mount, to, new_name, certain ? 0 : ERR_UNKNOWN,
+                    certain ? record_ino(&moved.record) : 0, began);
     if (status != 0) {
         return status;
     }
@@ -657,9 +682,9 @@ static int rename_between(struct mount *mount, struct inode *from, const char *n
     bool exchanged = (flags & RENAME_EXCHANGE) != 0;
     int64_t changed_ns = from == to ? moved.directory_changed_ns : 0;
     int64_t n_from = exchanged ? 0 : from == to ? -(int64_t)any_replaced : -1;
-    touch_parent(mount, from, n_from, changed_ns);
+    mount_touch_directory(mount, from, n_from, changed_ns);
     if (from != to) {
-        touch_parent(mount, to, any_replaced || exchanged ? 0 : 1, 0);
+        mount_touch_directory(mount, to, any_replaced || exchanged ? 0 : 1, 0);
     }
     if (any_replaced) {
         lost_name(mount, &replaced);
@@ -685,7 +710,9 @@ int tree_rename(struct mount *mount, uint64_t parent_ino, const char *name, uint
     }
     status = mount_pin_directory(mount, new_parent, &to);
     if (status == 0) {
-        status = rename_between(mount, from, name, to, new_name, flags);
+        status = unmade_settle_name(mount, from, name);
+        status = status == 0 ? unmade_settle_name(mount, to, new_name) : status;
+        status = status == 0 ? rename_between(mount, from, name, to, new_name, flags) : status;
         mount_unpin(mount, to);
     }
     mount_unpin(mount, from);
@@ -696,6 +723,8 @@ int tree_rename(struct mount *mount, uint64_t parent_ino, const char *name, uint
 static int link_in(struct mount *mount, struct inode *inode, struct inode *parent, const char *name,
                    struct stat *ret) {
     int status = mount_refresh(mount, inode, MOUNT_ANY_AGE);
+    status = status == 0 ? unmade_settle(mount, inode) : status;
+    status = status == 0 ? unmade_settle_name(mount, parent, name) : status;
     if (status != 0 || inode->gone) {
         return status != 0 ? status : ERR_NO_ENTRY;
     }
@@ -706,13 +735,13 @@ static int link_in(struct mount *mount, struct inode *inode, struct inode *paren
     int (*give)(struct namespace *, const struct entry *, const struct id128 *, const char *,
                 struct entry *) = missing ? namespace_link_missing : namespace_link;
     status = give(mount->config.ns, &before, &parent->directory, name, &made);
-    note_name(mount, parent, name, status, inode->ino, began);
+    mount_note_name(mount, parent, name, status, inode->ino, began);
     if (status == 0) {
         if (!record_same_contents(&before.record, &made.record) ||
             before.record.mtime_ns != made.record.mtime_ns) {
             inode->kernel_version = (struct op_id){{0}}; /* changed elsewhere meanwhile */
         }
-        touch_parent(mount, parent, 1, made.directory_changed_ns);
+        mount_touch_directory(mount, parent, 1, made.directory_changed_ns);
         moved_to(mount, &made, 0);
         if (inode->file != NULL) {
             file_adopt(inode->file);

@@ -29,8 +29,9 @@ int tree_lookup(struct mount *mount, uint64_t parent, const char *name, struct s
 /* A file, fifo, socket or device. ERR_EXISTS. */
 int tree_mknod(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                struct stat *ret);
-/* A regular file, opened. When the name exists: ERR_EXISTS with O_EXCL, else ERR_STALE, whereupon
- * the kernel looks it up and opens it with its permissions checked. */
+/* A regular file, opened; with O_TRUNC it may be stored later (unmade.h). When the name exists:
+ * ERR_EXISTS with O_EXCL, else ERR_STALE, whereupon the kernel looks it up and opens it with its
+ * permissions checked. */
 int tree_create(struct mount *mount, uint64_t parent, const char *name, const struct maker *maker,
                 struct stat *ret, struct handle **ret_handle);
 int tree_symlink(struct mount *mount, uint64_t parent, const char *name, const char *target,

@@ -3,6 +3,8 @@
  */
 #include "fs/writeback.h"
 
+#include "fs/unmade.h"
+
 enum { LOOK_NS = 250000000 };
 
 /* A file whose changes are older than `age_ns`. */
@@ -52,8 +54,23 @@ static void store_left(struct mount *mount, uint64_t ino) {
     mount_unpin(mount, inode);
 }
 
+/* Files that an earlier worker has made and did not come to storing. */
+static void store_unmade(struct mount *mount) {
+    int status = 0;
+    for (uint32_t i = 0; status == 0 && i < INODES_UNMADE_MAX; i++) {
+        struct inode *inode = mount->inodes.unmade[i].inode;
+        if (inode != NULL && inode->file == NULL) {
+            task_set_deadline(task_self(), mount_now_ns(mount) + mount->config.timeout_ns);
+            inode_pin(inode);
+            status = unmade_settle(mount, inode);
+            mount_unpin(mount, inode);
+        }
+    }
+}
+
 static void watch(void *arg) {
     struct mount *mount = arg;
+    store_unmade(mount);
     for (uint32_t i = 0; mount->config.survivor != NULL && i < SURVIVOR_NEW_MAX; i++) {
         const struct survivor_new *left = survivor_new(mount->config.survivor, i);
         if (left != NULL && !mount->stopping) {
@@ -77,6 +94,7 @@ int writeback_start(struct mount *mount) {
 
 int writeback_drain(struct mount *mount) {
     mount_stop_background(mount);
+    store_unmade(mount);
     int first = 0;
     /* No operation comes any more, so a file that was written stays so. */
     struct file *file;

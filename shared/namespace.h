@@ -64,11 +64,11 @@ int namespace_lookup(struct namespace *ns, const struct id128 *directory, const 
  * directory is gone. */
 int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
                      const struct record *record, struct entry *ret);
-/* The same for who need not be the only one to make it, as open(2) without O_EXCL: on a store that
- * goes on without a majority (store_available.h) it is made there too, and may meet another one of
- * its name later. */
+/* The same as for open(2) without O_EXCL: made also without a majority (store_available.h), where
+ * it may meet another one of its name later. `synced`: on W disks before the answer. */
 int namespace_create_available(struct namespace *ns, const struct id128 *directory,
-                               const char *name, const struct record *record, struct entry *ret);
+                               const char *name, const struct record *record, bool synced,
+                               struct entry *ret);
 /* Changes a record: `change` edits `record` (record_set_data() for data) and returns 0, or an error
  * that ends the call. It runs again on the newer record when another writer came first, so it must
  * state the change, not the result. `entry` becomes what was stored. ERR_STALE when the name now

@@ -22,6 +22,13 @@ int namespace_unlink_linked(struct namespace *ns, const struct id128 *directory,
 int namespace_link_missing(struct namespace *ns, const struct entry *file,
                            const struct id128 *directory, const char *name, struct entry *ret);
 
+/* Puts the record of another file (its file_id is set) in the place of the file that `there` was
+ * read as; `ret` is what was stored. The blocks of the one before are the caller's to remove.
+ * ERR_CONFLICT: it is another one by now. ERR_STALE: it is no regular file with one name and one
+ * version. `synced`: on W disks before the answer. */
+int namespace_replace(struct namespace *ns, const struct entry *there, const struct record *record,
+                      bool synced, struct entry *ret);
+
 /* As namespace_rmdir(). *ret_changed_ns: the directory's mtime then; 0 = it has to be read. */
 int namespace_rmdir_changed(struct namespace *ns, const struct id128 *directory, const char *name,
                             int64_t *ret_changed_ns);

@@ -209,10 +209,12 @@ static int create(struct namespace *ns, const struct id128 *directory, const cha
     }
     struct insertion in = {
         .directory = directory, .name = name, .record = &made, .options = options};
-    if (made.contents_kind == CONTENTS_BLOCKS) {
+    err = insert(ns, &in, ret);
+    bool alone = err == 0 && ret->alone;
+    if (made.contents_kind == CONTENTS_BLOCKS && !alone) {
         contents_named(ns, &made.contents);
     }
-    return insert(ns, &in, ret);
+    return err;
 }
 
 int namespace_create(struct namespace *ns, const struct id128 *directory, const char *name,
@@ -221,8 +223,10 @@ int namespace_create(struct namespace *ns, const struct id128 *directory, const 
 }
 
 int namespace_create_available(struct namespace *ns, const struct id128 *directory,
-                               const char *name, const struct record *record, struct entry *ret) {
-    return create(ns, directory, name, record, STORE_AVAILABLE, ret);
+                               const char *name, const struct record *record, bool synced,
+                               struct entry *ret) {
+    store_options options = STORE_AVAILABLE | (synced ? MESSAGE_SYNCED : 0);
+    return create(ns, directory, name, record, options, ret);
 }
 
 /* ---- update ---- */
@@ -475,6 +479,28 @@ bool entry_is_plain(const struct entry *entry) {
     return entry->seen.size > 0 && entry->n_conflicts == 0 && !entry->linked &&
            !S_ISDIR(record->mode) && record->contents_kind != CONTENTS_LINKED && !record->linking &&
            !record->move.under_way && id128_is_zero(&record->arrival.txid);
+}
+
+int namespace_replace(struct namespace *ns, const struct entry *there, const struct record *record,
+                      bool synced, struct entry *ret) {
+    if (!entry_is_plain(there) || !S_ISREG(there->record.mode)) {
+        return ERR_STALE;
+    }
+    struct record placed = *record; /* borrows the caller's bytes */
+    placed.move = (struct record_move){0};
+    placed.arrival = (struct record_arrival){0};
+    if (record_check(&placed) < 0) {
+        return ERR_INVALID;
+    }
+    entry_copy(there, ret);
+    int err = entry_replace(ns, ret, &placed, synced ? MESSAGE_SYNCED : 0);
+    if (placed.contents_kind == CONTENTS_BLOCKS) {
+        contents_named(ns, &placed.contents);
+    }
+    if (err < 0) {
+        entry_release(ret);
+    }
+    return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
 }
 
 int namespace_unlink_known(struct namespace *ns, const struct entry *known,

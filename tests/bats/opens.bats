@@ -99,3 +99,45 @@ make_files() { # DIR N
     done
     wait_for 30 costs_at_most "$B" 0 cat "$B"/d/f{1..5}
 }
+
+# Makes a file as compilers and editors do, in one process.
+make_file() { # FILE [SIZE]
+    python3 -c 'import sys; f = open(sys.argv[1], "wb", 0); f.write(b"x" * int(sys.argv[2])); f.close()' "$1" "${2-10}"
+}
+
+@test "a file that is made, written and closed costs one request, and two with 5000 bytes" {
+    mkdir "$A/d"
+    n=0
+    make_another() { n=$((n + 1)); make_file "$A/d/f$n" "$1"; }
+    wait_for 20 costs_at_most "$A" 1 make_another 10
+    wait_for 20 costs_at_most "$A" 2 make_another 5000
+    start_mount "$B"
+    for i in $(seq "$n"); do cmp "$A/d/f$i" "$B/d/f$i"; done
+    [ "$(stat -c %s "$B/d/f$n")" -eq 5000 ]
+    [ "$(find "$A/d" -type f | wc -l)" -eq "$n" ]
+}
+
+@test "a file that is made and not written yet is whole here, and elsewhere after a second at the latest" {
+    start_mount "$B"
+    mkdir "$A/d"
+    for i in $(seq 30); do make_file "$A/d/before$i"; done # until the names of the directory are known
+    python3 - "$A/d" "$B/d" <<'END'
+import os, sys, time
+here, there = sys.argv[1] + "/f", sys.argv[2] + "/f"
+fd = os.open(here, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+assert os.stat(here).st_size == 0 and os.stat(here).st_ino == os.fstat(fd).st_ino
+end = time.monotonic() + 20
+while not os.path.exists(there):
+    assert time.monotonic() < end
+    time.sleep(0.02)
+os.write(fd, b"text")
+assert open(there).read() == "text"
+os.close(fd)
+fd = os.open(here + "2", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+assert "f2" in os.listdir(sys.argv[1])
+os.rename(here + "2", here)
+os.write(fd, b"renamed")
+os.close(fd)
+assert open(there).read() == "renamed"
+END
+}

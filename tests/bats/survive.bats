@@ -251,6 +251,85 @@ END
     LOAD=''
 }
 
+@test "files that are made and not written when the worker is killed are there, and take what is written" {
+    mkdir "$MNT/d"
+    cat >"$BASE/made.py" <<'END'
+import os, signal, sys, time
+d, marks = sys.argv[1], sys.argv[2]
+def until(name):
+    while not os.path.exists(marks + "/" + name):
+        time.sleep(0.02)
+for i in range(30):  # until the names of the directory are known
+    os.close(os.open(d + "/before%d" % i, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    time.sleep(0.01)
+fds = [os.open(d + "/f%d" % i, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640) for i in range(20)]
+os.kill(int(sys.argv[3]), signal.SIGKILL)
+for i in range(10):
+    os.write(fds[i], b"contents %d" % i)
+    assert os.pread(fds[i], 100, 0) == b"contents %d" % i
+for fd in fds[:15]:
+    os.close(fd)
+open(marks + "/closed", "w").close()
+until("seen")
+for fd in fds[15:]:
+    os.write(fd, b"late")
+    os.close(fd)
+END
+    python3 "$BASE/made.py" "$MNT/d" "$BASE" "$(worker_pid)" 3>&- &
+    LOAD=$!
+    wait_for 20 test -e "$BASE/closed"
+    for i in 0 1 2 3 4 5 6 7 8 9; do [ "$(cat "$MNT/d/f$i")" = "contents $i" ]; done
+    ringctl get /d/f9 | cmp - "$MNT/d/f9"
+    [ "$(stat -c '%a %s' "$MNT/d/f14")" = "640 0" ]
+    ringctl get /d/f14 | cmp - /dev/null
+    wait_for 10 ringctl get /d/f19 # nobody has done anything with it since
+    : >"$BASE/seen"
+    wait "$LOAD"
+    LOAD=''
+    [ "$(cat "$MNT/d/f19")" = late ]
+    [ "$(find "$MNT/d" -type f | wc -l)" -eq 50 ]
+}
+
+@test "files made, written and closed while the worker is killed again and again hold what was acknowledged" {
+    cat >"$BASE/many.py" <<'END'
+import os, sys
+d, stop = sys.argv[1], sys.argv[2]
+n, failed = 0, set()
+while not os.path.exists(stop):
+    n += 1
+    fd = os.open(d + "/f%d" % n, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        os.write(fd, b"%d " % n * (n * 37 % 3000))
+    except OSError as e:
+        assert e.errno == 5, e
+        failed.add(n)
+    try:
+        os.close(fd)
+    except OSError as e:
+        assert e.errno == 5, e
+        failed.add(n)
+for i in range(1, n + 1):
+    with open(d + "/f%d" % i, "rb") as f:
+        assert i in failed or f.read() == b"%d " % i * (i * 37 % 3000), i
+assert len(os.listdir(d)) == n
+print("files:", n, "failed:", len(failed))
+END
+    mkdir "$MNT/d"
+    python3 "$BASE/many.py" "$MNT/d" "$BASE/stop" >"$BASE/many.out" 2>&1 3>&- &
+    LOAD=$!
+    for i in $(seq "$ROUNDS"); do
+        kill -0 $LOAD || break
+        kill_worker
+        sleep "0.$((RANDOM % 25 + 10))"
+    done
+    : >"$BASE/stop"
+    status=0
+    wait $LOAD || status=$?
+    LOAD=''
+    cat "$BASE/many.out"
+    [ $status -eq 0 ]
+}
+
 @test "SIGUSR2 replaces the program by the one installed, and buffered writes are kept" {
     cp "$BUILD/fs/ringfs" "$BASE/ringfs"
     mkdir "$BASE/second"

@@ -185,6 +185,28 @@ static void the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped(void
     munmap(memory, survivor_size());
 }
 
+static void the_record_of_a_file_that_is_not_stored_yet_is_kept_in_its_slot(void **state) {
+    (void)state;
+    static const uint8_t large[SURVIVOR_GONE_BYTES + 1];
+    void *memory = memory_made();
+    struct survivor *survivor = attach(memory);
+    assert_true(survivor_put_unmade(survivor, 3, 5, bytes_of_string("record")));
+    assert_true(survivor_put_unmade(survivor, 4, 6, bytes_of_string("other")));
+    assert_true(survivor_put_unmade(survivor, 4, 0, bytes_of(NULL, 0)));
+    assert_false(survivor_put_unmade(survivor, 7, 8, bytes_of(large, sizeof large)));
+    survivor_detach(survivor);
+    survivor = attach(memory);
+    for (uint32_t i = 0; i < SURVIVOR_UNMADE_MAX; i++) {
+        const struct survivor_gone *left = survivor_unmade(survivor, i);
+        assert_int_equal(left != NULL, i == 3);
+        assert_true(left == NULL || left->ino == 5);
+    }
+    const struct survivor_gone *left = survivor_unmade(survivor, 3);
+    assert_true(bytes_equal(bytes_of(left->record, left->size), bytes_of_string("record")));
+    survivor_detach(survivor);
+    munmap(memory, survivor_size());
+}
+
 static void new_contents_are_kept_until_they_are_dropped_and_the_last_ones_count(void **state) {
     (void)state;
     static const uint8_t large[SURVIVOR_NEW_BYTES + 1];
@@ -261,6 +283,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_slot_is_left_out),
         cmocka_unit_test(when_it_is_full_things_are_not_remembered),
         cmocka_unit_test(the_record_of_a_file_without_a_name_is_kept_until_it_is_dropped),
+        cmocka_unit_test(the_record_of_a_file_that_is_not_stored_yet_is_kept_in_its_slot),
         cmocka_unit_test(new_contents_are_kept_until_they_are_dropped_and_the_last_ones_count),
         cmocka_unit_test(a_request_that_comes_again_finds_its_first_time),
         cmocka_unit_test(more_requests_than_there_is_room_for_overwrite_the_oldest),

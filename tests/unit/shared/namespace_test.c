@@ -54,6 +54,23 @@ IN_WORLD(a_second_create_answers_exists_with_the_first) {
     entry_release(&there);
 }
 
+IN_WORLD(a_file_is_replaced_as_it_was_read_and_nothing_else_is) {
+    struct record record = file_record("mine");
+    struct entry theirs, mine, directory;
+    record.file_id = 77;
+    assert_int_equal(make_file(w->other, root, "a", "theirs"), 0);
+    assert_int_equal(namespace_lookup(w->ns, root, "a", &theirs), 0);
+    assert_int_equal(namespace_replace(w->ns, &theirs, &record, false, &mine), 0);
+    assert_true(mine.record.file_id == 77);
+    assert_int_equal(look(w->other, root, "a", "mine"), 0);
+    entry_release(&mine);
+    assert_int_equal(namespace_replace(w->ns, &theirs, &record, true, &mine), ERR_CONFLICT);
+    entry_release(&theirs);
+    assert_int_equal(namespace_mkdir(w->ns, root, "d", 0755, 0, 0, &directory), 0);
+    assert_int_equal(namespace_replace(w->ns, &directory, &record, false, &mine), ERR_STALE);
+    entry_release(&directory);
+}
+
 IN_WORLD(a_removed_name_can_be_created_again) {
     struct entry removed;
     assert_int_equal(make_file(w->ns, root, "a", "first"), 0);
@@ -407,6 +424,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_created_file_is_found_with_its_attributes_and_contents),
         cmocka_unit_test(a_second_create_answers_exists_with_the_first),
+        cmocka_unit_test(a_file_is_replaced_as_it_was_read_and_nothing_else_is),
         cmocka_unit_test(a_removed_name_can_be_created_again),
         cmocka_unit_test(bad_names_are_refused_everywhere),
         cmocka_unit_test(names_of_255_bytes_and_odd_bytes_work),

@@ -84,7 +84,7 @@ static void side_open(struct side *s, struct world *w) {
 static int create_open(struct side *s, const char *name, const char *text) {
     struct record record = file_record(text);
     struct entry made = {0};
-    int err = namespace_create_available(s->ns, root, name, &record, &made);
+    int err = namespace_create_available(s->ns, root, name, &record, false, &made);
     entry_release(&made);
     return err;
 }
@@ -150,8 +150,9 @@ IN_MINORITY(a_create_in_a_directory_that_is_gone_fails) {
     struct record record = file_record("x");
     struct entry made = {0};
     assert_int_equal(namespace_rmdir(s->w->other, root, "d"), 0);
-    assert_int_equal(namespace_create_available(s->ns, &s->d, "a", &record, &made), ERR_NO_ENTRY);
-    assert_int_equal(namespace_create_available(s->ns, root, "a", &record, &made), 0);
+    assert_int_equal(namespace_create_available(s->ns, &s->d, "a", &record, false, &made),
+                     ERR_NO_ENTRY);
+    assert_int_equal(namespace_create_available(s->ns, root, "a", &record, false, &made), 0);
     entry_release(&made);
 }
 
