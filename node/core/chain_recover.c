@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/core/acceptor.h"
+#include "node/core/recovery.h"
 #include "node/core/rowkey.h"
 #include "node/core/settle.h"
 #include "shared/err.h"
@@ -84,7 +85,7 @@ static int unknown_here(const struct chain_recover *recover) {
 static void on_held(void *context) {
     struct chain_recover *recover = context;
     int err = unknown_here(recover);
-    if (err != 0) {
+    if (err != 0 || node_trusts_itself(recover->node, recover->slice)) {
         recover_end(recover, err);
         return;
     }

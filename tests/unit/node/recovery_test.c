@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "node/core/chain.h"
+#include "node/core/chain_recover.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
 #include "tests/lib/rows_of.h"
@@ -140,6 +142,61 @@ static void a_tail_does_not_come_with_rows_of_which_one_cannot_be_read(void **st
     }
     buffer_release(&row);
     buffer_release(&tail);
+    cluster_free(c);
+}
+
+static void on_recovered(void *context, int status) {
+    *(int *)context = status;
+}
+
+/* What node 2 has pending of p, as node 3 is told it. */
+static struct bytes pending_of_2(struct cluster *c, struct buffer *keep) {
+    static const uint8_t no_epoch[8];
+    struct chain_reply reply;
+    struct message tail = {.type = MESSAGE_TAIL,
+                           .id = 1,
+                           .budget_ms = 1000,
+                           .key = bytes_of_string("p"),
+                           .payload = bytes_of(no_epoch, sizeof no_epoch)};
+    cluster_inject(c, 3, 2, &tail);
+    cluster_overhear(c, 3, MESSAGE_TAIL | MESSAGE_REPLY, keep);
+    assert_int_equal(chain_reply_decode(buffer_bytes(keep), &reply), 0);
+    assert_true(reply.pending.size > 0);
+    return reply.pending;
+}
+
+/* Without the batch before it, a takeover from here would drop that one. */
+static void a_pending_is_not_brought_into_a_slice_that_is_trusted(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct bytes p = bytes_of_string("p");
+    struct buffer key = {0}, kept = {0};
+    rowkey_put_pending(&key, ring_slice(cluster_ring(c), p), p);
+    cluster_lose(c, 3, MESSAGE_PROPOSE);
+    cluster_lose(c, 0, MESSAGE_CHOSEN);
+    assert_int_equal(do_write(c, &(struct write){.value = "a", .condition = ROW_IF_ABSENT}, NULL),
+                     0);
+    assert_int_equal(
+        do_write(c, &(struct write){.sort_key = "2", .value = "b", .condition = ROW_IF_ABSENT},
+                 NULL),
+        0);
+    struct bytes pending = pending_of_2(c, &kept);
+    for (int recovers = 0; recovers < 2; recovers++) {
+        if (recovers) {
+            cluster_lose(c, 3, MESSAGE_SLICE | MESSAGE_REPLY);
+            restart_wiped(c, 3);
+        }
+        int status = ERR_UNKNOWN;
+        struct node *node = cluster_node(c, 3);
+        assert_int_equal(chain_recover(node, buffer_bytes(&key), pending, on_recovered, &status),
+                         0);
+        cluster_run(c);
+        assert_int_equal(status, 0);
+        bool taken = disk_mem_get(cluster_disk(c, 3), buffer_bytes(&key)).size > 0;
+        assert_int_equal(taken, recovers);
+    }
+    buffer_release(&key);
+    buffer_release(&kept);
     cluster_free(c);
 }
 
@@ -354,6 +411,7 @@ int main(void) {
         cmocka_unit_test(a_machine_that_went_down_recovers_what_it_acknowledged),
         cmocka_unit_test(a_wiped_node_is_refilled_and_then_serves),
         cmocka_unit_test(a_tail_does_not_come_with_rows_of_which_one_cannot_be_read),
+        cmocka_unit_test(a_pending_is_not_brought_into_a_slice_that_is_trusted),
         cmocka_unit_test(a_new_cluster_serves_once_all_replicas_were_heard),
         cmocka_unit_test(a_cluster_of_one_has_nobody_to_ask),
         cmocka_unit_test(when_all_machines_lose_power_what_one_has_all_have),
