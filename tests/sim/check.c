@@ -205,11 +205,12 @@ static void check_quiet(struct world *world) {
     bool entered[CONTESTS_MAX] = {false}, won[CONTESTS_MAX] = {false};
     for (uint32_t i = 0; i < ledger->n; i++) {
         const struct write *write = &ledger->writes[i];
-        if (write->rows[0].row >= ledger_contest(ledger, 0)) {
-            entered[write->rows[0].row - ledger_contest(ledger, 0)] = true;
-            won[write->rows[0].row - ledger_contest(ledger, 0)] |= write->outcome == 0;
-        }
         bool raced = write->outcome == ERR_UNKNOWN && may_be_unknown(world, write);
+        if (write->rows[0].row >= ledger_contest(ledger, 0)) {
+            uint32_t contest = write->rows[0].row - ledger_contest(ledger, 0);
+            entered[contest] = true;
+            won[contest] = won[contest] || write->outcome == 0 || raced;
+        }
         if (write->outcome != 0 && write->outcome != ERR_CONFLICT &&
             write->outcome != ERR_SIBLINGS && !raced) {
             sim_fail(&world->sim, "write %u ended %s in a run without faults", i,
