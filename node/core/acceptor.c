@@ -23,6 +23,7 @@ struct acceptance {
     uint8_t type;
     bool synced;
     bool answered; /* nobody waits for the answer */
+    bool unsure;   /* it was decided by what is in flight, and may fail */
     uint16_t slice;
     uint64_t epoch;
     int64_t deadline_ns;
@@ -186,13 +187,24 @@ static void end_accepted(struct acceptance *a) {
     }
 }
 
+/* Whether a proposal is in the rows or the pending, on the disk. */
+static bool is_durable(const struct acceptance *a) {
+    struct ballot ballot = a->proposal.ballot;
+    struct bytes tail = blob_bytes(rows_held(&a->hold, HELD_TAIL)->durable);
+    struct bytes pending = blob_bytes(rows_held(&a->hold, HELD_PENDING)->durable);
+    return ballot_compare(ballot, chain_applied(tail)) <= 0 ||
+           ballot_compare(ballot, chain_ballot(pending)) == 0;
+}
+
 static void on_committed(void *context, int status) {
     struct acceptance *a = context;
     struct node *node = a->node;
     node->counters.commit_errors += status != 0 ? 1 : 0;
     /* Of a commit that failed, too: the pending that it was to end stands again. */
     settle_look(node, a->slice, a->key, rows_held(&a->hold, HELD_PENDING));
-    if (status == 0) {
+    if (status == 0 && a->unsure && a->type == MESSAGE_PROPOSE && !is_durable(a)) {
+        acceptance_end(a, ERR_UNKNOWN);
+    } else if (status == 0) {
         end_accepted(a);
     } else {
         acceptance_end(a, status);
@@ -232,11 +244,8 @@ static bool put_promise(struct acceptance *a, struct rows_commit *commit) {
     return raises;
 }
 
-/* The row as it is once more, if it is not durable yet: the commit is done after it is. */
-static void put_again(struct rows_commit *commit, struct row *row) {
-    if (!in_flight(row)) {
-        return;
-    }
+/* A commit that changes nothing, behind all that are in flight. */
+static void put_as_it_is(struct rows_commit *commit, struct row *row) {
     if (row->newest != NULL) {
         rows_commit_put(commit, row, blob_ref(row->newest));
     } else {
@@ -244,14 +253,18 @@ static void put_again(struct rows_commit *commit, struct row *row) {
     }
 }
 
-/* Nothing changes but perhaps the promise; answered when all that is told is durable. */
+/* Nothing changes but perhaps the promise; answered when the disk has answered all that is in
+ * flight. Tail and pending are not put once more: if the commit that brings them fails and this one
+ * does not, they would stand without the rows that come with them. */
 static void commit_as_is(struct acceptance *a) {
-    struct rows_commit *commit = rows_commit_new(a->node->rows, 3);
-    bool waits = in_flight(rows_held(&a->hold, HELD_PROMISE));
+    struct rows_commit *commit = rows_commit_new(a->node->rows, 1);
+    struct row *promise = rows_held(&a->hold, HELD_PROMISE);
+    bool waits = in_flight(promise);
     bool raises = put_promise(a, commit);
-    if (a->type != MESSAGE_PREPARE) {
-        put_again(commit, rows_held(&a->hold, HELD_TAIL));
-        put_again(commit, rows_held(&a->hold, HELD_PENDING));
+    a->unsure = a->type != MESSAGE_PREPARE && (in_flight(rows_held(&a->hold, HELD_TAIL)) ||
+                                               in_flight(rows_held(&a->hold, HELD_PENDING)));
+    if (a->unsure && !raises && !waits) {
+        put_as_it_is(commit, promise);
     }
     if (rows_commit_start(commit, raises || waits || a->synced, on_committed, a)) {
         end_accepted(a);

@@ -291,7 +291,7 @@ static void doom(struct disk_mem *mem, struct work *work) {
     }
     if (before != NULL && before->doom != 0) {
         work->doom = before->doom;
-    } else if (mem->failure.count == DISK_MEM_ALWAYS) {
+    } else if (work->doom == 0 && mem->failure.count == DISK_MEM_ALWAYS) {
         work->doom = take_failure(mem, work->kind);
     }
 }

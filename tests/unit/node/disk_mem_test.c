@@ -152,6 +152,7 @@ static void a_disk_that_fails_for_good_takes_along_what_is_queued_and_built_on_i
     ask_put(mem, &commits[0], &put, &seen[0]);
     disk_mem_fail(mem, DISK_MEM_COMMIT, ERR_DISK, DISK_MEM_ALWAYS);
     ask_put(mem, &commits[1], &put, &seen[1]);
+    disk_mem_fail(mem, DISK_MEM_READ, ERR_DISK, DISK_MEM_ALWAYS);
     disk_mem_fail(mem, 0, 0, 0);
     ask_put(mem, &commits[2], &put, &seen[2]);
     disk_mem_run(mem);

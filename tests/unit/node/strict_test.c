@@ -126,6 +126,62 @@ static void a_pending_whose_end_did_not_reach_the_disk_is_ended_later(void **sta
     cluster_free(c);
 }
 
+/* The disk of node 3 takes a pending, fails to move it into the rows, and takes what comes `then`.
+ */
+static void fail_to_apply(struct cluster *c, const struct message *then) {
+    do_get(c, 3, NULL, "a", MESSAGE_OWN); /* from now on its disk is asked for commits only */
+    cluster_pause_disk(c, 3, true);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_advance(c, 10);
+    cluster_inject(c, 2, 3, then);
+    cluster_run(c);
+    assert_int_equal(disk_mem_queued(cluster_disk(c, 3)), 3);
+    assert_true(disk_mem_step(cluster_disk(c, 3)));
+    disk_mem_fail(cluster_disk(c, 3), DISK_MEM_COMMIT, ERR_NO_SPACE, 1);
+    assert_true(disk_mem_step(cluster_disk(c, 3)));
+    cluster_pause_disk(c, 3, false);
+}
+
+static void a_tail_does_not_stand_without_the_rows_that_failed_to_come_with_it(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    uint8_t no_epoch[8] = {0};
+    struct message tail = {.type = MESSAGE_TAIL,
+                           .budget_ms = 1000,
+                           .id = 1,
+                           .key = bytes_of_string("p"),
+                           .payload = bytes_of(no_epoch, sizeof no_epoch)};
+    assert_int_equal(create(c, "first"), 0);
+    cluster_advance(c, 10);
+    fail_to_apply(c, &tail);
+    cluster_run(c);
+    cluster_crash(c, 1, false);
+    cluster_advance(c, 5000);
+    assert_int_equal(stored_row(c, 3, NULL, "a").n_live, 1);
+    cluster_free(c);
+}
+
+static void a_proposal_that_is_asked_again_is_accepted_when_it_is_on_the_disk(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(create(c, "first"), 0);
+    cluster_advance(c, 10);
+    do_get(c, 3, NULL, "a", MESSAGE_OWN);
+    cluster_pause_disk(c, 3, true);
+    struct write write = create_of("a");
+    write.flags = LEVEL_ALL;
+    uint64_t ticket = ask_write(c, &write);
+    cluster_advance(c, 300); /* asked again meanwhile */
+    assert_true(disk_mem_queued(cluster_disk(c, 3)) >= 3);
+    disk_mem_fail(cluster_disk(c, 3), DISK_MEM_COMMIT, ERR_NO_SPACE, 2);
+    cluster_pause_disk(c, 3, false);
+    cluster_run(c);
+    assert_false(cluster_answer(c, ticket).got);
+    assert_int_equal(wait_for(c, ticket), 0);
+    assert_int_equal(do_get(c, 3, NULL, "a", MESSAGE_OWN).n_live, 1);
+    cluster_free(c);
+}
+
 /* One replica keeps what its steward could not bring to a majority; others go on without it. */
 static void a_pending_that_lost_is_not_resurrected(void **state) {
     (void)state;
@@ -336,6 +392,8 @@ int main(void) {
         cmocka_unit_test(a_takeover_completes_what_was_acknowledged),
         cmocka_unit_test(a_steward_that_dies_before_anybody_heard_leaves_nothing),
         cmocka_unit_test(a_pending_whose_end_did_not_reach_the_disk_is_ended_later),
+        cmocka_unit_test(a_tail_does_not_stand_without_the_rows_that_failed_to_come_with_it),
+        cmocka_unit_test(a_proposal_that_is_asked_again_is_accepted_when_it_is_on_the_disk),
         cmocka_unit_test(a_pending_that_lost_is_not_resurrected),
         cmocka_unit_test(what_was_refused_when_asked_again_is_not_resurrected),
         cmocka_unit_test(a_replica_that_fell_behind_fetches_the_partition_and_counts_again),
