@@ -346,7 +346,10 @@ static void merge_page(struct pull *pull, struct slice_reply *reply) {
     recovery->bytes += pull->size;
     for (uint32_t i = 0; i < reply->n && pull->status == 0; i++) {
         struct slice_row row = slice_row_next(reply);
-        pull->status = add_row(pull, &row);
+        int err = add_row(pull, &row);
+        if (pull->status == 0) { /* rows that were refused at once have said so */
+            pull->status = err;
+        }
     }
     commit_ops(pull);
     merged_one(pull);
