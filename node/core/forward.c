@@ -14,6 +14,7 @@ struct forward {
     uint64_t id;
     uint16_t to;
     bool strict;
+    bool retry; /* an earlier try of the batch may yet be done */
     uint16_t slice;
     struct timer timer;
     UT_hash_handle hh;
@@ -125,11 +126,23 @@ bool forward_strict(struct node *node, const struct asker *asker, const struct m
     if (node->n_forwards >= NODE_REQUESTS_MAX || node_ask(node, to, &passed) != 0) {
         return false;
     }
-    struct forward forward = {
-        .node = node, .asker = *asker, .id = passed.id, .to = to, .strict = true, .slice = slice};
+    struct forward forward = {.node = node,
+                              .asker = *asker,
+                              .id = passed.id,
+                              .to = to,
+                              .strict = true,
+                              .retry = (message->flags & MESSAGE_RETRY) != 0,
+                              .slice = slice};
     forward_list(&forward, node_now(node) + (int64_t)message->budget_ms * NS_PER_MS);
     steward_forwarded(node, slice);
     return true;
+}
+
+/* That the other node has not done it says nothing of an earlier try. (A steward that refuses it
+ * has looked for that.) */
+static int outcome(const struct forward *forward, int status) {
+    bool told = status == 0 || status == ERR_CONFLICT || status == ERR_SIBLINGS;
+    return forward->retry && !told ? ERR_UNKNOWN : status;
 }
 
 void forward_heard(struct node *node, const struct endpoint *from, const struct message *message) {
@@ -139,7 +152,7 @@ void forward_heard(struct node *node, const struct endpoint *from, const struct 
         if (forward->strict) {
             steward_answered(node, forward->slice, -(int)message->status);
         }
-        forward_end(forward, -(int)message->status, message->payload);
+        forward_end(forward, outcome(forward, -(int)message->status), message->payload);
     }
 }
 

@@ -10,7 +10,8 @@
 void forward_receive(struct node *node, const struct endpoint *from, const struct message *message,
                      uint16_t slice);
 /* Passes a strict request on to the slice's steward; whether the message was taken. What comes of
- * it is told to steward_answered(). */
+ * it is told to steward_answered(). Of a MESSAGE_RETRY that the steward has not done UNKNOWN is
+ * told: what was proposed of it before may be chosen yet. */
 bool forward_strict(struct node *node, const struct asker *asker, const struct message *message,
                     uint16_t slice, uint16_t to);
 /* A peer's reply to GET, BATCH or SCAN. */
