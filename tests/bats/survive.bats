@@ -27,6 +27,23 @@ kill_worker() {
 }
 other_worker() { local now; now=$(worker_pid); [ -n "$now" ] && [ "$now" != "$1" ]; }
 
+# PROGRAM DIR: runs it until the worker was killed $ROUNDS times.
+load_with_kills() {
+    python3 "$1" "$2" "$BASE/stop" >"$BASE/load.out" 2>&1 3>&- &
+    LOAD=$!
+    for i in $(seq "$ROUNDS"); do
+        kill -0 $LOAD || break
+        kill_worker
+        sleep "0.$((RANDOM % 25 + 10))"
+    done
+    : >"$BASE/stop"
+    local status=0
+    wait $LOAD || status=$?
+    LOAD=''
+    cat "$BASE/load.out"
+    [ $status -eq 0 ]
+}
+
 @test "kill -9 of the worker: paths, directories and open files go on, and nobody sees ENOTCONN" {
     mkdir -p "$MNT/a/b"
     head -c 3000000 /dev/urandom >"$BASE/big"
@@ -157,19 +174,7 @@ assert log == want, next((i // 2 + 1, log[i:i + 4]) for i in range(len(log) + 1)
 print("rounds of the load:", n)
 END
     mkdir "$MNT/w"
-    python3 "$BASE/load.py" "$MNT/w" "$BASE/stop" >"$BASE/load.out" 2>&1 3>&- &
-    LOAD=$!
-    for i in $(seq "$ROUNDS"); do
-        kill -0 $LOAD || break
-        kill_worker
-        sleep "0.$((RANDOM % 25 + 10))"
-    done
-    : >"$BASE/stop"
-    status=0
-    wait $LOAD || status=$?
-    LOAD=''
-    cat "$BASE/load.out"
-    [ $status -eq 0 ]
+    load_with_kills "$BASE/load.py" "$MNT/w"
     find "$MNT/w" | sort >"$BASE/names"
     cat "$BASE/names"
     [ "$(grep -vc '/new$' "$BASE/names")" -eq 4 ] # w, d, file, log
@@ -315,19 +320,7 @@ assert len(os.listdir(d)) == n
 print("files:", n, "failed:", len(failed))
 END
     mkdir "$MNT/d"
-    python3 "$BASE/many.py" "$MNT/d" "$BASE/stop" >"$BASE/many.out" 2>&1 3>&- &
-    LOAD=$!
-    for i in $(seq "$ROUNDS"); do
-        kill -0 $LOAD || break
-        kill_worker
-        sleep "0.$((RANDOM % 25 + 10))"
-    done
-    : >"$BASE/stop"
-    status=0
-    wait $LOAD || status=$?
-    LOAD=''
-    cat "$BASE/many.out"
-    [ $status -eq 0 ]
+    load_with_kills "$BASE/many.py" "$MNT/d"
 }
 
 @test "SIGUSR2 replaces the program by the one installed, and buffered writes are kept" {
