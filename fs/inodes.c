@@ -583,52 +583,38 @@ bool inodes_begin_unmade(struct inodes *inodes, struct inode *inode, struct inod
     return false;
 }
 
-static struct unmade *find_slot(struct inodes *inodes, const struct inode *inode) {
+static uint32_t slot_of(const struct inodes *inodes, const struct inode *inode) {
     uint32_t at = 0;
     while (inodes->unmade[at].inode != inode) {
         at++;
         assert(at < INODES_UNMADE_MAX);
     }
-    return &inodes->unmade[at];
+    return at;
 }
 
 void inodes_end_unmade(struct inodes *inodes, struct inode *inode) {
-    struct unmade *slot = find_slot(inodes, inode);
+    uint32_t at = slot_of(inodes, inode);
     if (inodes->survivor != NULL) {
-        survivor_put_unmade(inodes->survivor, (uint32_t)(slot - inodes->unmade), 0,
-                            bytes_of(NULL, 0));
+        survivor_put_unmade(inodes->survivor, at, 0, bytes_of(NULL, 0));
     }
     inode->doubtful = false;
-    release_unmade(inodes, slot);
+    release_unmade(inodes, &inodes->unmade[at]);
 }
 
 struct inode *inodes_find_unmade(const struct inodes *inodes, const struct inode *directory,
                                  const char *name) {
     for (uint32_t i = 0; directory->n_unmade > 0 && i < INODES_UNMADE_MAX; i++) {
         const struct unmade *unmade = &inodes->unmade[i];
-        if (unmade->directory == directory && strcmp(unmade->inode->name, name) == 0) {
+        if (unmade->directory == directory &&
+            (name == NULL || strcmp(unmade->inode->name, name) == 0)) {
             return unmade->inode;
         }
     }
     return NULL;
 }
 
-struct inode *inodes_unmade_in(const struct inodes *inodes, const struct inode *directory) {
-    for (uint32_t i = 0; directory->n_unmade > 0 && i < INODES_UNMADE_MAX; i++) {
-        if (inodes->unmade[i].directory == directory) {
-            return inodes->unmade[i].inode;
-        }
-    }
-    return NULL;
-}
-
 struct inode *inodes_unmade_directory(const struct inodes *inodes, const struct inode *inode) {
-    for (uint32_t i = 0; i < INODES_UNMADE_MAX; i++) {
-        if (inodes->unmade[i].inode == inode) {
-            return inodes->unmade[i].directory;
-        }
-    }
-    return NULL;
+    return inodes->unmade[slot_of(inodes, inode)].directory;
 }
 
 void inodes_doubt_kernel(const struct inodes *inodes) {

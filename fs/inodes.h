@@ -158,11 +158,10 @@ void inodes_doubt_kernel(const struct inodes *inodes);
 bool inodes_begin_unmade(struct inodes *inodes, struct inode *inode, struct inode *directory);
 /* It is stored, or given up. The caller holds a pin. */
 void inodes_end_unmade(struct inodes *inodes, struct inode *inode);
-/* The one of this name, and any one in the directory; NULL when there is none. */
+/* The one of this name in the directory, or with NULL any one; NULL when there is none. */
 struct inode *inodes_find_unmade(const struct inodes *inodes, const struct inode *directory,
                                  const char *name);
-struct inode *inodes_unmade_in(const struct inodes *inodes, const struct inode *directory);
-/* The directory of an unmade inode. */
+/* The directory of an inode that is unmade. */
 struct inode *inodes_unmade_directory(const struct inodes *inodes, const struct inode *inode);
 
 /* The path of an inode as far as it is known here, for people: "/a/b", "?/b" when a parent was

@@ -143,16 +143,19 @@ static void on_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t s
     request_start(request);
 }
 
+/* Whether an earlier worker has left a new file, or its contents, to store. */
+static bool is_unstored(const struct mount *mount, uint64_t ino) {
+    const struct inode *inode = inodes_find(&mount->inodes, ino);
+    return (inode != NULL && inode->unmade) ||
+           survivor_find_new(mount->config.survivor, ino) != NULL;
+}
+
 /* Whether an earlier worker has left something of the opening to store. */
 static bool is_owed(const struct mount *mount, const struct opening *opening) {
     const struct survivor_handle *kept = opening->kept;
     bool writes = (opening->flags & O_ACCMODE) != O_RDONLY;
-    const struct inode *inode = inodes_find(&mount->inodes, opening->ino);
-    bool unstored = inode != NULL && inode->unmade;
-    return kept != NULL &&
-           (kept->redo != 0 || kept->waiting != 0 ||
-            (opening->open == NULL && writes &&
-             (unstored || survivor_find_new(mount->config.survivor, opening->ino) != NULL)));
+    return kept != NULL && (kept->redo != 0 || kept->waiting != 0 ||
+                            (opening->open == NULL && writes && is_unstored(mount, opening->ino)));
 }
 
 static void flush_run(struct request *request) {

@@ -198,7 +198,7 @@ static int settle_found(struct mount *mount, struct inode *inode) {
 int unmade_settle_in(struct mount *mount, struct inode *directory) {
     struct inode *inode;
     int status = 0;
-    while (status == 0 && (inode = inodes_unmade_in(&mount->inodes, directory)) != NULL) {
+    while (status == 0 && (inode = inodes_find_unmade(&mount->inodes, directory, NULL)) != NULL) {
         status = settle_found(mount, inode);
     }
     return status;

@@ -153,11 +153,10 @@ uint64_t namespace_cookie(const char *name);
  * at least one unless at the end. Directories' records have no header attributes. */
 int namespace_list(struct namespace *ns, const struct id128 *directory, uint64_t after,
                    uint32_t entries_max, struct listing *ret);
-
-/* The same of names, types and what record_ino() says alone; of the rest hardly anything is sent.
- */
+/* The same of names, types and what record_ino() says alone; little else is sent. */
 int namespace_list_names(struct namespace *ns, const struct id128 *directory, uint64_t after,
                          uint32_t entries_max, struct listing *ret);
+
 /* ---- paths ---- */
 /* Walks "/a/b/c" (also "a/b/c"; "." and ".." and empty parts as in path_resolution(7); symlinks are
  * not followed). The root: ERR_IS_DIRECTORY. For a missing last part: ERR_NO_ENTRY with `ret`

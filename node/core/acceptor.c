@@ -221,10 +221,6 @@ static struct ballot applied_of(const struct acceptance *a) {
     return chain_applied(blob_bytes(rows_held(&a->hold, HELD_TAIL)->newest));
 }
 
-static bool in_flight(const struct row *row) {
-    return row->newest != row->durable;
-}
-
 /* Adds the promise if the epoch raises it; or again if it is not durable yet. Whether it rose: then
  * the caller says so to the steward here, once the commit is handed over. */
 static bool put_promise(struct acceptance *a, struct rows_commit *commit) {
@@ -238,7 +234,7 @@ static bool put_promise(struct acceptance *a, struct rows_commit *commit) {
         chain_promise_encode(a->epoch, &encoded);
         rows_commit_put(commit, row, blob_new(buffer_bytes(&encoded)));
         buffer_release(&encoded);
-    } else if (in_flight(row)) {
+    } else if (row_in_flight(row)) {
         rows_commit_put(commit, row, blob_ref(row->newest));
     }
     return raises;
@@ -259,10 +255,10 @@ static void put_as_it_is(struct rows_commit *commit, struct row *row) {
 static void commit_as_is(struct acceptance *a) {
     struct rows_commit *commit = rows_commit_new(a->node->rows, 1);
     struct row *promise = rows_held(&a->hold, HELD_PROMISE);
-    bool waits = in_flight(promise);
+    bool waits = row_in_flight(promise);
     bool raises = put_promise(a, commit);
-    a->unsure = a->type != MESSAGE_PREPARE && (in_flight(rows_held(&a->hold, HELD_TAIL)) ||
-                                               in_flight(rows_held(&a->hold, HELD_PENDING)));
+    a->unsure = a->type != MESSAGE_PREPARE && (row_in_flight(rows_held(&a->hold, HELD_TAIL)) ||
+                                               row_in_flight(rows_held(&a->hold, HELD_PENDING)));
     if (a->unsure && !raises && !waits) {
         put_as_it_is(commit, promise);
     }

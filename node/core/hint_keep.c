@@ -115,7 +115,7 @@ static void put_row(struct keeping *keeping, struct rows_commit *commit, uint32_
     struct bytes versions = keeping->names ? bytes_of(NULL, 0) : keeping->batch.ops[index].value;
     uint64_t stored_ns = put_value(node, row, versions);
     struct bytes now = blob_bytes(row->newest);
-    if (bytes_equal(now, buffer_bytes(&node->encoded)) && row->newest == row->durable) {
+    if (bytes_equal(now, buffer_bytes(&node->encoded)) && !row_in_flight(row)) {
         return;
     }
     hints_changed(node, row->key, now.size, node->encoded.size, stored_ns);

@@ -70,7 +70,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     struct blob *result = joined(node, now, learnt, incoming, blob);
     if (row->newest != NULL && bytes_equal(blob_bytes(row->newest), blob_bytes(result))) {
         blob_unref(result);
-        if (!merge->again && row->newest == row->durable) {
+        if (!merge->again && !row_in_flight(row)) {
             return;
         }
         result = blob_ref(row->newest);
@@ -78,7 +78,7 @@ void merge_row(struct merge *merge, struct row *row, struct bytes incoming, stru
     node->counters.rows_applied++;
     node->counters.corrupt_repaired += row->newest_status != 0 ? 1 : 0;
     merge->doubtful |= is_unreadable(row);
-    merge->builds |= row->newest != row->durable;
+    merge->builds |= row_in_flight(row);
     rows_commit_put(merge->commit, row, result);
     if (!PLANTED(STALE_TALLY) || versions_live(now) > 0) {
         merge->tally_changed |= tally_follow(&merge->tally, was_live, now);
@@ -96,7 +96,7 @@ void merge_forget(struct merge *merge, struct row *row) {
 /* If the commit that this one builds on fails, what it counted must not stand here uncounted. */
 static bool tally_is_put(const struct merge *merge) {
     const struct row *row = merge->tally_row;
-    return merge->tally_changed || (merge->builds && row->newest != row->durable);
+    return merge->tally_changed || (merge->builds && row_in_flight(row));
 }
 
 /* The tally is not known, and would have changed. */

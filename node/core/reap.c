@@ -133,7 +133,7 @@ static bool holds(struct reaping *reaping, uint16_t index) {
     struct versions *versions = &reaping->node->scratch[0];
     uint8_t clock[LEAF_DIGEST_SIZE];
     if (row->durable_status != 0 || row->newest_status != 0 || row->durable == NULL ||
-        row->newest != row->durable || pending->newest_status != 0 || pending->newest != NULL) {
+        row_in_flight(row) || pending->newest_status != 0 || pending->newest != NULL) {
         return false;
     }
     versions_decode(blob_bytes(row->durable), versions);

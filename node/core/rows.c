@@ -438,7 +438,7 @@ static bool settle(struct rows *rows, struct change *change, int status) {
     bool lives_on = status != 0 && row->n_commits > 0;
     if (status != 0 && (change->spoils || (change->reckoned && lives_on))) {
         spoil_alone(rows, row);
-    } else if (row->n_commits == 0 && row->newest != row->durable) {
+    } else if (row->n_commits == 0 && row_in_flight(row)) {
         /* The last commit failed, and nothing was built on it. */
         set_newest(row, row->durable_status, blob_ref(row->durable));
     }

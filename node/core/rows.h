@@ -53,6 +53,11 @@ struct row {
     UT_hash_handle hh;
 };
 
+/* Whether what was put is not on the disk yet: commits that bring it are under way. */
+static inline bool row_in_flight(const struct row *row) {
+    return row->newest != row->durable;
+}
+
 struct row_pin {
     struct row *row;
     struct rows_hold *hold;

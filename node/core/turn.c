@@ -247,16 +247,10 @@ static void catch_up(struct partition *p) {
     }
 }
 
-/* The rows that the tail tells of are on their way to the disk: strict reads would not see them. */
-static bool is_applying(const struct partition *p) {
-    const struct row *tail = rows_held(&p->chain, HELD_TAIL);
-    return tail->newest != tail->durable;
-}
-
 static void touch_decide(struct partition *p) {
     round_stop(&p->round);
-    if (is_applying(p)) {
-        touch_again(p);
+    if (row_in_flight(rows_held(&p->chain, HELD_TAIL))) {
+        touch_again(p); /* strict reads would not see the rows that the tail tells of */
     } else if (ballot_compare(p->highest, own_applied(p)) > 0) {
         catch_up(p);
     } else if (ballot_compare(candidate_ballot(p), own_applied(p)) > 0) {
