@@ -205,6 +205,11 @@ static int store_all(struct file *file, enum level level) {
     return before != 0 ? before : status;
 }
 
+bool handle_is_unwritten(const struct handle *handle) {
+    const struct file *file = handle->file;
+    return file->inode->unmade && !file->busy && file->size == 0 && file->error == 0;
+}
+
 int handle_flush(struct handle *handle) {
     handle->file->writer = 0; /* what is set from now on nobody may ask about again */
     int status = locks_check(handle);

@@ -45,6 +45,9 @@ int handle_write(struct handle *handle, uint64_t offset, struct bytes data);
  * not done a second time when its data are at `offset`, or come to be there before they are stored.
  */
 int handle_write_again(struct handle *handle, uint64_t offset, struct bytes data);
+/* Whether all that close(2) would store now is the name of a new file (unmade.h). Does not suspend.
+ */
+bool handle_is_unwritten(const struct handle *handle);
 /* close(2): everything is stored afterwards, or this says why not. */
 int handle_flush(struct handle *handle);
 /* fsync(2), or, of the data and what it takes to read them, fdatasync(2): on the disks of W nodes.

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/descriptors.h"
 #include "fs/directory.h"
 #include "fs/ops_request.h"
 #include "fs/privileges.h"
@@ -158,9 +159,17 @@ static bool is_owed(const struct mount *mount, const struct opening *opening) {
                             (opening->open == NULL && writes && is_unstored(mount, opening->ino)));
 }
 
+/* Of `> f` a shell opens the file, makes that its standard output and closes what it opened before
+ * the command begins: this close is not the last, and the first write is yet to come. */
+static bool stays_open(const struct request *request) {
+    const struct handle *handle = request->handle;
+    return handle_is_unwritten(handle) &&
+           descriptors_have(request->process, request->ino, handle->file->inode->name);
+}
+
 static void flush_run(struct request *request) {
     int status = take_loss(request);
-    if (status == 0 && request->handle != NULL) {
+    if (status == 0 && request->handle != NULL && !stays_open(request)) {
         status = handle_flush(request->handle);
     }
     if (request->handle != NULL) {

@@ -141,3 +141,70 @@ os.close(fd)
 assert open(there).read() == "renamed"
 END
 }
+
+# Makes the directory, and files in it until A knows which names are missing there: what is made from then on is stored
+# with its contents.
+make_known() { # DIR
+    mkdir "$1"
+    local n=0
+    make_one() { n=$((n + 1)); make_file "$1/known$n"; }
+    wait_for 20 costs_at_most "$A" 1 make_one "$1"
+}
+
+@test "what a shell makes with > costs one request, written or not, by a command of its own or by another" {
+    make_known "$A/d"
+    for shell in bash dash; do
+        for command in 'echo x >' '/bin/echo x >' '{ echo a; :; } >' 'sh -c "echo x >&2" 2>' 'exec >' ': >' '>'; do
+            costs "$A" $shell -c "$command $A/d/f || :" 2>/dev/null
+            echo "$shell, $command: $COST"
+            [ "$COST" -eq 1 ]
+            rm "$A/d/f"
+        done
+    done
+}
+
+@test "a close is not the last where the process may write the file as its descriptor 0, 1 or 2, and only there" {
+    make_known "$A/d"
+    start_mount "$B"
+    cd "$A/d"
+    bash -c 'exec 5>five; exec 6>&5; exec 5>&-; test -e "$1/five" && echo text >&6' - "$B/d"
+    [ "$(cat "$B/d/five")" = text ]
+    python3 - "$B/d" "$BASE" <<'END'
+import os, sys
+there, elsewhere = sys.argv[1:]
+flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+fd = os.open("read", flags)
+os.dup2(os.open("read", os.O_RDONLY), 0)
+os.close(fd)
+assert os.path.exists(there + "/read")
+fd = os.open("other", flags)
+os.dup2(os.open(elsewhere + "/other", flags), 0)
+os.close(fd)
+assert os.path.exists(there + "/other")
+END
+    cd /
+}
+
+@test "what a shell has made is on another mount when its command has ended, or was killed" {
+    make_known "$A/d"
+    start_mount "$B"
+    for i in $(seq 50); do
+        bash -c "echo $i >$A/d/b$i"
+        [ "$(cat "$B/d/b$i")" = "$i" ]
+        dash -c ": >$A/d/d$i"
+        [ -e "$B/d/d$i" ] && [ ! -s "$B/d/d$i" ]
+        bash -c "exec >$A/d/e$i; kill -9 \$\$" || true
+        [ -e "$B/d/e$i" ] && [ ! -s "$B/d/e$i" ]
+    done
+}
+
+@test "what a shell cannot store its command is told, and there is no such file later" {
+    make_known "$A/d"
+    for i in 1 2 3; do kill_node $i; done
+    ! bash -c "echo x >$A/d/now"
+    let_leases_end
+    ! bash -c ": >$A/d/empty"
+    for i in 1 2 3; do launch_node $i; done
+    wait_for 30 bash -c "echo x >$A/d/later"
+    [ ! -e "$A/d/now" ] && [ ! -e "$A/d/empty" ] && [ -s "$A/d/later" ]
+}

@@ -295,6 +295,20 @@ END
     [ "$(find "$MNT/d" -type f | wc -l)" -eq 50 ]
 }
 
+@test "what a shell is about to write when the worker is killed is written, and what it leaves empty is there" {
+    mkdir "$MNT/d"
+    for i in $(seq 30); do : >"$MNT/d/before$i"; done # until the names of the directory are known
+    local kill="kill -9 $(worker_pid)"
+    bash -c "exec >$MNT/d/text; $kill; echo text"
+    [ "$(cat "$MNT/d/text")" = text ]
+    ringctl get /d/text | cmp - "$MNT/d/text"
+    for i in $(seq 30); do : >"$MNT/d/after$i"; done
+    kill="kill -9 $(worker_pid)"
+    bash -c "exec >$MNT/d/empty; $kill"
+    ringctl get /d/empty | cmp - /dev/null
+    [ "$(find "$MNT/d" -type f | wc -l)" -eq 62 ]
+}
+
 @test "files made, written and closed while the worker is killed again and again hold what was acknowledged" {
     cat >"$BASE/many.py" <<'END'
 import os, sys

@@ -57,6 +57,7 @@ MAKERS = {
     "fdatasync": (2, lambda d: [d.randrange(SLOTS)]),
     "fstat": (4, lambda d: [d.randrange(SLOTS)]),
     "put": (9, lambda d: [a_path(d), d.choice(SIZES), d.randrange(256)]),
+    "redirect": (4, lambda d: [a_path(d), d.choice(SIZES), d.randrange(256)]),
     "add": (4, lambda d: [a_path(d), d.choice(SIZES), d.randrange(256)]),
     "get": (8, lambda d: [a_path(d)]),
     "mkdir": (9, lambda d: [a_path(d), d.choice([0o755, 0o700, 0o2775])]),
@@ -232,6 +233,18 @@ class Side:
             return os.write(fd, content(size, letter))
         finally:
             os.close(fd)
+
+    def redirect(self, path, size, letter):
+        """As a shell does for `>`, but for the standard input."""
+        fd = os.open(self.at(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o644)
+        input = os.dup(0)
+        os.dup2(fd, 0)
+        try:
+            os.close(fd)
+            return os.write(0, content(size, letter))
+        finally:
+            os.dup2(input, 0)
+            os.close(input)
 
     def add(self, path, size, letter):
         return self.put(path, size, letter, os.O_APPEND)
