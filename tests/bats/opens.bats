@@ -201,9 +201,11 @@ END
 @test "what a shell cannot store its command is told, and there is no such file later" {
     make_known "$A/d"
     for i in 1 2 3; do kill_node $i; done
-    ! bash -c "echo x >$A/d/now"
+    run bash -c "echo x >$A/d/now"
+    [ "$status" -eq 1 ]
     let_leases_end
-    ! bash -c ": >$A/d/empty"
+    run bash -c ": >$A/d/empty"
+    [ "$status" -eq 1 ]
     for i in 1 2 3; do launch_node $i; done
     wait_for 30 bash -c "echo x >$A/d/later"
     [ ! -e "$A/d/now" ] && [ ! -e "$A/d/empty" ] && [ -s "$A/d/later" ]

@@ -298,7 +298,8 @@ END
 @test "what a shell is about to write when the worker is killed is written, and what it leaves empty is there" {
     mkdir "$MNT/d"
     for i in $(seq 30); do : >"$MNT/d/before$i"; done # until the names of the directory are known
-    local kill="kill -9 $(worker_pid)"
+    local kill
+    kill="kill -9 $(worker_pid)"
     bash -c "exec >$MNT/d/text; $kill; echo text"
     [ "$(cat "$MNT/d/text")" = text ]
     ringctl get /d/text | cmp - "$MNT/d/text"
