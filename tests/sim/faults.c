@@ -85,7 +85,10 @@ void strike_pause(struct strike *strike, struct sim_process *process) {
     if (process->up) {
         sim_trace(sim, "%s is paused for %lld us", process->name, (long long)(length / SIM_US));
         world_cover(strike->world, COVER_PAUSES);
-        process->paused_until_ns = sim->now_ns + length;
+        if (process->paused_until_ns <
+            sim->now_ns + length) { /* what waits for it stays in order */
+            process->paused_until_ns = sim->now_ns + length;
+        }
     }
 }
 
@@ -207,9 +210,6 @@ void world_heal(struct world *world) {
     for (uint16_t i = 0; i < world->options.n_nodes; i++) {
         struct world_node *node = &world->nodes[i];
         disk_mem_fail(node->disk, 0, 0, 0);
-        if (node->process.paused_until_ns > world->sim.now_ns) {
-            node->process.paused_until_ns = world->sim.now_ns;
-        }
         if (node->node == NULL) {
             start_after(node, 0);
         }

@@ -30,15 +30,18 @@ static void drain(struct world *world, struct workload *workload) {
 
 static bool all_up(const struct world *world) {
     for (uint16_t i = 0; i < world->options.n_nodes; i++) {
-        if (world->nodes[i].node == NULL || world->nodes[i].stopping) {
+        const struct world_node *node = &world->nodes[i];
+        if (node->node == NULL || node->stopping ||
+            node->process.paused_until_ns > world->sim.now_ns) {
             return false;
         }
     }
     return true;
 }
 
-/* A node may give up or end a stop, and be started again, after the load has ended: all are up for
- * three seconds, in which what was pending ends. */
+/* A node may give up or end a stop, and be started again, or be paused yet, after the load has
+ * ended: all are up for three seconds, in which what was pending ends and what waited for them is
+ * worked off. */
 static void settle(struct world *world) {
     int64_t until_ns = world->sim.now_ns + 3 * SIM_S;
     int64_t latest_ns = world->sim.now_ns + DRAIN_MAX_S * SIM_S;
