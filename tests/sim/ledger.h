@@ -108,8 +108,9 @@ void ledger_check_sibling(struct ledger *ledger, uint32_t row, const struct sibl
  */
 void ledger_stored(struct ledger *ledger, uint32_t row, const char *process, struct bytes old,
                    struct bytes now);
-/* A node sends this batch of whole rows: learns the dots of its write. What a node makes or merges
- * is not always on a disk as it came: a later version may overtake it. */
+/* A node sends this batch of whole rows, or keeps it as its pending: learns the dots of its write.
+ * What a node makes or merges is not always in a row as it came: a later version may overtake it.
+ */
 void ledger_replicated(struct ledger *ledger, struct bytes payload);
 /* A commit with this version of the row failed: learns its dots. A retry finds the write done if a
  * later one was built on it meanwhile. */

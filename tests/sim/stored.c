@@ -29,6 +29,11 @@ bool stored_tally_key(struct bytes key, struct bytes *ret_partition_key) {
     return split(key, 't', ret_partition_key, &rest) && rest.size == 0;
 }
 
+bool stored_pending_key(struct bytes key, struct bytes *ret_partition_key) {
+    struct bytes rest;
+    return split(key, 'q', ret_partition_key, &rest) && rest.size == 0;
+}
+
 struct tally stored_tally(struct bytes value) {
     return tally_of(value);
 }

@@ -121,17 +121,27 @@ static void check_removal(const struct world_node *node, struct bytes key, struc
     }
 }
 
+/* Learns the dots of a proposal: it may be replaced before it is in any row. */
+static void learn_proposal(struct world *world, struct bytes encoded) {
+    struct chain_proposal proposal;
+    if (encoded.size > 0 && chain_proposal_decode(encoded, &proposal) == 0) {
+        ledger_replicated(&world->ledger, proposal.batch);
+    }
+}
+
 static void on_stored(void *context, struct bytes key, struct bytes old, struct bytes now) {
     struct world_node *node = context;
     struct world *world = node->world;
     sim_mark_bytes(&world->sim, now.data, now.size);
     hot_stored(node);
     hints_check_stored(node, key, old, now);
-    struct bytes partition_key, sort_key, tally;
-    if (stored_tally_key(key, &partition_key) && stored_value(now, &tally) == 0) {
+    struct bytes partition_key, sort_key, value;
+    if (stored_tally_key(key, &partition_key) && stored_value(now, &value) == 0) {
         sim_trace(&world->sim, "%s stores the tally of %.*s: %llu live", node->process.name,
                   (int)partition_key.size, (const char *)partition_key.data,
-                  (unsigned long long)stored_tally(tally).n_live);
+                  (unsigned long long)stored_tally(value).n_live);
+    } else if (stored_pending_key(key, &partition_key) && stored_value(now, &value) == 0) {
+        learn_proposal(world, value);
     } else if (stored_row_key(key, &partition_key, &sort_key)) {
         int row = ledger_row(&world->ledger, partition_key, sort_key);
         if (row < 0) {
@@ -188,10 +198,7 @@ static int node_send(void *self, const struct endpoint *to, const struct message
     if (message->type == MESSAGE_REPLICATE) {
         ledger_replicated(&node->world->ledger, message->payload);
     } else if (message->type == MESSAGE_PROPOSE) {
-        struct chain_proposal proposal;
-        if (chain_proposal_decode(message->payload, &proposal) == 0) {
-            ledger_replicated(&node->world->ledger, proposal.batch);
-        }
+        learn_proposal(node->world, message->payload);
     }
     return sim_port_env(port).send(self, to, message);
 }
