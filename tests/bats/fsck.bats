@@ -13,10 +13,11 @@ teardown() {
     stop_cluster
 }
 
-# All processes of the mount at once: one that is left would end in good order, or be replaced.
+# All processes of the mount at once: one that is left would end in good order, or be replaced. The worker first: its
+# supervisor's end lets a worker that is stopped go on (an orphaned process group), and it would remove blocks.
 all_killed() {
     local pids
-    pids="$(mount_pid) $(worker_pid)"
+    pids="$(worker_pid) $(mount_pid)"
     [ -n "${pids//[[:space:]]/}" ] || return 0
     # shellcheck disable=SC2086 # a list
     kill -STOP $pids 2>/dev/null || true
