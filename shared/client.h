@@ -36,7 +36,7 @@
  * `credit_bytes` (told in HELLO) of expected replies are outstanding to a node; what does not fit
  * waits here in order (a single larger one goes alone). Heartbeats: PING every CLIENT_PING_MS on a
  * link that says nothing; CLIENT_SILENCE_MS without any message from it and the link is suspect
- * (its requests move on) and opened anew. */
+ * (its requests move on, a BATCH when its attempt is over) and opened anew. */
 enum {
     CLIENT_REQUESTS_MAX = 4096, /* in flight or waiting; beyond: ERR_BUSY */
     CLIENT_NODES_MAX = RING_MEMBERS_MAX,

@@ -73,11 +73,12 @@ uint32_t request_budget_ms(const struct client_request *request, int64_t now) {
     return left > 0 ? (uint32_t)left : 1;
 }
 
-/* How much of the nodes' time has passed since the request's stamp. */
+/* How much of the nodes' time has passed since the request's stamp: that much, or less by a part of
+ * a millisecond. */
 static uint32_t age_ms(const struct client *client, const struct client_request *request) {
     uint64_t now_ns = client_time_ns(client);
     uint64_t ns = now_ns > request->stamp_ns ? now_ns - request->stamp_ns : 0;
-    uint64_t ms = ns / (uint64_t)CLIENT_MS;
+    uint64_t ms = (ns + (uint64_t)CLIENT_MS - 1) / (uint64_t)CLIENT_MS;
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
@@ -178,22 +179,33 @@ void request_detach(struct client *client, struct client_request *request) {
 
 /* ---- health ---- */
 
-void link_lost(struct client *client, int32_t index) {
+/* Its requests go elsewhere. With `batches_stay` those that may be carried out yet wait for the end
+ * of their attempt, as their timers tell: the node may only be slow, and what comes after a second
+ * it takes for one that was asked elsewhere too. */
+static void link_leave(struct client *client, int32_t index, bool batches_stay) {
     struct link *link = &client->links[index];
+    struct client_request *next;
     link->alive = false;
     client_quorum_link_lost(client, index);
-    while (link->sent.first != NULL) {
-        struct client_request *request = link->sent.first;
+    for (struct client_request *request = link->sent.first; request != NULL; request = next) {
+        next = request->next;
+        if (batches_stay && request->type == MESSAGE_BATCH) {
+            continue;
+        }
         request->uncertain = true;
         request_detach(client, request);
-        request_dispatch(client, request); /* elsewhere: this link is not alive */
+        request_dispatch(client, request);
     }
     while (link->queued.first != NULL) {
         struct client_request *request = link->queued.first;
         request_detach(client, request);
         request_dispatch(client, request);
     }
-    assert(link->outstanding == 0 && link->n_sent == 0);
+    assert(batches_stay || (link->outstanding == 0 && link->n_sent == 0));
+}
+
+void link_lost(struct client *client, int32_t index) {
+    link_leave(client, index, false);
 }
 
 void link_heard(struct client *client, int32_t index) {
@@ -243,7 +255,7 @@ static void link_tick(struct client *client, int32_t index, int64_t now) {
     if (now - silent_since >= CLIENT_SILENCE_MS * CLIENT_MS) {
         if (link->alive) {
             log_lost(client, link);
-            link_lost(client, index);
+            link_leave(client, index, true);
         }
         link_reopen(client, index);
     } else if (now - link->asked_ns < ping_ns) {

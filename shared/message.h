@@ -21,7 +21,7 @@
  *       28    2 sender        node id, 0 = a client
  *       30    2 key_size      0..MESSAGE_KEY_MAX
  *       32    4 payload_size  0..MESSAGE_PAYLOAD_MAX
- *       36    4 age_ms        a client's request: between stamp_ns and its sending; else 0
+ *       36    4 age_ms        a client's request: between stamp_ns and this sending; else 0
  *       40    8 stamp_ns      hybrid logical clock of the sender; in a client's request: when it
  * was sent, with RETRY when the first try was that is not known to have come to nothing; 0 = has
  * none 48    - key, payload

@@ -265,6 +265,7 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
     struct request *request = memory_new(1, kind->size);
     uint8_t *bytes = memory_resize(NULL, message->key.size + message->payload.size);
     bytes_store(bytes_store(bytes, message->key), message->payload);
+    int64_t deadline_ns = node_deadline(node, message);
     *request = (struct request){.kind = kind,
                                 .node = node,
                                 .asker = asker_of(from, message),
@@ -272,14 +273,16 @@ static struct request *request_new(struct node *node, const struct endpoint *fro
                                 .level = message->flags & MESSAGE_LEVEL_MASK,
                                 .flags = message->flags,
                                 .slice = slice,
-                                .deadline_ns = node_deadline(node, message),
+                                .deadline_ns = deadline_ns,
                                 .stamp_ns = message->stamp_ns,
+                                .patience_ms = message->age_ms + node_budget_ms(node, deadline_ns),
                                 .timer = {.fire = on_timer, .context = request},
                                 .size = message->key.size + message->payload.size,
                                 .key = bytes_of(bytes, message->key.size)};
     request->payload = bytes_of(bytes + message->key.size, message->payload.size);
-    /* What is written after this write is later than it, here and where this node tells of it. */
-    hlc_learn(&node->hlc, node->env->wall_ns(node->env->self), message->stamp_ns);
+    /* What is written after this try is later than it, here and where this node tells of it. */
+    uint64_t sent_ns = message->stamp_ns + (uint64_t)message->age_ms * (uint64_t)NS_PER_MS;
+    hlc_learn(&node->hlc, node->env->wall_ns(node->env->self), sent_ns);
     HASH_ADD(hh, node->requests, id, sizeof request->id, request);
     node->n_requests++;
     list_peers(request);

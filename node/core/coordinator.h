@@ -113,7 +113,8 @@ struct request {
     uint16_t flags;
     uint16_t slice;
     int64_t deadline_ns;
-    uint64_t stamp_ns; /* the client's clock when it was first sent; 0 = not known */
+    uint64_t stamp_ns;    /* the client's clock when it was first sent; 0 = not known */
+    uint32_t patience_ms; /* from then to the deadline */
     struct timer timer;
     size_t size;
     struct bytes key; /* owned, in one piece with payload */

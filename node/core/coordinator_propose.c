@@ -140,7 +140,12 @@ bool batch_propose_forgotten(const struct batch_request *batch) {
         batch->withdrawn_in == steward_of(node, batch->request.slice)->epoch) {
         return false;
     }
-    uint64_t now_ns = hlc_now(&node->hlc, node->env->wall_ns(node->env->self));
+    turn_tail(&batch->strict.turn, &tail);
+    uint64_t wall_ns = node->env->wall_ns(node->env->self);
+    if (tail.n > 0) { /* stamps rise along a chain, whoever is its steward */
+        hlc_learn(&node->hlc, wall_ns, tail.ops[0].stamp_ns);
+    }
+    uint64_t now_ns = hlc_now(&node->hlc, wall_ns);
     uint64_t sent_ns = batch->request.stamp_ns;
     if (sent_ns == 0) {
         sent_ns = now_ns - STRICT_RETRY_MS * (uint64_t)NS_PER_MS;
@@ -149,7 +154,6 @@ bool batch_propose_forgotten(const struct batch_request *batch) {
     if ((batch->request.flags & MESSAGE_RETRY) == 0 && (batch->request.stamp_ns == 0 || !late)) {
         return false;
     }
-    turn_tail(&batch->strict.turn, &tail);
     return tail.n == CHAIN_RECENT_MAX && tail.ops[tail.n - 1].stamp_ns > sent_ns;
 }
 

@@ -22,9 +22,12 @@ bool strict_is_passed(const struct request *request) {
 /* Passes the request on: whether it could. */
 static bool pass_on(struct request *request, uint16_t to) {
     struct node *node = request->node;
+    uint32_t left_ms = node_budget_ms(node, request->deadline_ns);
+    uint32_t age_ms = request->patience_ms > left_ms ? request->patience_ms - left_ms : 0;
     struct message message = {.type = request->kind->type,
                               .flags = request->flags,
-                              .budget_ms = node_budget_ms(node, request->deadline_ns),
+                              .budget_ms = left_ms,
+                              .age_ms = age_ms,
                               .stamp_ns = request->stamp_ns,
                               .key = request->key,
                               .payload = request->payload};

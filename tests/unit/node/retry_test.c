@@ -174,6 +174,64 @@ static void a_write_that_its_client_has_given_up_is_dropped(void **state) {
     cluster_free(c);
 }
 
+/* As many as a partition remembers, all of one row, of which the last one deletes it. */
+static void write_sixteen_others(struct cluster *c, const char *sort_key, struct bytes seen) {
+    for (uint32_t i = 0; i < 16; i++) {
+        struct write other = {.sort_key = sort_key,
+                              .value = i < 15 ? "x" : NULL,
+                              .condition = ROW_IF_MATCH,
+                              .seen = seen,
+                              .op = 100 + i};
+        assert_int_equal(do_write(c, &other, &seen), 0);
+    }
+}
+
+/* The first try waited in the buffers of a node that hung. The clocks of the others are behind that
+ * of the node whose time its client had heard. */
+static void a_first_try_is_late_where_its_retry_came_from_a_node_that_passed_it_on(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    uint64_t ahead_ns = clock_of(c) + (uint64_t)10 * 1000 * 1000 * 1000;
+    struct write before = {.sort_key = "a", .condition = ROW_IF_ABSENT, .value = "before"};
+    assert_int_equal(do_write(c, &before, NULL), 0); /* node 1 is the steward */
+    struct write tried = {.node = 2,
+                          .op = 7,
+                          .sort_key = "b",
+                          .value = "mine",
+                          .condition = ROW_IF_ABSENT,
+                          .flags = MESSAGE_RETRY,
+                          .stamp_ns = ahead_ns,
+                          .age_ms = 1000};
+    struct bytes seen;
+    assert_int_equal(do_write(c, &tried, &seen), 0);
+    write_sixteen_others(c, "b", seen);
+    tried.flags = 0;
+    tried.age_ms = 0;
+    assert_int_equal(do_write(c, &tried, NULL), ERR_UNKNOWN);
+    assert_int_equal(do_get(c, 1, NULL, "b", 0).n_live, 0);
+    cluster_free(c);
+}
+
+static void a_retry_that_is_passed_on_is_as_patient_as_its_client(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct write write = {.sort_key = "a", .value = "x", .condition = ROW_IF_ABSENT};
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    uint64_t sent_ns = clock_of(c);
+    cluster_advance(c, 5000);
+    write = (struct write){.node = 2,
+                           .sort_key = "b",
+                           .value = "x",
+                           .condition = ROW_IF_ABSENT,
+                           .flags = MESSAGE_RETRY,
+                           .stamp_ns = sent_ns,
+                           .age_ms = 5000,
+                           .budget_ms = 1000};
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    assert_int_equal(cluster_stat(c, 1, "late"), 0);
+    cluster_free(c);
+}
+
 /* Replaced by another's write, of which the retry's coordinator has heard. */
 static void a_retry_of_what_was_replaced_writes_nothing(void **state) {
     (void)state;
@@ -198,6 +256,8 @@ int main(void) {
         cmocka_unit_test(a_late_first_try_replaces_nothing_that_was_written_since),
         cmocka_unit_test(a_late_retry_stands_beside_and_behind_what_was_written_since),
         cmocka_unit_test(a_write_that_its_client_has_given_up_is_dropped),
+        cmocka_unit_test(a_first_try_is_late_where_its_retry_came_from_a_node_that_passed_it_on),
+        cmocka_unit_test(a_retry_that_is_passed_on_is_as_patient_as_its_client),
         cmocka_unit_test(a_retry_of_what_was_replaced_writes_nothing),
         cmocka_unit_test(a_second_retry_leaves_alone_what_was_replaced_after_the_first),
     };

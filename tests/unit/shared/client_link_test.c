@@ -130,6 +130,32 @@ static void a_silent_node_is_opened_anew_and_used_again_when_it_answers(void **s
     assert_int_equal(world.n_reopened[link], 1);
 }
 
+/* The node may carry it out yet: for a second it takes it for one that was asked of nobody else. */
+static void what_is_out_at_a_silent_node_is_not_written_elsewhere_before_a_second(void **state) {
+    (void)state;
+    struct outcome outcomes[2];
+    world_ready();
+    uint16_t first = world_replica("k", 0);
+    world_pass(CLIENT_SILENCE_MS - 200, ALL & ~(1u << first));
+    struct client_request batch = world_request(MESSAGE_BATCH, "k", &outcomes[0]);
+    struct client_request get = world_request(MESSAGE_GET, "k", &outcomes[1]);
+    assert_int_equal(client_submit(client, &batch), 0);
+    assert_int_equal(client_submit(client, &get), 0);
+    world_assert_sent_to(0, first);
+    world_assert_sent_to(1, first);
+    world_pass(CLIENT_ATTEMPT_MS - 10, ALL & ~(1u << first));
+    assert_int_equal(world_n_sent(), 3);
+    assert_int_equal(world_sent(2)->type, MESSAGE_GET);
+    world_answer(2, 0, "");
+    world_pass(10, ALL & ~(1u << first));
+    assert_int_equal(world_n_sent(), 4);
+    world_assert_sent_to(3, world_replica("k", 1));
+    assert_int_not_equal(world_sent(3)->flags & MESSAGE_RETRY, 0);
+    assert_int_equal(world_sent(3)->age_ms, CLIENT_ATTEMPT_MS);
+    world_answer(3, 0, "");
+    assert_int_equal(outcomes[0].status, 0);
+}
+
 static void what_does_not_fit_the_credit_waits_in_order(void **state) {
     (void)state;
     enum { N = 5 };
@@ -272,6 +298,7 @@ int main(void) {
         TEST(a_request_made_before_the_ring_is_known_goes_out_when_it_is),
         TEST(a_link_that_went_down_moves_its_requests_at_once),
         TEST(a_silent_node_is_opened_anew_and_used_again_when_it_answers),
+        TEST(what_is_out_at_a_silent_node_is_not_written_elsewhere_before_a_second),
         TEST(what_does_not_fit_the_credit_waits_in_order),
         TEST(a_reply_larger_than_the_credit_goes_alone),
         TEST(what_waits_for_credit_moves_too_when_the_link_goes_down),
