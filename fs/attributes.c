@@ -318,8 +318,7 @@ static int set_inode(struct mount *mount, struct inode *inode, struct setting *s
         return resize ? ERR_IS_DIRECTORY : set_directory(mount, inode, setting);
     }
     /* A truncation by name sees what other mounts have closed, as an opening would. */
-    int status =
-        resize ? mount_refresh(mount, inode, MOUNT_READ_NOW) : mount_refresh_good(mount, inode);
+    int status = resize ? mount_refresh_now(mount, inode) : mount_refresh_good(mount, inode);
     if (status != 0 || asks_for_what_is(inode, setting->change)) {
         return status;
     }

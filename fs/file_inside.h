@@ -36,7 +36,7 @@ int file_rebase(struct file *file);
 /* Whether a record is of these contents. Does not suspend. */
 bool file_names_blocks(const struct file *file, const struct record *record);
 /* The tail that the record has now goes into the blocks, which are to be stored before the record
- * is written without it. Read anew: an old tail must not cover what others have put there since. */
+ * is written without it. As it is now: an old tail must not cover what others have put there. */
 int file_move_tail(struct file *file);
 /* What has its place in the blocks by the record goes there. */
 int file_write_kept(struct file *file);

@@ -96,10 +96,10 @@ bool file_names_blocks(const struct file *file, const struct record *record) {
            id128_equal(&record->contents, &file->blocks.contents);
 }
 
-/* What is known of the record, read anew, is of these contents; their size is at least what it says
- * there. */
+/* What is known of the record, as it is now, is of these contents; their size is at least what it
+ * says there. */
 static int look_again(struct file *file) {
-    int status = mount_refresh(file->mount, file->inode, MOUNT_READ_NOW);
+    int status = mount_refresh_now(file->mount, file->inode);
     if (status != 0) {
         return status;
     }

@@ -40,12 +40,8 @@ static int truncate_to_nothing(struct file *file) {
 /* Whether an opening need not ask: what is known of the file is what every close before now has
  * left, or the mount is told to take the risk. */
 static bool is_believed(const struct mount *mount, const struct inode *inode) {
-    if (!inodes_is_covered(&mount->inodes, inode)) {
-        return false;
-    }
-    const struct inode *directory = inodes_directory(&mount->inodes, &inode->parent);
-    return mount->config.believes_at_open ||
-           (!inode->known->entry.alone && watch_leased(&mount->inodes.watches, directory));
+    return mount->config.believes_at_open ? inodes_is_covered(&mount->inodes, inode)
+                                          : mount_is_leased(mount, inode);
 }
 
 static int open_inode(struct mount *mount, struct inode *inode, int flags, struct handle **ret,

@@ -262,6 +262,17 @@ int mount_refresh_good(struct mount *mount, struct inode *inode) {
     return mount_refresh(mount, inode, mount_good_ns(mount, inode));
 }
 
+bool mount_is_leased(const struct mount *mount, const struct inode *inode) {
+    const struct inode *directory = inodes_directory(&mount->inodes, &inode->parent);
+    return inodes_is_covered(&mount->inodes, inode) && !inode->known->entry.alone &&
+           watch_leased(&mount->inodes.watches, directory);
+}
+
+int mount_refresh_now(struct mount *mount, struct inode *inode) {
+    bool leased = mount_is_leased(mount, inode);
+    return mount_refresh(mount, inode, leased ? mount_good_ns(mount, inode) : MOUNT_READ_NOW);
+}
+
 void mount_note_name(struct mount *mount, struct inode *directory, const char *name, int status,
                      uint64_t ino, uint64_t began) {
     struct watches *watches = &mount->inodes.watches;

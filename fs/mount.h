@@ -146,6 +146,12 @@ int mount_refresh(struct mount *mount, struct inode *inode, int64_t age_ns);
 int64_t mount_good_ns(const struct mount *mount, const struct inode *inode);
 /* May suspend: until what is known of the inode is good. */
 int mount_refresh_good(struct mount *mount, struct inode *inode);
+/* Whether what is known of a file is what a quorum would say at this moment: leases run, and cover
+ * it. */
+bool mount_is_leased(const struct mount *mount, const struct inode *inode);
+/* May suspend: until what is known of a file is what a quorum has said since the call, or would at
+ * its end. */
+int mount_refresh_now(struct mount *mount, struct inode *inode);
 /* May suspend. Changes the record of an inode that is no directory: namespace_update() where it is
  * now, and learns the outcome. One that this mount removed is changed in memory only; one that is
  * not stored yet is stored (unmade.h). */

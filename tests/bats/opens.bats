@@ -142,6 +142,28 @@ assert open(there).read() == "renamed"
 END
 }
 
+append_to() { # FILE SIZE
+    python3 -c 'import os, sys; fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND); os.write(fd, b"x" * int(sys.argv[2]))' "$1" "$2"
+}
+
+append_ten_times() { # as cheaply as it should be
+    for _ in $(seq 10); do
+        costs_at_most "$A" 1 append_to "$A/d/small" 10 || return 1
+        costs_at_most "$A" 2 append_to "$A/d/large" 4096 || return 1
+    done
+}
+
+@test "an append costs one request, of 4096 bytes two, and truncating by name one" {
+    mkdir "$A/d"
+    : >"$A/d/small"
+    : >"$A/d/large"
+    wait_for 20 append_ten_times
+    costs_at_most "$A" 1 truncate -s 50 "$A/d/small"
+    start_mount "$B"
+    cmp "$A/d/large" "$B/d/large"
+    [ "$(stat -c %s "$B/d/small")" -eq 50 ]
+}
+
 # Makes the directory, and files in it until A knows which names are missing there: what is made from then on is stored
 # with its contents.
 make_known() { # DIR

@@ -75,6 +75,12 @@ static void watch_root(struct world *w) {
     tell_live(&w->a, &namespace_root, true);
 }
 
+static void root_is_whole(struct world *w) {
+    for (uint32_t i = 0; i < namespace_watch_partitions(&namespace_root); i++) {
+        watch_whole(watches_of(&w->a), &namespace_root, true);
+    }
+}
+
 static void told(struct world *w, const char *name) {
     watch_told(watches_of(&w->a), &namespace_root, name);
 }
@@ -397,9 +403,7 @@ IN_WORLD(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do) {
     put(handle, 0, "new");
     close_handle(handle);
     assert_holds(&w->a, "f", "new");
-    for (uint32_t i = 0; i < namespace_watch_partitions(&namespace_root); i++) {
-        watch_whole(watches_of(&w->a), &namespace_root, true);
-    }
+    root_is_whole(w);
     handle = open_flags(&w->b, "f", O_WRONLY);
     put(handle, 0, "one");
     close_handle(handle);
@@ -415,6 +419,42 @@ IN_WORLD(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do) {
     close_handle(handle);
     leased = false;
     assert_holds(&w->a, "f", "end");
+}
+
+/* As a program that writes a log and opens it each time. */
+static uint64_t cost_of_append(struct world *w, struct mount *mount, char letter) {
+    uint8_t line[4096];
+    memset(line, letter, sizeof line);
+    uint64_t before = store_mem_calls(w->mem);
+    struct handle *handle = open_flags(mount, "log", O_WRONLY | O_APPEND);
+    assert_int_equal(handle_write(handle, 0, bytes_of(line, sizeof line)), 0);
+    close_handle(handle);
+    return store_mem_calls(w->mem) - before;
+}
+
+IN_WORLD(a_tail_moves_into_its_block_without_being_read_again_while_leases_run) {
+    watch_root(w);
+    leased = true;
+    root_is_whole(w);
+    make(&w->a, "log");
+    for (int i = 0; i < 4; i++) {
+        cost_of_append(w, &w->a, 'a');
+    }
+    assert_int_equal(cost_of_append(w, &w->a, 'a'), 2); /* the block, the record */
+    cost_of_append(w, &w->b, 'b');
+    told(w, "log");
+    assert_int_equal(cost_of_append(w, &w->a, 'a'), 3);
+    leased = false;
+    assert_int_equal(cost_of_append(w, &w->a, 'a'), 4);
+    uint8_t read[9 * 4096];
+    size_t size;
+    struct handle *handle = open_flags(&w->b, "log", O_RDONLY);
+    assert_int_equal(handle_read(handle, 0, read, sizeof read, &size), 0);
+    assert_int_equal(size, 8 * 4096);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(read[i], i / 4096 == 5 ? 'b' : 'a');
+    }
+    close_handle(handle);
 }
 
 /* What a listing gave out: names and modes, three entries a call, as small buffers of the kernel.
@@ -456,9 +496,7 @@ IN_WORLD(a_listing_asks_nobody_while_leases_run_and_is_the_same) {
     struct maker maker = {.mode = S_IFDIR | 0755};
     static struct shown_names read, remembered, names;
     watch_root(w);
-    for (uint32_t i = 0; i < namespace_watch_partitions(&namespace_root); i++) {
-        watch_whole(watches_of(&w->a), &namespace_root, true);
-    }
+    root_is_whole(w);
     for (int i = 0; i < 20; i++) {
         char name[8];
         snprintf(name, sizeof name, "f%d", i);
@@ -741,6 +779,7 @@ int main(void) {
         cmocka_unit_test(
             a_page_that_is_as_it_was_is_not_learnt_again_until_something_changes_or_half_a_minute),
         cmocka_unit_test(openings_ask_nobody_while_leases_run_and_what_was_read_since_they_do),
+        cmocka_unit_test(a_tail_moves_into_its_block_without_being_read_again_while_leases_run),
         cmocka_unit_test(a_link_to_a_name_that_was_removed_here_reads_it_and_to_a_new_one_does_not),
         cmocka_unit_test(a_forgotten_directory_is_not_watched_any_more),
         cmocka_unit_test(what_the_kernel_has_forgotten_is_answered_without_asking),
