@@ -65,6 +65,14 @@ int disk_leveldb_failed(struct disk_leveldb *d) {
     return failed;
 }
 
+int disk_leveldb_lost(struct disk_leveldb *d, int status) {
+    pthread_mutex_lock(&d->mutex);
+    d->lost = status ? status : d->lost;
+    int lost = d->lost;
+    pthread_mutex_unlock(&d->mutex);
+    return lost;
+}
+
 /* ---- free space ---- */
 
 static void space_update(struct disk_leveldb *d) {
@@ -228,22 +236,43 @@ static void seam_scan(void *self, struct disk_scan *scan) {
     APPEND(d->scans, d->scans_last, scan);
 }
 
+static void lost_told(struct disk_leveldb *d) {
+    pthread_mutex_lock(&d->mutex);
+    d->lost = 0;
+    pthread_mutex_unlock(&d->mutex);
+}
+
+/* 0, or why the commit is not taken. Until their askers know what was refused or lost, whatever is
+ * asked may be built on that. So it is refused too, and the rows are not opened anew. */
+static int refusal(struct disk_leveldb *d, const struct disk_commit *commit, size_t size) {
+    bool all_told = !d->refused && d->queued_size == 0;
+    int failed = disk_leveldb_failed(d);
+    if (failed && !(all_told && reopen(d))) {
+        return failed;
+    }
+    if (all_told) {
+        lost_told(d);
+    } else if (disk_leveldb_lost(d, 0)) {
+        return disk_leveldb_lost(d, 0);
+    } else if (d->refused && !commit->urgent && !commit->alone) {
+        return d->refused_status;
+    }
+    if (!space_enough(d, commit, size)) {
+        return ERR_NO_SPACE;
+    }
+    bool full = d->queued_size && d->queued_size + size > DISK_QUEUE_BYTES_MAX;
+    return full ? ERR_BUSY : 0;
+}
+
 static void seam_commit(void *self, struct disk_commit *commit) {
     struct disk_leveldb *d = self;
     size_t size = disk_commit_size(commit);
-    struct disk_commit **refused = NULL;
-    if (disk_leveldb_failed(d) && !reopen(d)) {
-        refused = &d->refused_failed;
-    } else if (!space_enough(d, commit, size)) {
-        d->counters.refused_space++;
-        refused = &d->refused_space;
-    } else if (d->queued_size && d->queued_size + size > DISK_QUEUE_BYTES_MAX) {
-        d->counters.refused_busy++;
-        refused = &d->refused_busy;
-    }
-    if (refused) {
-        commit->next = *refused;
-        *refused = commit;
+    int status = refusal(d, commit, size);
+    if (status) {
+        d->counters.refused_space += status == ERR_NO_SPACE ? 1 : 0;
+        d->counters.refused_busy += status == ERR_BUSY ? 1 : 0;
+        d->refused_status = d->refused ? d->refused_status : status;
+        APPEND(d->refused, d->refused_last, commit);
         return;
     }
     APPEND(d->commits, d->commits_last, commit);
@@ -368,14 +397,16 @@ static bool reads_drain(struct disk_leveldb *d) {
     return any;
 }
 
-static bool refused_drain(struct disk_commit **refused, int status) {
-    struct disk_commit *commit = *refused;
-    bool any = commit != NULL;
-    *refused = NULL;
-    while (commit) {
-        struct disk_commit *next = commit->next;
+/* In the order asked; what is refused meanwhile comes in the next round. */
+static bool refused_drain(struct disk_leveldb *d) {
+    struct disk_commit *last = d->refused_last;
+    struct disk_commit *commit = NULL;
+    bool any = d->refused != NULL;
+    while (d->refused && commit != last) {
+        commit = d->refused;
+        d->refused = commit->next;
+        int status = d->refused_status;
         commit->done(commit, status);
-        commit = next;
     }
     return any;
 }
@@ -412,9 +443,7 @@ static bool drain_round(struct disk_leveldb *d) {
     bool any = reads_drain(d);
     any = commits_submit(d) || any;
     any = groups_drain(d) || any;
-    any = refused_drain(&d->refused_busy, ERR_BUSY) || any;
-    any = refused_drain(&d->refused_space, ERR_NO_SPACE) || any;
-    return refused_drain(&d->refused_failed, disk_leveldb_failed(d)) || any;
+    return refused_drain(d) || any;
 }
 
 bool disk_leveldb_drain(void *disk) {
@@ -689,17 +718,23 @@ static void reads_refuse(struct disk_leveldb *d) {
     }
 }
 
+static void commits_refuse(struct disk_leveldb *d) {
+    while (d->commits) {
+        struct disk_commit *commit = d->commits;
+        d->commits = commit->next;
+        commit->done(commit, ERR_CLOSED);
+    }
+}
+
 void disk_leveldb_close(struct disk_leveldb *disk) {
     commits_submit(disk);
     disk_committer_stop(disk->committer);
     reads_refuse(disk);
     groups_drain(disk);
-    refused_drain(&disk->refused_busy, ERR_BUSY);
-    refused_drain(&disk->refused_space, ERR_NO_SPACE);
-    refused_drain(&disk->refused_failed, ERR_DISK);
+    refused_drain(disk);
     /* What a callback asked for in answer to these. */
     reads_refuse(disk);
-    refused_drain(&disk->commits, ERR_CLOSED);
+    commits_refuse(disk);
     release(disk);
 }
 

@@ -59,7 +59,8 @@ struct disk_leveldb {
     struct disk_read *reads, *reads_last;
     struct disk_scan *scans, *scans_last;
     struct disk_commit *commits, *commits_last;
-    struct disk_commit *refused_busy, *refused_space, *refused_failed;
+    struct disk_commit *refused, *refused_last;
+    int refused_status;  /* of all of `refused` */
     size_t commits_size; /* of `commits` */
     size_t queued_size;  /* of all commits not done */
     struct buffer page;  /* keys and values of the scan being answered */
@@ -90,6 +91,7 @@ struct disk_leveldb {
 
     pthread_mutex_t mutex; /* guards what follows: the committer writes it too */
     int failed;            /* the error every commit now gets */
+    int lost;              /* the same, until those who asked so far have their answers */
     bool reopens;          /* opening the rows anew will do, once there is space */
     char failure[DISK_FAILURE_MAX];
     char notice[DISK_NOTICE_MAX]; /* to be said once */
@@ -104,6 +106,9 @@ int disk_leveldb_error(const char *text);
 int disk_leveldb_fail(struct disk_leveldb *d, int status, bool rows, const char *text);
 /* 0, or what every commit gets. Any thread. */
 int disk_leveldb_failed(struct disk_leveldb *d);
+/* A commit was not written, for `status`, and the disk goes on; 0 = asks only. 0, or what commits
+ * get that may be built on it: all that were asked for before it was told. Any thread. */
+int disk_leveldb_lost(struct disk_leveldb *d, int status);
 /* A sentence for disk_leveldb_notice(), in place of one that nobody has fetched. Any thread. */
 __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb *d,
                                                              const char *format, ...);

@@ -11,8 +11,9 @@
  * Reads, scans and commits are asked for and answered later: `done` is called on the loop thread,
  * once, never from inside the asking call. Requests are the caller's memory until then. Reads see
  * every commit whose `done` was called, and perhaps later ones; commits are applied in the order
- * asked, each atomic. Legal answers: 0, ERR_CORRUPT (a checksum was wrong; nothing is returned),
- * ERR_DISK, ERR_NO_SPACE, ERR_CLOSED. */
+ * asked, each atomic. Of one that fails, those that are asked before its `done` fail too (not all
+ * that are urgent or alone): they may be built on it. Legal answers: 0, ERR_CORRUPT (a checksum was
+ * wrong; nothing is returned), ERR_DISK, ERR_NO_SPACE, ERR_CLOSED. */
 struct disk_row {
     struct bytes key;
     struct bytes value;
@@ -59,6 +60,7 @@ struct disk_commit {
     uint32_t n;            /* 0 of a synced one: it only makes what was asked before durable */
     bool synced; /* `done` only after it is on the disk; else: in the log file, survives kill -9 */
     bool urgent; /* small, and may use the space that is kept free: a start or a stop needs it */
+    bool alone;  /* built on nothing else: may be taken though what was asked before was refused */
     void (*done)(struct disk_commit *commit, int status);
     void *context;
     struct disk_commit *next; /* the disk's own */

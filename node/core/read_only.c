@@ -60,7 +60,8 @@ void read_only_init(struct node *node) {
     struct read_only *r = &node->read_only;
     r->timer = (struct timer){.fire = on_timer, .context = node};
     r->put = (struct disk_put){.key = bytes_of("mprobe", 6), .value = bytes_of("1", 1)};
-    r->commit = (struct disk_commit){.puts = &r->put, .n = 1, .done = on_probed, .context = node};
+    r->commit = (struct disk_commit){
+        .puts = &r->put, .n = 1, .alone = true, .done = on_probed, .context = node};
 }
 
 void read_only_stop(struct node *node) {

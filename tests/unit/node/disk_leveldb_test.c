@@ -331,6 +331,74 @@ static void below_the_reserve_urgent_commits_are_taken(void **state) {
     assert_int_equal(put("a", "1", false), ERR_NO_SPACE);
 }
 
+/* A large commit and a small one, asked for before the first is told. */
+static void ask_two(struct disk_commit commits[2], struct disk_put puts[2], struct bytes large) {
+    puts[0] = (struct disk_put){.key = bytes_of_string("a"), .value = large};
+    puts[1] = (struct disk_put){.key = bytes_of_string("b"), .value = bytes_of_string("2")};
+    n_done = 0;
+    for (int i = 0; i < 2; i++) {
+        commits[i] = (struct disk_commit){.puts = &puts[i], .n = 1, .done = commit_done};
+        seam->commit(seam->self, &commits[i]);
+    }
+}
+
+static void what_is_asked_after_a_refused_commit_is_refused_until_that_is_told(void **state) {
+    (void)state;
+    struct disk_commit commits[2];
+    struct disk_put puts[2];
+    open_disk();
+    uint64_t bytes_free, total;
+    seam->space(seam->self, &bytes_free, &total);
+    disk->config.reserve_bytes = bytes_free + bytes_free / 2; /* for small ones there is space */
+    char *large = calloc(1, DISK_SMALL_COMMIT + 1);
+    ask_two(commits, puts, bytes_of(large, DISK_SMALL_COMMIT + 1));
+    drain_until(&n_done, 2);
+    assert_int_equal(last_status, ERR_NO_SPACE);
+    assert_string_equal(scan("a", "z", 10, 100), "");
+    assert_int_equal(put("b", "2", false), 0);
+    assert_string_equal(scan("a", "z", 10, 100), "b=2 ");
+    ask_two(commits, puts, bytes_of(large, DISK_SMALL_COMMIT + 1));
+    struct disk_put probe = {.key = bytes_of_string("c"), .value = bytes_of_string("3")};
+    struct disk_commit alone = {.puts = &probe, .n = 1, .alone = true, .done = commit_done};
+    seam->commit(seam->self, &alone);
+    drain_until(&n_done, 3);
+    assert_string_equal(get("c"), "3");
+    free(large);
+}
+
+static void what_was_asked_before_a_lost_commit_was_told_is_lost_too(void **state) {
+    (void)state;
+    struct disk_commit commits[2];
+    struct disk_put puts[2];
+    open_disk();
+    ask_two(commits, puts, bytes_of_string("1"));
+    disk_leveldb_lost(disk, ERR_NO_SPACE); /* as if by a commit before these */
+    drain_until(&n_done, 2);
+    assert_int_equal(last_status, ERR_NO_SPACE);
+    assert_string_equal(scan("a", "z", 10, 100), "");
+    assert_int_equal(put("b", "2", false), 0);
+    assert_string_equal(scan("a", "z", 10, 100), "b=2 ");
+}
+
+static void rows_are_not_opened_anew_while_an_answer_is_out(void **state) {
+    (void)state;
+    struct disk_put row = {.key = bytes_of_string("a"), .value = bytes_of_string("1")};
+    struct disk_commit commits[2];
+    open_disk();
+    n_done = 0;
+    for (int i = 0; i < 2; i++) {
+        commits[i] = (struct disk_commit){.puts = &row, .n = 1, .done = commit_done};
+        seam->commit(seam->self, &commits[i]);
+        disk_leveldb_fail(disk, ERR_NO_SPACE, true, "as if the disk had been full");
+    }
+    drain_until(&n_done, 2);
+    assert_int_equal(last_status, ERR_NO_SPACE);
+    assert_int_equal(counters().reopened, 0);
+    assert_int_equal(put("b", "2", false), 0);
+    assert_int_equal(counters().reopened, 1);
+    assert_string_equal(scan("a", "z", 10, 100), "b=2 ");
+}
+
 static void rows_survive_a_reopening(void **state) {
     (void)state;
     open_disk();
@@ -521,6 +589,9 @@ int main(void) {
         TEST(a_full_queue_answers_busy_and_loses_nothing),
         TEST(below_the_reserve_commits_are_refused_and_reads_go_on),
         TEST(below_the_reserve_urgent_commits_are_taken),
+        TEST(what_is_asked_after_a_refused_commit_is_refused_until_that_is_told),
+        TEST(what_was_asked_before_a_lost_commit_was_told_is_lost_too),
+        TEST(rows_are_not_opened_anew_while_an_answer_is_out),
         TEST(rows_survive_a_reopening),
         TEST(work_queued_at_close_is_answered),
         TEST(a_lost_current_is_refused_not_recreated),
