@@ -18,17 +18,17 @@
 static const uint16_t moves[] = {
     [REQUEST_NEW] = TO(LATCHING) | TO(READING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_ROUTING] = TO(QUEUED) | TO(ANSWERED),
-    [REQUEST_QUEUED] = TO(LATCHING) | TO(ASSURING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_QUEUED] = TO(LATCHING) | TO(READING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_LATCHING] = TO(LOADING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_LOADING] = TO(CONFIRMING) | TO(COMMITTING) | TO(PROPOSING) | TO(ASSURING) |
                         TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_CONFIRMING] = TO(LOADING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_PROPOSING] = TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
-    [REQUEST_ASSURING] = TO(READING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_ASSURING] = TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_PAUSING] = TO(ROUTING) | TO(ANSWERED),
     [REQUEST_COMMITTING] = TO(ANSWERED),
-    [REQUEST_READING] = TO(FETCHING) | TO(ANSWERED),
-    [REQUEST_FETCHING] = TO(ANSWERED),
+    [REQUEST_READING] = TO(FETCHING) | TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
+    [REQUEST_FETCHING] = TO(PAUSING) | TO(ROUTING) | TO(ANSWERED),
     [REQUEST_ANSWERED] = 0,
 };
 
@@ -119,6 +119,17 @@ void request_phase(struct request *request) {
         request->peers[i].state = PEER_IDLE;
         request->peers[i].status = 0;
         request->peers[i].later = false;
+    }
+}
+
+void request_reset(struct request *request) {
+    request->kind->release(request);
+    memset((uint8_t *)request + sizeof *request, 0, request->kind->size - sizeof *request);
+    request_next_phase(request);
+    for (uint32_t i = 0; i < request->n_peers; i++) {
+        struct peer *peer = &request->peers[i];
+        free((void *)(uintptr_t)peer->reply.data);
+        *peer = (struct peer){.node = peer->node, .asked_ever = peer->asked_ever};
     }
 }
 

@@ -20,19 +20,23 @@
  *   BATCH           ▲                   │                       │
  *                   └──── PAUSING ◄─────┴─────── ASSURING ◄─────┘
  *
- *   strict GET,   NEW ──► ROUTING ──► QUEUED ──► ASSURING ──► READING...
- *   SCAN
+ *   strict GET,   NEW ──► ROUTING ──► QUEUED ──► READING ──► FETCHING ──► ANSWERED
+ *   SCAN            ▲                   │           │             │
+ *                   └──── PAUSING ◄─────┴───────────┴─────────────┘
  *
  *   state        waits for, and then
  *
  *   LATCHING     earlier batches on its rows
  *   LOADING      its rows from the disk. Those that are corrupt here:
  *   CONFIRMING   what the others have of such a row
- *   COMMITTING   its own commit, and acknowledgements of the rows it sent, until W or nobody is
- * left ROUTING      the slice's promise: here, or passed on to the steward QUEUED       its turn
- * (turn.h) PAUSING      a few random milliseconds, after another node was in the way PROPOSING the
- * proposal to be chosen and committed here; see turn.h ASSURING     a majority to say that this
- * node still is the steward READING      the local copy, digests of R-1 others. Equal: answer. Else
+ *   COMMITTING   its own commit, and acknowledgements of the rows it sent, until W or nobody left
+ *   ROUTING      the slice's promise: here, or passed on to the steward
+ *   QUEUED       its turn (turn.h)
+ *   PAUSING      a few random milliseconds, after another node was in the way
+ *   PROPOSING    the proposal to be chosen and committed here; see turn.h
+ *   ASSURING     a majority to say that this node still is the steward
+ *   READING      the local copy, digests of R-1 others; a strict read: what ASSURING waits for,
+ *                too. Equal: answer. Else
  *   FETCHING     the copies of those that differ: merge, answer, repair
  *   ANSWERED     its own commit, or its turn, if it is still under way
  *
@@ -155,6 +159,9 @@ void request_answer_missed(struct request *request, int status, uint8_t answered
 void request_phase(struct request *request);
 /* The same, but the peers keep their states. */
 void request_next_phase(struct request *request);
+/* As if it had not begun: what its kind holds is freed, answers to what it has asked do not count.
+ */
+void request_reset(struct request *request);
 /* Asks one idle peer; its state says what came of it. */
 void request_ask(struct request *request, struct peer *peer, uint8_t type, uint16_t flags,
                  struct bytes payload);

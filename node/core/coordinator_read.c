@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "node/core/coordinator_strict.h"
 #include "node/core/recovery.h"
 #include "node/core/repair.h"
 #include "shared/err.h"
@@ -18,6 +19,11 @@ static uint32_t ask_more(struct quorum_read *read, uint32_t n) {
     uint16_t flags = request->state == REQUEST_FETCHING ? 0 : MESSAGE_DIGEST;
     flags |= request->flags & MESSAGE_STRICT;
     return request_ask_some(request, n, read->ask_type, flags, request->payload);
+}
+
+/* A strict read whose steward has not been confirmed yet. */
+static bool is_unassured(const struct request *request) {
+    return request->strict != NULL && request->strict->unassured;
 }
 
 static bool local_good(const struct quorum_read *read) {
@@ -58,8 +64,9 @@ static void give_up(struct quorum_read *read) {
     if (read->lost != NULL && others_lost_it(request)) {
         read->lost(read);
     }
-    request_answer_missed(&read->request, ERR_UNAVAILABLE, (uint8_t)known(read));
-    request_end(&read->request);
+    uint32_t answered = is_unassured(request) ? 1 : known(read);
+    request_answer_missed(request, ERR_UNAVAILABLE, (uint8_t)answered);
+    request_end(request);
 }
 
 /* Asks others in place of those that failed; gives up when there are too few left to ask. */
@@ -79,10 +86,10 @@ static void go_on(struct quorum_read *read) {
 }
 
 static void check_fetched(struct quorum_read *read) {
-    if (known(read) >= read->request.needed) {
-        read->fetched(read);
-    } else {
+    if (known(read) < read->request.needed) {
         go_on(read);
+    } else if (!is_unassured(&read->request)) {
+        read->fetched(read);
     }
 }
 
@@ -131,14 +138,14 @@ static void check_read(struct quorum_read *read) {
     }
     if (differ) {
         fetch(read);
-    } else if (known(read) >= request->needed) {
-        read->agreed(read);
-    } else {
+    } else if (known(read) < request->needed) {
         go_on(read);
+    } else if (!is_unassured(request)) {
+        read->agreed(read);
     }
 }
 
-static void quorum_read_check(struct quorum_read *read) {
+void quorum_read_check(struct quorum_read *read) {
     if (read->request.state == REQUEST_FETCHING) {
         check_fetched(read);
     } else {

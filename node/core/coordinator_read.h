@@ -28,6 +28,9 @@ struct quorum_read {
 /* Starts after the kind has set ask_type, agreed and fetched and before it reads its local copy.
  * Whether the request goes on; if not, it was answered and is gone. */
 bool quorum_read_begin(struct quorum_read *read);
+/* Answers if what is known is enough: where more is known than when it was last looked at. May end
+ * the request. */
+void quorum_read_check(struct quorum_read *read);
 /* The local copy is known. May end the request. */
 void quorum_read_local(struct quorum_read *read, int status, struct bytes local);
 /* A peer's answer was taken in: peer->status, and when that is 0 peer->digest or, while FETCHING,

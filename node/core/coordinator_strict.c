@@ -6,6 +6,7 @@
 #include "node/core/acceptor.h"
 #include "node/core/condition.h"
 #include "node/core/coordinator_batch.h"
+#include "node/core/coordinator_read.h"
 #include "node/core/forward.h"
 #include "node/core/rowkey.h"
 #include "shared/err.h"
@@ -117,15 +118,13 @@ void strict_assure(struct strict *strict) {
     request_move(request, REQUEST_ASSURING);
     strict->check.done = on_assured;
     strict->check.context = strict;
-    steward_check(request->node, request->slice, &strict->check);
+    int status = steward_check(request->node, request->slice, &strict->check);
+    if (status != STEWARD_CHECK_ASKED) {
+        on_assured(strict, status);
+    }
 }
 
 /* ---- reads ---- */
-
-static void read_ready(struct request *request) {
-    turn_end(&request->strict->turn);
-    strict_assure(request->strict);
-}
 
 static void read_over(struct request *request, int status) {
     if (status == ERR_STALE_EPOCH) {
@@ -136,14 +135,36 @@ static void read_over(struct request *request, int status) {
     request_end(request);
 }
 
-static void read_assured(struct request *request) {
+static void on_read_checked(void *context, int status) {
+    struct strict *strict = context;
+    if (status == 0) {
+        strict->unassured = false;
+        quorum_read_check(quorum_read_from(strict->request));
+    } else {
+        request_reset(strict->request);
+        read_over(strict->request, status);
+    }
+}
+
+/* What is read here while the others are asked was there after the request came: had somebody else
+ * ordered batches by then, a majority would not say yes afterwards. */
+static void read_ready(struct request *request) {
+    struct strict *strict = request->strict;
+    turn_end(&strict->turn);
+    strict->check.done = on_read_checked;
+    strict->check.context = strict;
+    int status = steward_check(request->node, request->slice, &strict->check);
+    if (status < 0) {
+        read_over(request, status);
+        return;
+    }
+    strict->unassured = status == STEWARD_CHECK_ASKED;
     request->kind->begin(request);
 }
 
 void strict_read_begin(struct request *request) {
     request->strict = memory_new(1, sizeof *request->strict);
-    *request->strict = (struct strict){
-        .request = request, .ready = read_ready, .over = read_over, .assured = read_assured};
+    *request->strict = (struct strict){.request = request, .ready = read_ready, .over = read_over};
     request->needed = (uint8_t)round_majority(request->node);
     uint32_t alive = request_alive(request);
     if (alive < request->needed) {

@@ -6,10 +6,10 @@
 #include "node/core/turn.h"
 
 /* A strict request is ROUTING until the slice's promise is known: then it is passed on to the
- * steward elsewhere, or is QUEUED for a turn here. A batch keeps its turn until it is done. A read
- * gives it back at once (the partition is touched), is ASSURING that this node still is the steward
- * after the request came, and then reads as any other. So does a batch whose condition fails before
- * it says so. */
+ * steward elsewhere, or is QUEUED for a turn here. A batch keeps its turn until it is done; one
+ * whose condition fails is ASSURING, before it says so, that this node still is the steward. A read
+ * gives its turn back at once (the partition is touched) and reads as any other; it is answered
+ * when a majority has said, after the request came, that this node still is the steward. */
 enum {
     STRICT_PAUSE_MS = 20, /* after another node was in the way: plus a random part of */
     STRICT_JITTER_MS = 80,
@@ -19,9 +19,10 @@ enum {
 
 struct strict {
     struct request *request;
-    void (*ready)(struct request *request);            /* its turn; reads: assured */
+    void (*ready)(struct request *request);            /* its turn */
     void (*over)(struct request *request, int status); /* of the turn */
-    void (*assured)(struct request *request);
+    void (*assured)(struct request *request);          /* batches */
+    bool unassured;        /* a read: the majority has not said so yet, and it is not answered */
     struct rows_hold hold; /* the promise */
     struct turn turn;
     struct steward_check check;

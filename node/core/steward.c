@@ -292,24 +292,24 @@ static void on_check(struct round *round, struct round_peer *peer, const struct 
     }
 }
 
-void steward_check(struct node *node, uint16_t slice, struct steward_check *check) {
+int steward_check(struct node *node, uint16_t slice, struct steward_check *check) {
     struct steward *steward = steward_of(node, slice);
     if (steward->state != STEWARD_LEADING) {
-        check->done(check->context, ERR_STALE_EPOCH);
-        return;
+        return ERR_STALE_EPOCH;
+    }
+    if (PLANTED(UNCONFIRMED) || round_majority(node) == 1) {
+        return 0;
     }
     put_prepare(check->payload, slice, steward->epoch);
     check->round = (struct round){.node = node,
                                   .slice = slice,
                                   .type = MESSAGE_PREPARE,
+                                  .at_once = (uint8_t)(round_majority(node) - 1),
                                   .payload = bytes_of(check->payload, sizeof check->payload),
                                   .heard = on_check,
                                   .context = check};
-    if (PLANTED(UNCONFIRMED) || round_majority(node) == 1) {
-        check->done(check->context, 0);
-        return;
-    }
     round_start(&check->round, 0);
+    return STEWARD_CHECK_ASKED;
 }
 
 void steward_check_stop(struct steward_check *check) {

@@ -80,14 +80,18 @@ void steward_forwarded(struct node *node, uint16_t slice);
 void steward_answered(struct node *node, uint16_t slice, int status);
 
 /* Asks whether this node still is the steward: a majority that has promised nobody else anything
- * after this began. `done`: 0, ERR_STALE_EPOCH; never called when there is no answer. */
+ * after this began. `done`: 0, ERR_STALE_EPOCH; never called when there is no answer, nor before
+ * steward_check() has returned STEWARD_CHECK_ASKED. */
+enum { STEWARD_CHECK_ASKED = 1 };
+
 struct steward_check {
     void (*done)(void *context, int status);
     void *context;
     struct round round;
     uint8_t payload[10];
 };
-void steward_check(struct node *node, uint16_t slice, struct steward_check *check);
+/* STEWARD_CHECK_ASKED; or at once 0, ERR_STALE_EPOCH. */
+int steward_check(struct node *node, uint16_t slice, struct steward_check *check);
 /* Harmless on a zeroed one. */
 void steward_check_stop(struct steward_check *check);
 

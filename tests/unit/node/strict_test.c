@@ -346,6 +346,63 @@ static void a_steward_that_comes_back_reads_what_the_next_one_did(void **state) 
     cluster_free(c);
 }
 
+static uint64_t ask_strictly(struct cluster *c, uint16_t node) {
+    struct message message = {.type = MESSAGE_GET,
+                              .flags = LEVEL_QUORUM | MESSAGE_STRICT,
+                              .budget_ms = 3000,
+                              .key = bytes_of_string("p"),
+                              .payload = bytes_of_string("a")};
+    return cluster_ask(c, node, &message);
+}
+
+static void a_strict_read_reads_while_it_asks_whether_it_may(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_advance(c, 10);
+    cluster_hold(c, 0, MESSAGE_PREPARE);
+    uint64_t before = cluster_stat(c, 2, "messages");
+    uint64_t ticket = ask_strictly(c, 1);
+    cluster_run(c);
+    assert_int_equal(cluster_stat(c, 2, "messages") - before, 1);
+    assert_false(cluster_answer(c, ticket).got);
+    cluster_release(c);
+    cluster_run(c);
+    assert_true(cluster_answer(c, ticket).got);
+    assert_int_equal(cluster_answer(c, ticket).status, 0);
+    cluster_free(c);
+}
+
+static void a_strict_read_whose_steward_is_never_confirmed_is_unavailable(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_lose(c, 0, MESSAGE_PREPARE);
+    assert_int_equal(wait_for(c, ask_strictly(c, 1)), ERR_UNAVAILABLE);
+    cluster_free(c);
+}
+
+static void what_a_steward_that_was_outbid_has_read_is_read_anew(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    struct bytes first;
+    struct write write = {.sort_key = "a", .value = "1", .condition = ROW_IF_ABSENT};
+    assert_int_equal(do_write(c, &write, &first), 0);
+    cluster_advance(c, 10);
+    static const uint8_t strict[] = {MESSAGE_BATCH, MESSAGE_PREPARE, MESSAGE_TAIL, MESSAGE_PROPOSE,
+                                     MESSAGE_CHOSEN};
+    for (size_t i = 0; i < sizeof strict; i++) {
+        cluster_lose(c, 1, strict[i]);
+    }
+    write = (struct write){
+        .node = 2, .sort_key = "a", .value = "2", .condition = ROW_IF_MATCH, .seen = first};
+    assert_int_equal(do_write(c, &write, NULL), ERR_UNKNOWN);
+    assert_int_equal(do_write(c, &write, NULL), 0);
+    uint16_t flags = MESSAGE_STRICT | LEVEL_ONE;
+    assert_string_equal(do_get(c, 1, NULL, "a", flags).value, "2");
+    cluster_free(c);
+}
+
 static void without_a_majority_nothing_is_promised(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -402,6 +459,9 @@ int main(void) {
         cmocka_unit_test(an_epoch_outlives_a_machine_that_goes_down),
         cmocka_unit_test(a_strict_read_finds_what_was_done_wherever_it_is_asked),
         cmocka_unit_test(a_steward_that_comes_back_reads_what_the_next_one_did),
+        cmocka_unit_test(a_strict_read_reads_while_it_asks_whether_it_may),
+        cmocka_unit_test(a_strict_read_whose_steward_is_never_confirmed_is_unavailable),
+        cmocka_unit_test(what_a_steward_that_was_outbid_has_read_is_read_anew),
         cmocka_unit_test(without_a_majority_nothing_is_promised),
         cmocka_unit_test(a_tail_remembers_the_last_operations_newest_first),
     };
