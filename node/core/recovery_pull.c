@@ -355,10 +355,11 @@ static void merge_page(struct pull *pull, struct slice_reply *reply) {
     merged_one(pull);
 }
 
-/* The peer has lost what it had told of this slice's tails: its rows from here on need not hold it.
- * The slice is read from its beginning; whether that is so. */
+/* The peer may have lost what it told of this slice's pendings and tails: its tails and rows from
+ * here on need not hold it. The slice is read from its beginning; whether that is so. */
 static bool begin_again(struct pull *pull, uint16_t life) {
-    bool lost = pull->tails.size > 0 && life != pull->life;
+    bool amid = pull->kind > 0 || pull->after.size > 0;
+    bool lost = amid && life != pull->life;
     pull->life = life;
     if (lost) {
         buffer_clear(&pull->tails);

@@ -10,7 +10,7 @@
 #include "node/core/scrub.h"
 #include "shared/err.h"
 
-const char slice_kinds[] = "psqr";
+const char slice_kinds[] = "pqsr";
 
 /* ---- codec ---- */
 

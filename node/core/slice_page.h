@@ -35,8 +35,10 @@ enum {
     SLICE_BUDGET_MS = 2000,         /* of a request; a page ends early after half of it */
     SLICE_BARRIER_MS = 2,           /* how often it looks whether the commits have ended */
 };
-/* The first bytes of the disk keys that recovery copies, in this order: the tails before the rows,
- * so that these hold all that those tell. */
+/* The first bytes of the disk keys that recovery copies, in this order. The tails before the rows,
+ * so that these hold all that those tell. The pendings before the tails: a batch that is moved from
+ * one to the other meanwhile is told by both and not by none, and the tail is not older than that
+ * which the pending follows. */
 extern const char slice_kinds[];
 
 struct slice_cursor {

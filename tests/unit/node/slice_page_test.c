@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "node/core/chain.h"
 #include "node/core/slice_page.h"
 #include "shared/err.h"
 #include "tests/lib/rows_of.h"
@@ -94,6 +95,61 @@ static void small_pages_add_up_to_every_row(void **state) {
     cluster_free(c);
 }
 
+static int create(struct cluster *c, const char *sort_key) {
+    struct write write = {
+        .node = 2, .sort_key = sort_key, .value = "x", .condition = ROW_IF_ABSENT};
+    return do_write(c, &write, NULL);
+}
+
+/* The latest ballot that a walk in pages of one row tells of, as a tail or a pending. When it has
+ * come to the first of these one more batch is done. */
+static struct ballot latest_told(struct cluster *c, const char *meanwhile) {
+    struct ballot latest = {0};
+    struct buffer kept = {0};
+    struct buffer after = {0};
+    struct slice_cursor from = {0};
+    for (uint32_t pages = 0; from.slice < 64 && pages < 200; pages++) {
+        struct slice_reply reply = ask(c, from, 1, &kept);
+        for (uint32_t i = 0; i < reply.n; i++) {
+            struct slice_row row = slice_row_next(&reply);
+            bool tail = row.key.data[0] == 's';
+            if (tail || row.key.data[0] == 'q') {
+                struct ballot told = tail ? chain_applied(row.value) : chain_ballot(row.value);
+                latest = ballot_compare(told, latest) > 0 ? told : latest;
+            }
+        }
+        if (meanwhile != NULL && latest.epoch != 0) {
+            assert_int_equal(create(c, meanwhile), 0);
+            cluster_advance(c, 10);
+            meanwhile = NULL;
+        }
+        from = reply.next;
+        buffer_clear(&after);
+        buffer_put_bytes(&after, from.after);
+        from.after = buffer_bytes(&after);
+        buffer_clear(&kept);
+    }
+    buffer_release(&kept);
+    buffer_release(&after);
+    return latest;
+}
+
+static void a_batch_that_is_moved_into_the_rows_meanwhile_is_told_of(void **state) {
+    (void)state;
+    struct cluster *c = cluster_new(3, 3);
+    assert_int_equal(create(c, "a"), 0);
+    cluster_advance(c, 10);
+    cluster_lose(c, 1, MESSAGE_CHOSEN);
+    assert_int_equal(create(c, "b"), 0);
+    cluster_advance(c, 10);
+    cluster_release(c);
+    struct ballot pending = latest_told(c, NULL);
+    assert_int_equal(stored_row(c, 1, NULL, "b").n_siblings, 0);
+    assert_true(ballot_compare(latest_told(c, "c"), pending) >= 0);
+    assert_int_equal(stored_row(c, 1, NULL, "b").n_siblings, 1);
+    cluster_free(c);
+}
+
 static void no_more_pages_are_served_at_once_than_the_bound(void **state) {
     (void)state;
     struct cluster *c = cluster_new(3, 3);
@@ -123,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_request_comes_out_as_it_went_in),
         cmocka_unit_test(a_reply_that_claims_more_rows_than_it_has_is_refused),
         cmocka_unit_test(small_pages_add_up_to_every_row),
+        cmocka_unit_test(a_batch_that_is_moved_into_the_rows_meanwhile_is_told_of),
         cmocka_unit_test(no_more_pages_are_served_at_once_than_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
