@@ -42,6 +42,7 @@ void mount_release(struct mount *mount) {
     *mount->removals_end = mount->kept; /* what found no task to wait for it */
     mount->n_removals += mount->n_kept;
     give_up_removals(mount);
+    entry_release(&mount->pointer);
     handles_release(&mount->handles);
     inodes_release(&mount->inodes);
 }
@@ -271,6 +272,28 @@ bool mount_is_leased(const struct mount *mount, const struct inode *inode) {
 int mount_refresh_now(struct mount *mount, struct inode *inode) {
     bool leased = mount_is_leased(mount, inode);
     return mount_refresh(mount, inode, leased ? mount_good_ns(mount, inode) : MOUNT_READ_NOW);
+}
+
+void mount_keep_pointer(struct mount *mount, const struct entry *pointer) {
+    entry_release(&mount->pointer);
+    mount->pointer = *pointer;
+}
+
+bool mount_take_pointer(struct mount *mount, const struct inode *directory, const char *name,
+                        struct entry *ret_pointer, struct entry *ret_file) {
+    struct entry *pointer = &mount->pointer;
+    if (pointer->record.mode == 0 || !id128_equal(&pointer->directory, &directory->directory) ||
+        strcmp(pointer->name, name) != 0) {
+        return false;
+    }
+    const struct inode *inode = inodes_find(&mount->inodes, record_ino(&pointer->record));
+    if (inode == NULL || inode->known == NULL || !inode->known->entry.linked) {
+        return false;
+    }
+    entry_copy(&inode->known->entry, ret_file);
+    *ret_pointer = *pointer;
+    *pointer = (struct entry){.n_links = 0};
+    return true;
 }
 
 void mount_note_name(struct mount *mount, struct inode *directory, const char *name, int status,

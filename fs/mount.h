@@ -71,8 +71,9 @@ struct mount {
     struct handles handles;
     struct capacity capacity;
 
-    struct file *files;  /* open ones, listed */
-    struct locks *locks; /* NULL = the kernel's own, on this mount only */
+    struct file *files;   /* open ones, listed */
+    struct entry pointer; /* mount_keep_pointer(); record.mode 0 = none */
+    struct locks *locks;  /* NULL = the kernel's own, on this mount only */
     uint64_t n_dirty_bytes;
     struct task_queue room; /* woken when n_dirty_bytes falls */
     struct task_queue made; /* woken when an attempt to store an unmade file has ended */
@@ -136,6 +137,14 @@ void mount_note_name(struct mount *mount, struct inode *directory, const char *n
  * `changed_ns` 0: they have to be read again. */
 void mount_touch_directory(struct mount *mount, struct inode *directory, int64_t n_more,
                            int64_t changed_ns);
+
+/* What namespace_link_known() has told of a file's first name; taken over. The last one is kept:
+ * who links a file to its final name removes the first next. */
+void mount_keep_pointer(struct mount *mount, const struct entry *pointer);
+/* The same of this name, with what is known of its file, for namespace_unlink_pointer(): true once,
+ * when it is the one that is kept. Both owned. */
+bool mount_take_pointer(struct mount *mount, const struct inode *directory, const char *name,
+                        struct entry *ret_pointer, struct entry *ret_file);
 
 /* May suspend: what is stored of a file, wherever it is; not learnt. ERR_STALE when it is gone. */
 int mount_read(struct mount *mount, const struct inode *inode, struct entry *ret);

@@ -552,15 +552,18 @@ static bool copy_linked(struct mount *mount, const struct inode *parent, const c
 static int unlink_in(struct mount *mount, struct inode *parent, const char *name,
                      struct entry *ret_removed) {
     struct namespace *ns = mount->config.ns;
-    struct entry known = {0};
+    struct entry known = {0}, pointer = {0};
     int status;
-    if (copy_linked(mount, parent, name, &known)) {
+    if (mount_take_pointer(mount, parent, name, &pointer, &known)) {
+        status = namespace_unlink_pointer(ns, &pointer, &known, ret_removed);
+    } else if (copy_linked(mount, parent, name, &known)) {
         status = namespace_unlink_linked(ns, &parent->directory, name, &known, ret_removed);
     } else if (copy_known(mount, parent, name, &known) && known.record.mode != 0) {
         status = namespace_unlink_known(ns, &known, ret_removed);
     } else {
         status = namespace_unlink(ns, &parent->directory, name, ret_removed);
     }
+    entry_release(&pointer);
     entry_release(&known);
     return status;
 }
@@ -728,19 +731,20 @@ static int link_in(struct mount *mount, struct inode *inode, struct inode *paren
     if (status != 0 || inode->gone) {
         return status != 0 ? status : ERR_NO_ENTRY;
     }
-    struct entry before, made;
+    struct entry before, made, pointer;
     entry_copy(&inode->known->entry, &before);
     uint64_t began = inodes_clock(&mount->inodes);
     bool missing = watch_is_new(parent, name, mount_now_ns(mount) - mount->config.watched_ns);
-    int (*give)(struct namespace *, const struct entry *, const struct id128 *, const char *,
-                struct entry *) = missing ? namespace_link_missing : namespace_link;
-    status = give(mount->config.ns, &before, &parent->directory, name, &made);
+    struct link_name to = {.directory = parent->directory};
+    snprintf(to.name, sizeof to.name, "%s", name);
+    status = namespace_link_known(mount->config.ns, &before, &to, missing, &made, &pointer);
     mount_note_name(mount, parent, name, status, inode->ino, began);
     if (status == 0) {
         if (!record_same_contents(&before.record, &made.record) ||
             before.record.mtime_ns != made.record.mtime_ns) {
             inode->kernel_version = (struct op_id){{0}}; /* changed elsewhere meanwhile */
         }
+        mount_keep_pointer(mount, &pointer);
         mount_touch_directory(mount, parent, 1, made.directory_changed_ns);
         moved_to(mount, &made, 0);
         if (inode->file != NULL) {

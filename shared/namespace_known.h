@@ -17,10 +17,15 @@ int namespace_rename_known(struct namespace *ns, const struct entry *from, const
 /* Removes a name of `file`, which is the row of a file of several names as it was read. */
 int namespace_unlink_linked(struct namespace *ns, const struct id128 *directory, const char *name,
                             const struct entry *file, struct entry *ret_removed);
-/* Makes a name (namespace_link.h) that is known to be missing. Where one was removed, which leaves
- * a tombstone, it costs more than namespace_link(). */
-int namespace_link_missing(struct namespace *ns, const struct entry *file,
-                           const struct id128 *directory, const char *name, struct entry *ret);
+/* The same of a name's row as namespace_link_known() has left it; `file` is what that answered, or
+ * was read since. */
+int namespace_unlink_pointer(struct namespace *ns, const struct entry *pointer,
+                             const struct entry *file, struct entry *ret_removed);
+/* As namespace_link(). `missing`: the name is known to be. Where one was removed, which leaves a
+ * tombstone, that costs more. *ret_pointer: the row of the name that `file` had, which is a pointer
+ * now; record.mode 0 when that was not done together with the new name. */
+int namespace_link_known(struct namespace *ns, const struct entry *file, const struct link_name *to,
+                         bool missing, struct entry *ret, struct entry *ret_pointer);
 
 /* Puts the record of another file (its file_id is set) in the place of the file that `there` was
  * read as; `ret` is what was stored. The blocks of the one before are the caller's to remove.

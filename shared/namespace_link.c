@@ -314,8 +314,9 @@ void link_give_back(struct namespace *ns, uint64_t file_id, const struct id128 *
 struct linking {
     const struct entry *file; /* as the caller knows it */
     struct link_name to;
-    struct entry now;    /* the file's row, once it has one */
-    struct entry frozen; /* the first name, while step 3 is left to the last; else record.mode 0 */
+    struct entry now;     /* the file's row, once it has one */
+    struct entry frozen;  /* the first name, while step 3 is left to the last; else record.mode 0 */
+    struct entry pointer; /* which that became, by the last step; else record.mode 0 */
     bool claimed;
     bool missing;  /* the name is taken to be so, in the first try */
     bool doubtful; /* a try thought lost may have made the name */
@@ -340,6 +341,13 @@ static int claim(struct namespace *ns, struct linking *l) {
     return err;
 }
 
+/* The first name is a pointer, as the last of the ops says. */
+static void note_pointer(struct linking *l, const struct entry *frozen,
+                         const struct record *pointer, const struct commit *commit) {
+    set_place(&l->pointer, &frozen->directory, frozen->name);
+    entry_stored(&l->pointer, pointer, commit, commit->n - 1);
+}
+
 /* The last step, on the row as it was before the first; with step 3 when `frozen` (may be NULL) is
  * the first name. */
 static int names_commit(struct namespace *ns, struct linking *l, const struct entry *to,
@@ -350,6 +358,7 @@ static int names_commit(struct namespace *ns, struct linking *l, const struct en
         return err;
     }
     const struct record pointer = pointer_to(&l->now.record);
+    struct record first = pointer;
     struct buffer value = {0}, first_value = {0};
     record_encode(&pointer, &value);
     struct key partition = key_entry_partition(to);
@@ -364,7 +373,6 @@ static int names_commit(struct namespace *ns, struct linking *l, const struct en
         commit.ops[commit.n++] = header_guard_op(&header, header_seen);
     }
     if (frozen != NULL) {
-        struct record first = pointer;
         record_succeed(&first, frozen);
         record_encode(&first, &first_value);
         first_sort = key_entry_sort(frozen);
@@ -378,6 +386,9 @@ static int names_commit(struct namespace *ns, struct linking *l, const struct en
     l->doubtful = l->doubtful || commit.doubtful;
     if (err == 0) {
         l->now.directory_changed_ns = (int64_t)commit.outcome.reply.tally.changed_ns;
+        if (frozen != NULL) {
+            note_pointer(l, frozen, &first, &commit);
+        }
     } else if (err == ERR_CONFLICT && commit.outcome.reply.failed_index == 1) {
         header_forget(ns, &l->to.directory);
     }
@@ -430,31 +441,27 @@ static int link_try(struct namespace *ns, struct linking *l) {
     return err;
 }
 
-static int link_run(struct namespace *ns, struct linking l, const char *name, struct entry *ret) {
-    const struct entry *file = l.file;
-    const struct id128 *directory = &l.to.directory;
-    int err = name_check(name);
-    if (err == 0 && S_ISDIR(file->record.mode)) {
-        err = ERR_IS_DIRECTORY;
+int namespace_link_known(struct namespace *ns, const struct entry *file, const struct link_name *to,
+                         bool missing, struct entry *ret, struct entry *ret_pointer) {
+    struct linking l = {.file = file, .to = *to, .missing = missing};
+    if (S_ISDIR(file->record.mode)) {
+        return ERR_IS_DIRECTORY;
     }
-    if (err < 0) {
-        return err;
-    }
-    memcpy(l.to.name, name, strlen(name) + 1);
     entry_copy(file, &l.now);
-    err = ERR_CONFLICT;
+    int err = ERR_CONFLICT;
     for (int i = 0; conflict_again(ns, i, &err); i++) {
         err = link_try(ns, &l);
     }
     if (err == 0) {
-        set_place(&l.now, directory, name);
+        set_place(&l.now, &to->directory, to->name);
         *ret = l.now;
+        *ret_pointer = l.pointer;
         return 0;
     }
     bool surely_not = err == ERR_EXISTS || err == ERR_NO_ENTRY || err == ERR_STALE ||
                       err == ERR_BUSY || err == ERR_NO_SPACE;
     if (l.claimed && surely_not) {
-        link_give_back(ns, file->record.file_id, directory, name);
+        link_give_back(ns, file->record.file_id, &to->directory, to->name);
     }
     entry_release(&l.now);
     return err;
@@ -462,13 +469,17 @@ static int link_run(struct namespace *ns, struct linking l, const char *name, st
 
 int namespace_link(struct namespace *ns, const struct entry *file, const struct id128 *directory,
                    const char *name, struct entry *ret) {
-    return link_run(ns, (struct linking){.file = file, .to.directory = *directory}, name, ret);
-}
-
-int namespace_link_missing(struct namespace *ns, const struct entry *file,
-                           const struct id128 *directory, const char *name, struct entry *ret) {
-    return link_run(ns, (struct linking){.file = file, .to.directory = *directory, .missing = true},
-                    name, ret);
+    struct entry pointer;
+    struct link_name to = {.directory = *directory};
+    int err = name_check(name);
+    if (err == 0) {
+        memcpy(to.name, name, strlen(name) + 1);
+        err = namespace_link_known(ns, file, &to, false, ret, &pointer);
+    }
+    if (err == 0) {
+        entry_release(&pointer);
+    }
+    return err;
 }
 
 /* ---- listings ---- */

@@ -503,6 +503,20 @@ int namespace_replace(struct namespace *ns, const struct entry *there, const str
     return err == ERR_NO_ENTRY ? ERR_CONFLICT : err;
 }
 
+/* The first try, of what is known in `u`, has ended; when it was in vain the others follow. */
+static int unlink_end(struct namespace *ns, struct unlinking *u, int err,
+                      struct entry *ret_removed) {
+    if (err == ERR_CONFLICT) {
+        return unlink_run(ns, u, ret_removed);
+    }
+    if (err == 0 && ret_removed) {
+        *ret_removed = u->doomed;
+        u->doomed = (struct entry){0};
+    }
+    unlinking_release(u);
+    return err;
+}
+
 int namespace_unlink_known(struct namespace *ns, const struct entry *known,
                            struct entry *ret_removed) {
     struct unlinking u = {.directory = &known->directory, .name = known->name};
@@ -512,13 +526,17 @@ int namespace_unlink_known(struct namespace *ns, const struct entry *known,
         u.doomed.n_links = 0;
         err = entry_delete(ns, &u.doomed, &u.doomed.directory_changed_ns, &u.doubtful);
     }
-    if (err == ERR_CONFLICT) {
-        return unlink_run(ns, &u, ret_removed);
+    return unlink_end(ns, &u, err, ret_removed);
+}
+
+int namespace_unlink_pointer(struct namespace *ns, const struct entry *pointer,
+                             const struct entry *file, struct entry *ret_removed) {
+    struct unlinking u = {.directory = &pointer->directory, .name = pointer->name};
+    entry_copy(pointer, &u.doomed);
+    entry_copy(file, &u.file);
+    int err = entry_delete_available(ns, &u.doomed, &u.doubtful);
+    if (err == 0) {
+        unlink_drop(ns, &u);
     }
-    if (err == 0 && ret_removed) {
-        *ret_removed = u.doomed;
-        u.doomed = (struct entry){0};
-    }
-    unlinking_release(&u);
-    return err;
+    return unlink_end(ns, &u, err, ret_removed);
 }

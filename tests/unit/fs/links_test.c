@@ -53,6 +53,32 @@ IN_WORLD(an_open_file_outlives_each_of_its_names) {
     assert_int_equal(tree_lookup(&w->b, ROOT, "g", &stat), ERR_NO_ENTRY);
 }
 
+/* As git makes its objects. */
+IN_WORLD(the_name_that_a_file_had_before_its_link_goes_in_two_requests) {
+    struct maker maker = {.mode = 0755};
+    struct stat dir, file, stat;
+    struct handle *handle;
+    assert_int_equal(tree_mkdir(&w->a, ROOT, "d", &maker, &dir), 0);
+    assert_int_equal(tree_create(&w->a, dir.st_ino, "f", &maker_file, &file, &handle), 0);
+    close_handle(handle);
+    assert_int_equal(tree_link(&w->a, file.st_ino, dir.st_ino, "g", &stat), 0);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(tree_unlink(&w->a, dir.st_ino, "f"), 0);
+    assert_int_equal(store_mem_calls(w->mem), 2);
+    assert_int_equal(tree_lookup(&w->b, ROOT, "d", &dir), 0);
+    assert_int_equal(tree_lookup(&w->b, dir.st_ino, "f", &stat), ERR_NO_ENTRY);
+    assert_int_equal(tree_lookup(&w->b, dir.st_ino, "g", &stat), 0);
+    assert_int_equal(stat.st_nlink, 1);
+    assert_true(stat.st_ino == file.st_ino);
+    /* What another mount has linked again since is removed as well. */
+    assert_int_equal(tree_link(&w->a, file.st_ino, dir.st_ino, "h", &stat), 0);
+    assert_int_equal(tree_unlink(&w->b, dir.st_ino, "g"), 0);
+    assert_int_equal(tree_link(&w->b, file.st_ino, dir.st_ino, "g", &stat), 0);
+    assert_int_equal(tree_unlink(&w->a, dir.st_ino, "g"), 0);
+    assert_int_equal(tree_lookup(&w->b, dir.st_ino, "h", &stat), 0);
+    assert_int_equal(stat.st_nlink, 1);
+}
+
 IN_WORLD(blocks_go_with_the_last_name_and_not_before) {
     char *large = calloc(1, 100001);
     memset(large, 'x', 100000);
@@ -152,6 +178,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_linked_file_is_one_inode_with_two_names),
         cmocka_unit_test(an_open_file_outlives_each_of_its_names),
+        cmocka_unit_test(the_name_that_a_file_had_before_its_link_goes_in_two_requests),
         cmocka_unit_test(blocks_go_with_the_last_name_and_not_before),
         cmocka_unit_test(what_is_open_here_is_linked_and_loses_its_name_on_the_other_mount),
         cmocka_unit_test(what_was_not_stored_yet_is_stored_where_the_file_is_now),

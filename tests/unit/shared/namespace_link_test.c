@@ -20,21 +20,31 @@ static struct id128 d, e;
 static const struct id128 *second_in = &e;
 /* The caller of a link knows that there is no such name. */
 static bool known_missing;
+/* What the last link has told: the file, and its first name. */
+static struct entry last_file, last_pointer;
+
+static void keep_last(const struct entry *file, const struct entry *pointer) {
+    entry_release(&last_file);
+    entry_release(&last_pointer);
+    last_file = *file;
+    last_pointer = *pointer;
+}
 
 static int link_names(struct namespace *ns, const struct id128 *from, const char *name,
                       const struct id128 *to, const char *to_name) {
-    struct entry file, made;
+    struct entry file, made, pointer;
     int err = namespace_lookup(ns, from, name, &file);
     if (err < 0) {
         return err;
     }
-    err = known_missing ? namespace_link_missing(ns, &file, to, to_name, &made)
-                        : namespace_link(ns, &file, to, to_name, &made);
+    struct link_name link = {.directory = *to};
+    strcpy(link.name, to_name);
+    err = namespace_link_known(ns, &file, &link, known_missing, &made, &pointer);
     if (err == 0) {
         assert_true(made.linked);
         assert_string_equal(made.name, to_name);
         assert_true(record_has_link(&made.record, to, to_name));
-        entry_release(&made);
+        keep_last(&made, &pointer);
     }
     entry_release(&file);
     return err;
@@ -443,12 +453,27 @@ static int operate_unlink_known(struct world *w) {
     return err;
 }
 
+/* As who remembers what the link has told. */
+static int operate_unlink_pointer(struct world *w) {
+    struct entry file, pointer;
+    if (last_pointer.record.mode == 0) {
+        return operate_unlink(w);
+    }
+    entry_copy(&last_file, &file);
+    entry_copy(&last_pointer, &pointer);
+    int err = namespace_unlink_pointer(w->ns, &pointer, &file, NULL);
+    entry_release(&pointer);
+    entry_release(&file);
+    return err;
+}
+
 static void crash_links(void) {
     const struct crash all[] = {
         {.prepare = prepare_file, .operate = operate_first_link},
         {.prepare = prepare_linked, .operate = operate_further_link},
         {.prepare = prepare_linked, .operate = operate_unlink},
         {.prepare = prepare_linked, .operate = operate_unlink_known},
+        {.prepare = prepare_linked, .operate = operate_unlink_pointer},
         {.prepare = prepare_linked, .operate = operate_move_within},
         {.prepare = prepare_linked, .operate = operate_move_across},
     };
@@ -633,9 +658,11 @@ static void duel_unlinks(void) {
         {prepare_linked, operate_unlink, meddle_unlink_b, judge_both_gone},
         {prepare_linked, operate_unlink_known, meddle_link_again, judge_again},
         {prepare_linked, operate_unlink_known, meddle_unlink_b, judge_both_gone},
+        {prepare_linked, operate_unlink_pointer, meddle_link_again, judge_again},
+        {prepare_linked, operate_unlink_pointer, meddle_unlink_b, judge_both_gone},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        duel_at_every_call(&all[i], 3);
+        duel_at_every_call(&all[i], 2);
     }
 }
 
@@ -646,22 +673,38 @@ static void an_unlink_and_anything_at_the_same_time(void **state) {
 
 /* ---- what it costs ---- */
 
-IN_WORLD(a_link_beside_the_first_name_is_three_requests_when_it_is_known_to_be_missing) {
+IN_WORLD(a_link_beside_the_first_name_is_three_requests_and_two_more_remove_that) {
     prepare_file(w);
-    struct entry file, made;
+    struct entry file, made, pointer, removed;
+    struct link_name to = {d, "b"};
     assert_int_equal(namespace_lookup(w->ns, &d, "a", &file), 0);
     store_mem_reset_hooks(w->mem);
-    assert_int_equal(namespace_link_missing(w->ns, &file, &d, "b", &made), 0);
+    assert_int_equal(namespace_link_known(w->ns, &file, &to, true, &made, &pointer), 0);
     assert_int_equal(store_mem_calls(w->mem), 3);
-    struct entry removed;
+    assert_string_equal(pointer.name, "a");
     store_mem_reset_hooks(w->mem);
-    assert_int_equal(namespace_unlink_linked(w->ns, &d, "a", &made, &removed), 0);
-    assert_int_equal(store_mem_calls(w->mem), 3);
+    assert_int_equal(namespace_unlink_pointer(w->ns, &pointer, &made, &removed), 0);
+    assert_int_equal(store_mem_calls(w->mem), 2);
     assert_int_equal(removed.n_links, 1);
     assert_int_equal(look(w->other, &d, "b", "A"), 0);
+    assert_int_equal(look(w->other, &d, "a", "A"), ERR_NO_ENTRY);
     entry_release(&removed);
+    entry_release(&pointer);
     entry_release(&made);
     entry_release(&file);
+}
+
+IN_WORLD(a_name_that_is_another_files_by_now_is_removed_like_any) {
+    second_in = &d;
+    prepare_linked(w);
+    second_in = &e;
+    assert_int_equal(namespace_unlink(w->other, &d, "a", NULL), 0);
+    assert_int_equal(operate_unlink_pointer(w), ERR_NO_ENTRY);
+    assert_int_equal(make_file(w->other, &d, "a", "Z"), 0);
+    assert_int_equal(operate_unlink_pointer(w), 0);
+    assert_int_equal(look(w->other, &d, "a", "Z"), ERR_NO_ENTRY);
+    assert_int_equal(look(w->other, &d, "b", "A"), 0);
+    assert_int_equal(links_of(w->ns, &d, "b"), 1);
 }
 
 int main(void) {
@@ -684,8 +727,8 @@ int main(void) {
         cmocka_unit_test(a_crash_between_two_files_with_several_names_loses_neither),
         cmocka_unit_test(a_link_and_anything_at_the_same_time),
         cmocka_unit_test(an_unlink_and_anything_at_the_same_time),
-        cmocka_unit_test(
-            a_link_beside_the_first_name_is_three_requests_when_it_is_known_to_be_missing),
+        cmocka_unit_test(a_link_beside_the_first_name_is_three_requests_and_two_more_remove_that),
+        cmocka_unit_test(a_name_that_is_another_files_by_now_is_removed_like_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
