@@ -262,7 +262,18 @@ class Side:
         os.unlink(self.at(path))
 
     def rename(self, path, new_path, flags):
-        checked(libc.renameat2(-100, self.at(path).encode(), -100, self.at(new_path).encode(), flags))
+        def rename():
+            checked(libc.renameat2(-100, self.at(path).encode(), -100, self.at(new_path).encode(), flags))
+
+        try:
+            rename()
+        except OSError as e:
+            # Of a directory that another mount has moved, until this one looks at it: docs/filesystem.md, Errors.
+            if e.errno != errno.ESTALE:
+                raise
+            for each in (path, new_path):
+                os.path.lexists(self.at(each))
+            rename()
 
     def link(self, path, new_path):
         os.link(self.at(path), self.at(new_path), follow_symlinks=False)
