@@ -80,10 +80,14 @@ case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
 
 # ---- what is running -----------------------------------------------------------------------------
 
+# Whether a process runs. One that has ended is listed until its parent asks for it, which the init of many containers never does.
+runs() { # PID
+    grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/${1:-none}/status"
+}
 # Whether the process in a pid file is still the program it was written for.
 alive() { # FILE PROGRAM
     local pid
-    pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] &&
+    pid=$(cat "$1" 2>/dev/null) && runs "$pid" &&
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ]
 }
 mounted() { grep -qF " $(printf '%s' "$1" | sed 's/ /\\040/g') fuse.ringfs " /proc/mounts; }
@@ -116,7 +120,7 @@ stop_nodes() {
     done
     for _ in $(seq 100); do
         n=''
-        for pid in $pids; do kill -0 "$pid" 2>/dev/null && n=$pid; done
+        for pid in $pids; do runs "$pid" && n=$pid; done
         [ -n "$n" ] || return 0
         sleep 0.1
     done
@@ -134,7 +138,7 @@ do_unmount() {
         for _ in $(seq 100); do mounted "$dir" || break; sleep 0.1; done
         # The mount's process still sends what it holds: the nodes stay up until it has ended.
         for _ in $(seq 150); do
-            kill -0 "${pid:-none}" 2>/dev/null || break
+            runs "$pid" || break
             sleep 0.1
         done
         say "unmounted $dir"

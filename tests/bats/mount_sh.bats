@@ -89,6 +89,34 @@ mount_pid() { # [NAME]: of all processes of the mount, or of that name
     [ "$(cat "/proc/$(cat "$STATE/n2/pid")/comm")" = ringnode ]
 }
 
+@test "a killed node that nobody has asked for, as in a container, is brought back and stopped all the same" {
+    cat >"$BASE/init.py" <<'END'
+import ctypes, os, signal, sys
+state, command = sys.argv[1], sys.argv[2:]
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: the nodes become children of this process, which never waits for them
+def run(*more):
+    pid = os.posix_spawn(command[0], command[:1] + list(more) + command[1:], os.environ)
+    if os.waitpid(pid, 0)[1] != 0:
+        sys.exit("mount.sh failed")
+def node():
+    return int(open(state + "/n2/pid").read())
+def ended(pid):
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+run()
+first = node()
+os.kill(first, signal.SIGKILL)
+ended(first)
+run()
+print("brought back" if node() != first else "left dead")
+print(open("/proc/%d/status" % first).read().split("State:")[1].split()[0])
+run("-u")
+END
+    timeout 60 python3 "$BASE/init.py" "$STATE" "$TOP/mount.sh" --no-install --state "$STATE" "$DIR" >"$BASE/out"
+    cat "$BASE/out"
+    grep -qx "brought back" "$BASE/out"
+    grep -qx Z "$BASE/out"
+}
+
 @test "--nodes 5 makes a cluster of five, and it cannot be changed later" {
     mount_it --nodes 5
     [ "$(wc -l <"$STATE/members")" -eq 5 ]
