@@ -203,8 +203,12 @@ describe_cluster() {
     addresses >"$state/cluster"
 }
 
+all_alive() {
+    local m
+    for m in $(members); do alive "$state/n${m%%=*}/pid" ringnode || return 1; done
+}
 start_nodes() {
-    local started=0 i m list=()
+    local started=0 answers=no i m list=()
     for m in $(members); do list+=(--member "$m"); done
     for m in $(members); do
         i=${m%%=*}
@@ -216,14 +220,14 @@ start_nodes() {
     done
     [ $started = 0 ] || say "starting $started storage nodes"
     for _ in $(seq 150); do
-        ringctl --cluster "$(addresses | paste -sd,)" --timeout 2 ls / >/dev/null 2>&1 && return 0
+        ringctl --cluster "$(addresses | paste -sd,)" --timeout 2 ls / >/dev/null 2>&1 && answers=yes && all_alive && return 0
         sleep 0.1
     done
     for m in $(members); do
         i=${m%%=*}
         alive "$state/n$i/pid" ringnode || { tail -qn 3 "$state/n$i/start.log" "$state/n$i/log" >&2; say "node $i did not start" >&2; }
     done
-    fail "the cluster does not answer; the nodes' logs are $state/n*/log"
+    [ $answers = yes ] || fail "the cluster does not answer; the nodes' logs are $state/n*/log"
 }
 
 do_mount() {

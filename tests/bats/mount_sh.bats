@@ -27,6 +27,8 @@ mount_pid() { # [NAME]: of all processes of the mount, or of that name
     return 0
 }
 
+runs() { grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
+
 @test "mount.sh DIR ends with a working mount and says what to try, how to break it and how to undo" {
     run mount_it
     [ "$status" -eq 0 ]
@@ -56,7 +58,7 @@ mount_pid() { # [NAME]: of all processes of the mount, or of that name
     "$TOP/mount.sh" -u --state "$STATE" "$DIR"
     run grep -q " $DIR " /proc/mounts
     [ "$status" -ne 0 ]
-    for pid in $pids; do [ ! -e "/proc/$pid" ]; done
+    for pid in $pids; do ! runs "$pid" || return 1; done
     mount_it
     [ "$(cat "$DIR/a")" = kept ]
 }
@@ -86,7 +88,7 @@ mount_pid() { # [NAME]: of all processes of the mount, or of that name
     echo survives >"$DIR/a"
     [ "$(cat "$DIR/a")" = survives ]
     mount_it
-    [ "$(cat "/proc/$(cat "$STATE/n2/pid")/comm")" = ringnode ]
+    runs "$(cat "$STATE/n2/pid")"
 }
 
 @test "a killed node that nobody has asked for, as in a container, is brought back and stopped all the same" {
