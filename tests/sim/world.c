@@ -195,8 +195,11 @@ static int node_send(void *self, const struct endpoint *to, const struct message
     struct sim_port *port = self;
     struct world_node *node =
         (struct world_node *)(void *)((char *)port - offsetof(struct world_node, port));
+    struct hint_request hint;
     if (message->type == MESSAGE_REPLICATE) {
         ledger_replicated(&node->world->ledger, message->payload);
+    } else if (message->type == MESSAGE_HINT && hint_request_decode(message->payload, &hint) == 0) {
+        ledger_replicated(&node->world->ledger, hint.batch);
     } else if (message->type == MESSAGE_PROPOSE) {
         learn_proposal(node->world, message->payload);
     }
