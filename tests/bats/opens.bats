@@ -177,10 +177,13 @@ make_known() { # DIR
     make_known "$A/d"
     for shell in bash dash; do
         for command in 'echo x >' '/bin/echo x >' '{ echo a; :; } >' 'sh -c "echo x >&2" 2>' 'exec >' ': >' '>'; do
-            costs "$A" $shell -c "$command $A/d/f || :" 2>/dev/null
-            echo "$shell, $command: $COST"
+            for _ in 1 2 3; do # what the mount asks by itself meanwhile counts, too
+                costs "$A" $shell -c "$command $A/d/f || :" 2>/dev/null
+                echo "$shell, $command: $COST"
+                rm "$A/d/f"
+                [ "$COST" -ne 1 ] || break
+            done
             [ "$COST" -eq 1 ]
-            rm "$A/d/f"
         done
     done
 }
