@@ -133,7 +133,8 @@ start_mount() { # [DIR [OPTION...]]
     MOUNTS+=("$MNT")
 }
 
-process_ended() { [ -z "$1" ] || [ ! -e "/proc/$1" ]; }
+# One that nobody has asked for (a zombie) has ended, too.
+process_ended() { [ -z "$1" ] || ! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
 
 stop_mount() { # [DIR]
     local dir=${1-$BASE/mnt} pid

@@ -662,7 +662,7 @@ static void duel_unlinks(void) {
         {prepare_linked, operate_unlink_pointer, meddle_unlink_b, judge_both_gone},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        duel_at_every_call(&all[i], 2);
+        duel_at_every_call(&all[i], all[i].operate == operate_unlink_pointer ? 2 : 3);
     }
 }
 
@@ -690,6 +690,21 @@ IN_WORLD(a_link_beside_the_first_name_is_three_requests_and_two_more_remove_that
     assert_int_equal(look(w->other, &d, "a", "A"), ERR_NO_ENTRY);
     entry_release(&removed);
     entry_release(&pointer);
+    entry_release(&made);
+    entry_release(&file);
+}
+
+IN_WORLD(a_name_of_a_file_that_is_known_is_removed_in_three_requests) {
+    prepare_file(w);
+    struct entry file, made, removed;
+    assert_int_equal(namespace_lookup(w->ns, &d, "a", &file), 0);
+    assert_int_equal(namespace_link(w->ns, &file, &d, "b", &made), 0);
+    store_mem_reset_hooks(w->mem);
+    assert_int_equal(namespace_unlink_linked(w->ns, &d, "a", &made, &removed), 0);
+    assert_int_equal(store_mem_calls(w->mem), 3);
+    assert_int_equal(removed.n_links, 1);
+    assert_int_equal(look(w->other, &d, "b", "A"), 0);
+    entry_release(&removed);
     entry_release(&made);
     entry_release(&file);
 }
@@ -728,6 +743,7 @@ int main(void) {
         cmocka_unit_test(a_link_and_anything_at_the_same_time),
         cmocka_unit_test(an_unlink_and_anything_at_the_same_time),
         cmocka_unit_test(a_link_beside_the_first_name_is_three_requests_and_two_more_remove_that),
+        cmocka_unit_test(a_name_of_a_file_that_is_known_is_removed_in_three_requests),
         cmocka_unit_test(a_name_that_is_another_files_by_now_is_removed_like_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
