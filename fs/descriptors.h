@@ -10,7 +10,7 @@
  * is the last part of the file's path; the inode number decides.
  *
  * Asks no filesystem, so that a mount may look for its own files: the kernel makes these texts from
- * what it has in memory. Does not suspend; takes a few microseconds. Any thread. */
+ * what it has in memory. Does not suspend; takes about ten microseconds. Any thread. */
 bool descriptors_have(uint32_t process, uint64_t ino, const char *name);
 
 #endif

@@ -65,12 +65,17 @@ int disk_leveldb_failed(struct disk_leveldb *d) {
     return failed;
 }
 
-int disk_leveldb_lost(struct disk_leveldb *d, int status) {
+int disk_leveldb_lost(struct disk_leveldb *d) {
     pthread_mutex_lock(&d->mutex);
-    d->lost = status ? status : d->lost;
     int lost = d->lost;
     pthread_mutex_unlock(&d->mutex);
     return lost;
+}
+
+void disk_leveldb_lose(struct disk_leveldb *d, int status) {
+    pthread_mutex_lock(&d->mutex);
+    d->lost = status;
+    pthread_mutex_unlock(&d->mutex);
 }
 
 /* ---- free space ---- */
@@ -236,12 +241,6 @@ static void seam_scan(void *self, struct disk_scan *scan) {
     APPEND(d->scans, d->scans_last, scan);
 }
 
-static void lost_told(struct disk_leveldb *d) {
-    pthread_mutex_lock(&d->mutex);
-    d->lost = 0;
-    pthread_mutex_unlock(&d->mutex);
-}
-
 /* 0, or why the commit is not taken. Until their askers know what was refused or lost, whatever is
  * asked may be built on that. So it is refused too, and the rows are not opened anew. */
 static int refusal(struct disk_leveldb *d, const struct disk_commit *commit, size_t size) {
@@ -251,10 +250,13 @@ static int refusal(struct disk_leveldb *d, const struct disk_commit *commit, siz
         return failed;
     }
     if (all_told) {
-        lost_told(d);
-    } else if (disk_leveldb_lost(d, 0)) {
-        return disk_leveldb_lost(d, 0);
-    } else if (d->refused && !commit->urgent && !commit->alone) {
+        disk_leveldb_lose(d, 0);
+    }
+    int lost = disk_leveldb_lost(d);
+    if (lost) {
+        return lost;
+    }
+    if (d->refused && !commit->urgent && !commit->alone) {
         return d->refused_status;
     }
     if (!space_enough(d, commit, size)) {

@@ -106,9 +106,12 @@ int disk_leveldb_error(const char *text);
 int disk_leveldb_fail(struct disk_leveldb *d, int status, bool rows, const char *text);
 /* 0, or what every commit gets. Any thread. */
 int disk_leveldb_failed(struct disk_leveldb *d);
-/* A commit was not written, for `status`, and the disk goes on; 0 = asks only. 0, or what commits
- * get that may be built on it: all that were asked for before it was told. Any thread. */
-int disk_leveldb_lost(struct disk_leveldb *d, int status);
+/* A commit was not written, for `status`, and the disk goes on; 0 = all who asked until then have
+ * their answers. Any thread. */
+void disk_leveldb_lose(struct disk_leveldb *d, int status);
+/* 0, or what commits get that may be built on a lost one: all that were asked for before it was
+ * told. Any thread. */
+int disk_leveldb_lost(struct disk_leveldb *d);
 /* A sentence for disk_leveldb_notice(), in place of one that nobody has fetched. Any thread. */
 __attribute__((format(printf, 2, 3))) void disk_leveldb_note(struct disk_leveldb *d,
                                                              const char *format, ...);

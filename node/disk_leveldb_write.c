@@ -302,7 +302,7 @@ int disk_leveldb_write_rows(struct disk_leveldb *d, leveldb_writebatch_t *batch,
 int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool synced) {
     int64_t begun = disk_now_ns();
     int status = disk_leveldb_failed(d);
-    status = status ? status : disk_leveldb_lost(d, 0);
+    status = status ? status : disk_leveldb_lost(d);
     if (status) {
         return status;
     }
@@ -314,7 +314,7 @@ int disk_leveldb_write(struct disk_leveldb *d, struct disk_commit *list, bool sy
     if (status == ERR_DISK) {
         disk_leveldb_fail(d, status, false, "a segment could not be written");
     } else if (status) {
-        disk_leveldb_lost(d, status);
+        disk_leveldb_lose(d, status);
     }
     if (!status) {
         batch_fill(d, &group);

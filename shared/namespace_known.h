@@ -23,7 +23,8 @@ int namespace_unlink_pointer(struct namespace *ns, const struct entry *pointer,
                              const struct entry *file, struct entry *ret_removed);
 /* As namespace_link(). `missing`: the name is known to be. Where one was removed, which leaves a
  * tombstone, that costs more. *ret_pointer: the row of the name that `file` had, which is a pointer
- * now; record.mode 0 when that was not done together with the new name. */
+ * now; record.mode 0 when that was not done together with the new name. Both are the caller's to
+ * release, on 0. */
 int namespace_link_known(struct namespace *ns, const struct entry *file, const struct link_name *to,
                          bool missing, struct entry *ret, struct entry *ret_pointer);
 

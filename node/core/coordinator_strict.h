@@ -32,7 +32,8 @@ struct strict {
 void strict_enter(struct strict *strict);
 /* Moves to ASSURING; then `assured`, or `over` with STALE_EPOCH. */
 void strict_assure(struct strict *strict);
-/* Another node was in the way and nothing was sent: starts over, in a while or at once. */
+/* Another node was in the way and nothing was proposed: starts over, in a while or at once. What a
+ * read has begun is given up before: request_reset(). */
 void strict_again(struct strict *strict);
 void strict_release(struct strict *strict);
 /* Whether another replica of the slice passed the request on, which it does to the steward only: it

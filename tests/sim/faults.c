@@ -85,9 +85,10 @@ void strike_pause(struct strike *strike, struct sim_process *process) {
     if (process->up) {
         sim_trace(sim, "%s is paused for %lld us", process->name, (long long)(length / SIM_US));
         world_cover(strike->world, COVER_PAUSES);
-        if (process->paused_until_ns <
-            sim->now_ns + length) { /* what waits for it stays in order */
-            process->paused_until_ns = sim->now_ns + length;
+        int64_t until_ns = sim->now_ns + length;
+        if (until_ns >
+            process->paused_until_ns) { /* else what waits for it would be out of order */
+            process->paused_until_ns = until_ns;
         }
     }
 }

@@ -372,7 +372,7 @@ static void what_was_asked_before_a_lost_commit_was_told_is_lost_too(void **stat
     struct disk_put puts[2];
     open_disk();
     ask_two(commits, puts, bytes_of_string("1"));
-    disk_leveldb_lost(disk, ERR_NO_SPACE); /* as if by a commit before these */
+    disk_leveldb_lose(disk, ERR_NO_SPACE); /* as if by a commit before these */
     drain_until(&n_done, 2);
     assert_int_equal(last_status, ERR_NO_SPACE);
     assert_string_equal(scan("a", "z", 10, 100), "");
