@@ -64,8 +64,11 @@ static void give_up(struct quorum_read *read) {
     if (read->lost != NULL && others_lost_it(request)) {
         read->lost(read);
     }
-    uint32_t answered = is_unassured(request) ? 1 : known(read);
-    request_answer_missed(request, ERR_UNAVAILABLE, (uint8_t)answered);
+    if (is_unassured(request) && known(read) >= request->needed) {
+        request->strict->over(request, ERR_UNAVAILABLE);
+        return;
+    }
+    request_answer_missed(request, ERR_UNAVAILABLE, (uint8_t)known(read));
     request_end(request);
 }
 

@@ -131,6 +131,7 @@ static void read_over(struct request *request, int status) {
         strict_again(request->strict);
         return;
     }
+    request->needed = (uint8_t)round_majority(request->node);
     request_answer_missed(request, ERR_UNAVAILABLE, 1);
     request_end(request);
 }

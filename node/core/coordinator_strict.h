@@ -20,7 +20,7 @@ enum {
 struct strict {
     struct request *request;
     void (*ready)(struct request *request);            /* its turn */
-    void (*over)(struct request *request, int status); /* of the turn */
+    void (*over)(struct request *request, int status); /* of the turn; reads: no majority says so */
     void (*assured)(struct request *request);          /* batches */
     bool unassured;        /* a read: the majority has not said so yet, and it is not answered */
     struct rows_hold hold; /* the promise */

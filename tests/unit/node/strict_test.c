@@ -8,6 +8,7 @@
 
 #include "node/core/chain.h"
 #include "shared/err.h"
+#include "shared/shortfall.h"
 #include "tests/lib/rows_of.h"
 
 static struct write create_of(const char *sort_key) {
@@ -346,9 +347,9 @@ static void a_steward_that_comes_back_reads_what_the_next_one_did(void **state) 
     cluster_free(c);
 }
 
-static uint64_t ask_strictly(struct cluster *c, uint16_t node) {
+static uint64_t ask_strictly(struct cluster *c, uint16_t node, uint16_t level) {
     struct message message = {.type = MESSAGE_GET,
-                              .flags = LEVEL_QUORUM | MESSAGE_STRICT,
+                              .flags = level | MESSAGE_STRICT,
                               .budget_ms = 3000,
                               .key = bytes_of_string("p"),
                               .payload = bytes_of_string("a")};
@@ -362,7 +363,7 @@ static void a_strict_read_reads_while_it_asks_whether_it_may(void **state) {
     cluster_advance(c, 10);
     cluster_hold(c, 0, MESSAGE_PREPARE);
     uint64_t before = cluster_stat(c, 2, "messages");
-    uint64_t ticket = ask_strictly(c, 1);
+    uint64_t ticket = ask_strictly(c, 1, LEVEL_QUORUM);
     cluster_run(c);
     assert_int_equal(cluster_stat(c, 2, "messages") - before, 1);
     assert_false(cluster_answer(c, ticket).got);
@@ -378,7 +379,15 @@ static void a_strict_read_whose_steward_is_never_confirmed_is_unavailable(void *
     struct cluster *c = cluster_new(3, 3);
     assert_int_equal(create(c, "a"), 0);
     cluster_lose(c, 0, MESSAGE_PREPARE);
-    assert_int_equal(wait_for(c, ask_strictly(c, 1)), ERR_UNAVAILABLE);
+    uint16_t levels[] = {LEVEL_ONE, LEVEL_QUORUM};
+    for (int i = 0; i < 2; i++) {
+        struct shortfall missed;
+        uint64_t ticket = ask_strictly(c, 1, levels[i]);
+        assert_int_equal(wait_for(c, ticket), ERR_UNAVAILABLE);
+        assert_int_equal(shortfall_decode(cluster_answer(c, ticket).payload, &missed), 0);
+        assert_int_equal(missed.needed, 2);
+        assert_int_equal(missed.answered, 1);
+    }
     cluster_free(c);
 }
 
